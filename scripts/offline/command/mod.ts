@@ -248,6 +248,10 @@ export class Command<Options = {}, Arguments extends unknown[] = []> {
         plain.push(word);
         continue;
       }
+      if (!this.#knows(word) && this.#takes(plain.length)) {
+        plain.push(word); // an unknown flag is a positional word while one is still awaited
+        continue;
+      }
       if (/^-[^-]{2,}/.test(word) && !word.startsWith("-=")) {
         queue.unshift(...splitShort(word)); // -vq is -v -q, and -n5 is -n 5
         continue;
@@ -262,6 +266,19 @@ export class Command<Options = {}, Arguments extends unknown[] = []> {
       this.#readOption(flag, attached, queue, options);
     }
     return { options, plain, literal: [] };
+  }
+
+  /** Whether a word such as `--epochs=3` or `-n5` begins with a flag of this command. */
+  #knows(word: string): boolean {
+    const flag = word.startsWith("--") ? word.split("=", 1)[0] : word.slice(0, 2);
+    return flag === "-h" || flag === "--help" ||
+      this.#version !== undefined && (flag === "-V" || flag === "--version") ||
+      this.#options.some((option) => option.flags.includes(flag));
+  }
+
+  /** Whether the arguments have room for one more word after `count`. */
+  #takes(count: number): boolean {
+    return count < this.#arguments.length || (this.#arguments.at(-1)?.variadic ?? false);
   }
 
   #readOption(
