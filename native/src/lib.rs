@@ -1,0 +1,13 @@
+//! Toro's native core: decode and validate instructions, run them on the CPU, own the memory.
+//! Data flows `abi` → `instruction` → `ops`; `memory`, `pool` and `simd` stand beside them.
+
+pub mod abi;
+pub mod device;
+pub mod dtype;
+pub mod fault;
+pub mod instruction;
+pub mod memory;
+pub mod ops;
+pub mod jobs;
+pub mod pool;
+pub mod simd;

@@ -1,0 +1,345 @@
+//! The engine of all elementwise ops: one output, up to three inputs of any strides and dtypes.
+//! Chunks of elements are brought into the compute type, run through the op's kernel, and stored; operands that
+//! already are dense and of the compute type are used where they lie.
+
+use crate::dtype::{Element, Number};
+use crate::fault::Outcome;
+use crate::instruction::{Call, MAX_DIMS, Operand, Scalar};
+use crate::{bail, pool, simd, with_compute, with_dtype};
+use core::mem::MaybeUninit;
+
+/// Elements brought into the first-level cache at a time.
+const CHUNK: usize = 1024;
+/// Elements that one thread takes at a time: about 5 µs of a cheap op, so that claiming costs nothing.
+const GRAIN: usize = 32 * 1024;
+const MOST: usize = 4;
+
+/// `out[i] = op(a[i], b[i], c[i])` for n dense elements; `out` may be one of the inputs.
+pub type Kernel<T> = unsafe fn(ins: [*const T; 3], out: *mut T, n: usize, scalars: &[Scalar]);
+
+/// An op's kernels in the types it computes in.
+pub struct Map {
+    pub f32: Option<Kernel<f32>>,
+    pub f64: Option<Kernel<f64>>,
+    pub i64: Option<Kernel<i64>>,
+}
+
+/// A number type picks its kernel out of a map.
+pub trait Pick: Number {
+    fn pick(map: &Map) -> Option<Kernel<Self>>;
+}
+impl Pick for f32 {
+    fn pick(map: &Map) -> Option<Kernel<f32>> {
+        map.f32
+    }
+}
+impl Pick for f64 {
+    fn pick(map: &Map) -> Option<Kernel<f64>> {
+        map.f64
+    }
+}
+impl Pick for i64 {
+    fn pick(map: &Map) -> Option<Kernel<i64>> {
+        map.i64
+    }
+}
+
+/// The common index space of all operands: dims merged wherever every operand allows it.
+pub struct Space {
+    pub ndim: usize,
+    pub dims: [usize; MAX_DIMS],
+    pub strides: [[isize; MAX_DIMS]; MOST],
+    pub numel: usize,
+}
+
+impl Space {
+    /// Fails unless every operand has the first one's dims, or none at all.
+    pub fn new(name: &str, operands: &[Operand]) -> Outcome<Space> {
+        let dims = operands[0].dims();
+        for (i, o) in operands.iter().enumerate() {
+            if o.ndim != 0 && o.dims() != dims {
+                bail!("{name}: operand {i} has dims {:?}, the output {:?}", o.dims(), dims);
+            }
+        }
+        let mut s = Space { ndim: 0, dims: [1; MAX_DIMS], strides: [[0; MAX_DIMS]; MOST], numel: operands[0].numel() };
+        // Filled from the innermost dim outwards, then turned round.
+        for d in (0..dims.len()).rev() {
+            if dims[d] == 1 {
+                continue;
+            }
+            let stride = |k: usize| if operands[k].ndim == 0 { 0 } else { operands[k].strides()[d] };
+            let last = s.ndim.wrapping_sub(1);
+            let merges = s.ndim > 0 && (0..operands.len()).all(|k| stride(k) == s.strides[k][last] * s.dims[last] as isize);
+            if merges {
+                s.dims[last] *= dims[d];
+            } else {
+                s.dims[s.ndim] = dims[d];
+                for k in 0..operands.len() {
+                    s.strides[k][s.ndim] = stride(k);
+                }
+                s.ndim += 1;
+            }
+        }
+        s.dims[..s.ndim].reverse();
+        for k in 0..operands.len() {
+            s.strides[k][..s.ndim].reverse();
+        }
+        Ok(s)
+    }
+
+    /// Whether operand k lies row-major without gaps.
+    fn is_dense(&self, k: usize) -> bool {
+        let mut expected = 1isize;
+        (0..self.ndim).rev().all(|d| {
+            let fits = self.strides[k][d] == expected;
+            expected *= self.dims[d] as isize;
+            fits
+        })
+    }
+
+    fn is_constant(&self, k: usize) -> bool {
+        self.strides[k][..self.ndim].iter().all(|&s| s == 0)
+    }
+
+    /// Calls `run(offset, stride, at, length)` for each innermost run of the flat elements `from..from + n` of operand k.
+    #[inline(always)]
+    pub fn runs(&self, k: usize, from: usize, n: usize, mut run: impl FnMut(isize, isize, usize, usize)) {
+        if self.ndim == 0 {
+            return run(0, 0, 0, n);
+        }
+        let mut index = [0usize; MAX_DIMS];
+        let mut offset = 0isize;
+        let mut rest = from;
+        for d in (0..self.ndim).rev() {
+            index[d] = rest % self.dims[d];
+            rest /= self.dims[d];
+            offset += index[d] as isize * self.strides[k][d];
+        }
+        let last = self.ndim - 1;
+        let mut at = 0;
+        while at < n {
+            let length = (self.dims[last] - index[last]).min(n - at);
+            run(offset, self.strides[k][last], at, length);
+            at += length;
+            if at == n {
+                break;
+            }
+            // Only the first run starts inside a row; step to the next row.
+            offset -= index[last] as isize * self.strides[k][last];
+            index[last] = 0;
+            let mut d = last;
+            while d > 0 {
+                d -= 1;
+                index[d] += 1;
+                offset += self.strides[k][d];
+                if index[d] < self.dims[d] {
+                    break;
+                }
+                offset -= self.dims[d] as isize * self.strides[k][d];
+                index[d] = 0;
+            }
+        }
+    }
+}
+
+simd! {
+    /// `out[i] = from[i * stride]`, converted.
+    unsafe fn load_run<E: Element, C: Number>(from: *const E, stride: isize, out: *mut C, n: usize) {
+        // SAFETY: the caller checked that every element lies inside its storage.
+        unsafe {
+            if stride == 1 {
+                for i in 0..n { *out.add(i) = C::load(*from.add(i)); }
+            } else if stride == 0 {
+                let x = C::load(*from);
+                for i in 0..n { *out.add(i) = x; }
+            } else {
+                for i in 0..n { *out.add(i) = C::load(*from.offset(i as isize * stride)); }
+            }
+        }
+    }
+}
+
+simd! {
+    /// `to[i * stride] = x[i]`, converted.
+    unsafe fn store_run<E: Element, C: Number>(x: *const C, to: *mut E, stride: isize, n: usize) {
+        // SAFETY: as in `load_run`.
+        unsafe {
+            if stride == 1 {
+                for i in 0..n { *to.add(i) = (*x.add(i)).store(); }
+            } else {
+                for i in 0..n { *to.offset(i as isize * stride) = (*x.add(i)).store(); }
+            }
+        }
+    }
+}
+
+/// Brings flat elements `from..from + n` of operand k into `out`.
+///
+/// # Safety
+/// `out` has room for n; the operand was checked.
+pub unsafe fn load<C: Number>(space: &Space, k: usize, o: &Operand, from: usize, n: usize, out: *mut C) {
+    with_dtype!(o.dtype, E => space.runs(k, from, n, |offset, stride, at, length| {
+        // SAFETY: offsets stay inside the checked operand.
+        unsafe { load_run::<E, C>(o.ptr.cast::<E>().offset(offset), stride, out.add(at), length) }
+    }));
+}
+
+/// Stores n values as flat elements `from..from + n` of operand k.
+///
+/// # Safety
+/// `x` has n values; the operand was checked.
+pub unsafe fn store<C: Number>(space: &Space, k: usize, o: &Operand, from: usize, n: usize, x: *const C) {
+    with_dtype!(o.dtype, E => space.runs(k, from, n, |offset, stride, at, length| {
+        // SAFETY: offsets stay inside the checked operand.
+        unsafe { store_run::<E, C>(x.add(at), o.ptr.cast::<E>().offset(offset), stride, length) }
+    }));
+}
+
+/// Operand addresses that threads share; each thread writes its own elements only.
+#[derive(Clone, Copy)]
+pub struct Shared<'a>(pub &'a [Operand]);
+// SAFETY: operands are addresses of held storages; disjoint ranges are written by different threads.
+unsafe impl Sync for Shared<'_> {}
+// SAFETY: as above.
+unsafe impl Send for Shared<'_> {}
+
+impl Shared<'_> {
+    pub fn get(&self, i: usize) -> &Operand {
+        &self.0[i]
+    }
+}
+
+/// Runs an elementwise instruction. Scalar 0 is the dtype to compute in; the op's own follow.
+pub fn run(call: &Call, map: &Map) -> Outcome {
+    let compute = call.dtype(0)?.compute();
+    with_compute!(compute, C => {
+        let Some(kernel) = C::pick(map) else { bail!("{}: no kernel computes in {}", call.name, C::DTYPE.name()) };
+        typed::<C>(call, kernel)
+    })
+}
+
+fn typed<C: Number>(call: &Call, kernel: Kernel<C>) -> Outcome {
+    let mut operands = [call.outs()[0]; MOST];
+    let count = 1 + call.ins().len();
+    operands[1..count].copy_from_slice(call.ins());
+    let operands = &operands[..count];
+    let space = Space::new(call.name, operands)?;
+    let scalars = &call.scalars()[1..];
+    // An output that shares bytes with an input without being it goes through buffers: no element is read after
+    // another thread or a vector store may have written it only if the layouts agree, which TypeScript sees to.
+    let direct = |k: usize| operands[k].dtype == C::DTYPE && space.is_dense(k);
+    let modes: [Mode; MOST] = core::array::from_fn(|k| match k {
+        _ if k >= count => Mode::Absent,
+        _ if direct(k) => Mode::Direct,
+        _ if k > 0 && space.is_constant(k) => Mode::Constant,
+        _ => Mode::Buffered,
+    });
+    let step = if modes.iter().any(|m| matches!(m, Mode::Constant | Mode::Buffered)) { CHUNK } else { GRAIN };
+    let shared = Shared(operands);
+    pool::parallel_ranges(space.numel, GRAIN, &|range| {
+        let mut buffers = [const { MaybeUninit::<[C; CHUNK]>::uninit() }; MOST];
+        for k in 1..count {
+            if modes[k] == Mode::Constant {
+                // SAFETY: the buffer has room for a chunk.
+                unsafe { load::<C>(&space, k, shared.get(k), range.start, CHUNK.min(range.len()), buffers[k].as_mut_ptr().cast()) };
+            }
+        }
+        let mut from = range.start;
+        while from < range.end {
+            let n = step.min(range.end - from);
+            let mut ins = [core::ptr::null::<C>(); 3];
+            for k in 1..count {
+                let o = shared.get(k);
+                ins[k - 1] = match modes[k] {
+                    // SAFETY: a dense operand has `numel` elements of C behind its address.
+                    Mode::Direct => unsafe { o.ptr.cast::<C>().add(from) },
+                    Mode::Buffered => {
+                        // SAFETY: n is at most a chunk here.
+                        unsafe { load::<C>(&space, k, o, from, n, buffers[k].as_mut_ptr().cast()) };
+                        buffers[k].as_ptr().cast()
+                    }
+                    _ => buffers[k].as_ptr().cast(),
+                };
+            }
+            let o = shared.get(0);
+            if modes[0] == Mode::Direct {
+                // SAFETY: as above, for the output.
+                unsafe { kernel(ins, o.ptr.cast::<C>().add(from), n, scalars) };
+            } else {
+                let x: *mut C = buffers[0].as_mut_ptr().cast();
+                // SAFETY: the buffer holds n results, then they are stored inside the checked output.
+                unsafe {
+                    kernel(ins, x, n, scalars);
+                    store::<C>(&space, 0, o, from, n, x);
+                }
+            }
+            from += n;
+        }
+    });
+    Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Mode {
+    Absent,
+    /// Dense and of the compute type: used in place.
+    Direct,
+    /// One value for all elements: brought in once.
+    Constant,
+    Buffered,
+}
+
+/// Declares rows of elementwise ops. Each op says, per compute type it has, its value in terms of its inputs:
+/// `name [a, b] (p; 1) { f32: …; f64: …; i64: … }`, where `p` is the slice of the instruction's scalars, here one.
+#[macro_export]
+macro_rules! maps {
+    ($($(#[$doc:meta])* $name:ident $ins:tt ( $p:ident ; $scalars:literal ) { $($type:ident : $value:expr);* $(;)? })*) => {
+        $( #[allow(unused_variables)]
+        mod $name {
+            use super::*;
+            $(
+                $crate::simd! {
+                    pub unsafe fn $type(ins: [*const $type; 3], out: *mut $type, n: usize, $p: &[$crate::instruction::Scalar]) {
+                        let [a0, a1, a2] = ins;
+                        for i in 0..n {
+                            // SAFETY: the engine hands in n elements of each operand.
+                            unsafe { *out.add(i) = $crate::maps!(@value $value, i, $ins, a0, a1, a2); }
+                        }
+                    }
+                }
+            )*
+            pub static MAP: $crate::ops::map::Map = {
+                let mut map = $crate::ops::map::Map { f32: None, f64: None, i64: None };
+                $( map.$type = Some($type); )*
+                map
+            };
+        } )*
+        pub const ROWS: &[$crate::instruction::Row] = &[$(
+            $crate::instruction::Row {
+                name: stringify!($name),
+                outs: 1,
+                ins: $crate::maps!(@arity $ins),
+                scalars: (1 + $scalars, 1 + $scalars),
+                alias: true,
+                run: |call| $crate::ops::map::run(call, &$name::MAP),
+            }
+        ),*];
+    };
+    (@arity []) => { (0, 0) };
+    (@arity [$x:ident]) => { (1, 1) };
+    (@arity [$x:ident, $y:ident]) => { (2, 2) };
+    (@arity [$x:ident, $y:ident, $z:ident]) => { (3, 3) };
+    (@value $value:expr, $i:ident, [], $a:ident, $b:ident, $c:ident) => { $value };
+    (@value $value:expr, $i:ident, [$x:ident], $a:ident, $b:ident, $c:ident) => {{ let $x = *$a.add($i); $value }};
+    (@value $value:expr, $i:ident, [$x:ident, $y:ident], $a:ident, $b:ident, $c:ident) => {{
+        let $x = *$a.add($i);
+        let $y = *$b.add($i);
+        $value
+    }};
+    (@value $value:expr, $i:ident, [$x:ident, $y:ident, $z:ident], $a:ident, $b:ident, $c:ident) => {{
+        let $x = *$a.add($i);
+        let $y = *$b.add($i);
+        let $z = *$c.add($i);
+        $value
+    }};
+}
