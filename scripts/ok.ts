@@ -1,0 +1,41 @@
+/** `deno task ok`: the one gate. Every stage runs, also after one has failed; the tests come last. */
+import { missing } from "./build.ts";
+import { crate, type Outcome, report, runStage, type Stage } from "./stages.ts";
+import { runTests } from "./test.ts";
+
+const deno = Deno.execPath();
+
+const stages: Stage[] = [
+  { name: "fmt", command: [deno, "fmt", "--check"] },
+  { name: "lint", command: [deno, "lint"] },
+  { name: "check", command: [deno, "check", "."] },
+  { name: "gen:check", command: [deno, "run", "-A", "scripts/gen.ts", "--check"] },
+  {
+    name: "clippy",
+    command: [
+      "cargo",
+      "clippy",
+      "--release",
+      "--locked",
+      "--all-targets",
+      "--target-dir",
+      "target",
+      "--",
+      "-D",
+      "warnings",
+    ],
+    cwd: crate,
+  },
+  { name: "rustfmt", command: ["cargo", "fmt", "--check"], cwd: crate },
+];
+
+const message = missing();
+if (message) {
+  console.error(message);
+  console.log("0 passed, 1 failed");
+  Deno.exit(1);
+}
+const outcomes: Outcome[] = [];
+for (const stage of stages) outcomes.push(await runStage(stage));
+outcomes.push(...await runTests());
+Deno.exit(report(outcomes));
