@@ -43,7 +43,8 @@ const keptChars = 1 << 22;
 
 /** Runs a command, shows its output as it comes, and counts the tests in it. */
 export async function runStage(stage: Stage): Promise<Outcome> {
-  heading(`${stage.name}: ${stage.command.map((word) => word.replace(root, "")).join(" ")}`);
+  const words = stage.command.map((word) => word === Deno.execPath() ? "deno" : word);
+  heading(`${stage.name}: ${words.join(" ")}`);
   const start = performance.now();
   const { code, output } = await run(stage);
   const seconds = (performance.now() - start) / 1000;

@@ -12,9 +12,10 @@ try {
   await response.body?.cancel();
   if (!response.ok) throw new Error(`HTTP ${response.status}`);
 } catch (error) {
+  const reason = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   console.error(
     `Nothing was tested: jsr.io cannot be reached from here (${
-      error instanceof Error ? error.message : error
+      reason instanceof Error ? reason.message : reason
     })\nHint: this task needs the real packages; \`deno task test\` runs on the offline stand-ins`,
   );
   Deno.exit(1);
