@@ -3,7 +3,12 @@ import { readFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import { explain, locate, platform } from "../ffi/locate.ts";
 
+const printed = new Set<string>();
+
+/** Prints a name and its text, unless the name was there before. */
 function line(name: string, text: string): void {
+  if (printed.has(name)) return;
+  printed.add(name);
   console.log(`${`${name}:`.padEnd(18)} ${text.replaceAll("\n", `\n${" ".repeat(19)}`)}`);
 }
 
