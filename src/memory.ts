@@ -1,0 +1,277 @@
+/**
+ * Storages and their collection. Nobody has to free anything: each native block is watched through a WeakRef, and
+ * when enough was made since the last collection, the next allocation collects, in a synchronous loop too.
+ *
+ * @module
+ */
+import * as native from "../ffi/library.ts";
+import { ArgumentError, DisposedError, show } from "./errors.ts";
+import v8 from "node:v8";
+import vm from "node:vm";
+
+/** A native storage; freed when this object is collected, or at once by `release`. */
+export class Block {
+  /** The native handle; -1 once released. */
+  handle: number;
+  /** Its size. */
+  readonly bytes: number;
+  constructor(handle: number, bytes: number) {
+    this.handle = handle;
+    this.bytes = bytes;
+  }
+}
+
+/** Why a storage's bytes may not be used as they are: bits of `Storage.state`. */
+export const DISPOSED = 1;
+/** The bytes do not exist yet, or lag behind: `pending` makes them right. */
+export const PENDING = 2;
+
+/** Work that must be done before a storage's bytes may be read as a whole. */
+export interface Pending {
+  /** Makes the bytes right; afterwards the storage is ordinary, or pending again by the next step. */
+  settle(storage: Storage): void;
+}
+
+/** The bytes that a tensor and its views share. */
+export class Storage {
+  /** The native block, which small storages share. */
+  block: Block;
+  /** Where the bytes start in the block: a multiple of 64. */
+  byteOffset: number;
+  /** How many bytes there are. */
+  readonly bytes: number;
+  /** `"cpu"` or a CUDA device's number + 1. */
+  readonly device: number;
+  /** Counts in-place changes, so that backward can tell when a saved value is gone. */
+  version = 0;
+  /** 0 when the bytes may be used as they are. */
+  state = 0;
+  /** What to do before the bytes are read, while `state` has PENDING. */
+  pending: Pending | null = null;
+
+  constructor(block: Block, byteOffset: number, bytes: number, device: number) {
+    this.block = block;
+    this.byteOffset = byteOffset;
+    this.bytes = bytes;
+    this.device = device;
+  }
+
+  /** The native handle. */
+  get handle(): number {
+    return this.block.handle;
+  }
+
+  /** Makes the bytes usable, or says that they are gone. */
+  settle(op: string): void {
+    if (this.state & DISPOSED) {
+      throw new DisposedError(`Cannot ${op} a tensor that was disposed`, { op });
+    }
+    this.pending?.settle(this);
+  }
+
+  /** Ends the storage now. Small ones share a block, which lives until its last one is gone. */
+  dispose(): void {
+    if (this.state & DISPOSED) return;
+    this.state |= DISPOSED;
+    this.pending = null;
+    if (this.block.bytes > SMALL) release(this.block);
+    this.block = GONE;
+  }
+}
+
+const GONE = new Block(-1, 0);
+
+/** Storages up to this size are carved out of shared slabs. */
+const SMALL = 4096;
+/** Small enough that a tensor kept for long pins little, large enough for a thousand 64-byte ones. */
+const SLAB = 64 * 1024;
+const EMPTY_DEVICE_SLAB = { block: GONE, used: SLAB };
+
+let slab: { block: Block; used: number } = EMPTY_DEVICE_SLAB;
+
+const watched: { ref: WeakRef<Block>; handle: number; bytes: number }[] = [];
+let madeBytes = 0;
+let madeHandles = 0;
+
+const LEAST_BYTES = 512 * 2 ** 20;
+const LEAST_HANDLES = 200_000;
+/** Collection may take this share of the time before it is made rarer. */
+const MOST_SHARE = 0.02;
+let limitBytes = LEAST_BYTES;
+let limitHandles = LEAST_HANDLES;
+let growth = 1;
+let collections = 0;
+let collectionMs = 0;
+let lastEnd = performance.now();
+
+function newBlock(bytes: number, device: number): Block {
+  if (madeBytes + bytes > limitBytes || madeHandles >= limitHandles) collect();
+  let handle = native.allocate(bytes, device);
+  if (handle < 0) {
+    // Past the budget: what nobody can reach any more may make room.
+    collect();
+    handle = native.allocate(bytes, device);
+    if (handle < 0) throw native.failure(-handle);
+  }
+  const block = new Block(handle, bytes);
+  watched.push({ ref: new WeakRef(block), handle, bytes });
+  finalizer?.register(block, handle, block);
+  madeBytes += bytes;
+  madeHandles++;
+  return block;
+}
+
+/** Makes a storage of so many bytes; their content is undefined. */
+export function allocate(bytes: number, device: number): Storage {
+  if (bytes > SMALL) return new Storage(newBlock(bytes, device), 0, bytes, device);
+  const room = bytes <= 64 ? 64 : Math.ceil(bytes / 64) * 64;
+  if (device !== 0) return new Storage(newBlock(room, device), 0, bytes, device);
+  if (slab.used + room > SLAB) slab = { block: newBlock(SLAB, 0), used: 0 };
+  const storage = new Storage(slab.block, slab.used, bytes, 0);
+  slab.used += room;
+  return storage;
+}
+
+function release(block: Block): void {
+  if (block.handle < 0) return;
+  native.free([block.handle]);
+  // Its entry in `watched` goes at the next collection, which knows it by the handle.
+  released.add(block.handle);
+  finalizer?.unregister(block);
+  block.handle = -1;
+}
+
+const released = new Set<number>();
+
+// ---- collection -----------------------------------------------------------------------------
+
+interface Collector {
+  /** Lets go of what the running job holds through WeakRefs, then collects. */
+  (): void;
+}
+
+/** `gc` without a flag or a permission: the vm module gives one out once V8 was told to expose it. */
+function makeCollector(): Collector | null {
+  try {
+    v8.setFlagsFromString("--expose-gc");
+    const gc = vm.runInNewContext("gc") as () => void;
+    if (typeof gc !== "function") return null;
+    // A script that ends with its own microtask queue also ends the job's hold on WeakRefs.
+    const context = vm.createContext({}, { microtaskMode: "afterEvaluate" });
+    const empty = new vm.Script("0");
+    return () => {
+      empty.runInContext(context);
+      gc();
+    };
+  } catch {
+    return null;
+  }
+}
+
+let collector: Collector | null | undefined;
+let finalizer: FinalizationRegistry<number> | null = null;
+
+/**
+ * Chooses how dead blocks are found: `"vm"` collects in any code, `"finalizer"` waits for the engine's own
+ * collections and for a macrotask, and is there for a runtime in which the first way is closed.
+ */
+export function chooseCollector(kind: "vm" | "finalizer"): void {
+  if (kind === "vm") {
+    collector = makeCollector();
+    if (collector !== null) return;
+  }
+  collector = null;
+  finalizer ??= new FinalizationRegistry((handle) => {
+    native.free([handle]);
+    released.add(handle);
+  });
+  for (const { ref, handle } of watched) {
+    const block = ref.deref();
+    if (block !== undefined) finalizer.register(block, handle, block);
+  }
+}
+
+function collect(): void {
+  if (collector === undefined) chooseCollector("vm");
+  const start = performance.now();
+  collector?.();
+  const dead: number[] = [];
+  let kept = 0, liveBytes = 0;
+  for (let i = 0; i < watched.length; i++) {
+    const entry = watched[i];
+    if (released.has(entry.handle)) continue;
+    if (entry.ref.deref() === undefined) {
+      // With a finalizer at work, its callback frees the block.
+      if (finalizer === null) dead.push(entry.handle);
+    } else {
+      watched[kept++] = entry;
+      liveBytes += entry.bytes;
+    }
+  }
+  watched.length = kept;
+  released.clear();
+  if (dead.length > 0) native.free(dead);
+  const end = performance.now();
+  const took = end - start;
+  collections++;
+  collectionMs += took;
+  // Rarer while collecting costs more than its share of the time since the last one.
+  const share = took / Math.max(end - lastEnd, 1e-3);
+  if (share > MOST_SHARE) growth = Math.min(growth * 1.5, 64);
+  else if (share < MOST_SHARE / 8 && growth > 1) growth = Math.max(growth / 1.5, 1);
+  lastEnd = end;
+  const ceiling = native.nativeMemory().budgetBytes / 4;
+  limitBytes = Math.max(Math.min(LEAST_BYTES * growth, ceiling), Math.min(liveBytes / 2, ceiling));
+  limitHandles = Math.max(LEAST_HANDLES * growth, kept / 2);
+  madeBytes = 0;
+  madeHandles = 0;
+}
+
+/** Frees now what nobody can reach any more. */
+export function collectGarbage(): void {
+  collect();
+}
+
+/** What memory is used for, in bytes. */
+export interface MemoryStats {
+  /** In storages, and in scratch space of running kernels. */
+  liveBytes: number;
+  /** Kept for reuse. */
+  cachedBytes: number;
+  /** The most that was live at once. */
+  peakBytes: number;
+  /** The limit past which allocation fails. */
+  budgetBytes: number;
+  /** Native storages. */
+  handles: number;
+  /** Collections so far. */
+  collections: number;
+  /** Milliseconds that they took. */
+  collectionMs: number;
+}
+
+/** Live, cached and peak bytes, handles and collections. Works everywhere, costs a microsecond. */
+export function memory(): MemoryStats {
+  return { ...native.nativeMemory(), collections, collectionMs };
+}
+
+/** Sets the budget in bytes past which allocation throws an OutOfMemoryError. */
+export function setMemoryLimit(bytes: number): void {
+  if (!Number.isInteger(bytes) || bytes <= 0) {
+    throw new ArgumentError(`Cannot setMemoryLimit to ${show(bytes)}: it must be a whole number of bytes above 0`, {
+      op: "setMemoryLimit",
+    });
+  }
+  native.option("budget", bytes);
+}
+
+/** Gives memory kept for reuse back to the system, after a collection. */
+export function emptyCache(): void {
+  collect();
+  native.option("emptyCache", 0);
+}
+
+/** Starts the peak anew from what is live now. */
+export function resetPeakMemory(): void {
+  native.option("resetPeak", 0);
+}

@@ -1,0 +1,157 @@
+/**
+ * The form of an op. Each declares PyTorch's parameter list once, as a signature; calls are bound to it by the rules
+ * of the public API, and the oracle runner and the tables of names read it.
+ *
+ * A signature reads like PyTorch's, in camelCase: `"sum(input, dim=null, keepdim=false, dtype=null)"`. Required
+ * parameters are positional. Of the optional ones at most two are, in order, up to the first whose default is a
+ * boolean or a string, or that is a dtype. Everything optional can be given by name in one trailing options object.
+ *
+ * @module
+ */
+import { ArgumentError, show } from "./errors.ts";
+import { Tensor } from "./tensor.ts";
+
+/** One parameter of a signature. */
+export interface Param {
+  readonly name: string;
+  readonly required: boolean;
+  readonly default: unknown;
+}
+
+/** A parsed signature. */
+export interface Signature {
+  readonly name: string;
+  readonly params: readonly Param[];
+  /** How many are required. */
+  readonly required: number;
+  /** How many may be positional. */
+  readonly positional: number;
+}
+
+const KEYWORD_ONLY = new Set(["dtype", "device", "requiresGrad", "generator"]);
+
+/** Parses a signature; done once per op, when its module loads. */
+export function parseSignature(text: string): Signature {
+  const open = text.indexOf("(");
+  const name = text.slice(0, open);
+  const params: Param[] = [];
+  for (const part of splitParams(text.slice(open + 1, -1))) {
+    const eq = part.indexOf("=");
+    params.push(
+      eq < 0
+        ? { name: part, required: true, default: undefined }
+        : { name: part.slice(0, eq), required: false, default: JSON.parse(part.slice(eq + 1).replaceAll("'", '"')) },
+    );
+  }
+  const required = params.filter((p) => p.required).length;
+  let positional = required;
+  for (const p of params.slice(required, required + 2)) {
+    if (typeof p.default === "boolean" || typeof p.default === "string" || KEYWORD_ONLY.has(p.name)) break;
+    positional++;
+  }
+  return { name, params, required, positional };
+}
+
+function splitParams(text: string): string[] {
+  const parts: string[] = [];
+  let depth = 0, from = 0;
+  for (let i = 0; i <= text.length; i++) {
+    const c = text[i];
+    if (c === "[") depth++;
+    else if (c === "]") depth--;
+    else if ((c === "," && depth === 0) || i === text.length) {
+      const part = text.slice(from, i).trim();
+      if (part !== "") parts.push(part);
+      from = i + 1;
+    }
+  }
+  return parts;
+}
+
+/** Whether a value is a plain options object, and no tensor, array or instance of a class. */
+export function isOptions(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== "object" || value === null) return false;
+  const proto = Object.getPrototypeOf(value);
+  return proto === Object.prototype || proto === null;
+}
+
+/** Binds a call's arguments to a signature: one value per parameter, defaults filled in. */
+export function bind(signature: Signature, args: readonly unknown[]): unknown[] {
+  const { name, params, required, positional } = signature;
+  let given = args.length;
+  while (given > 0 && args[given - 1] === undefined) given--;
+  let options: Record<string, unknown> | null = null;
+  if (given > required || (given > 0 && given <= params.length)) {
+    const last = args[given - 1];
+    if (isOptions(last) && given > 0) {
+      options = last;
+      given--;
+    }
+  }
+  if (given > positional) {
+    const extra = params[given - 1];
+    throw new ArgumentError(
+      `Cannot ${name}: ${given} positional arguments, at most ${positional} are taken (${params.slice(0, positional).map((p) => p.name).join(", ")})`,
+      extra ? { op: name, hint: `pass { ${extra.name}: ${show(args[given - 1])} }` } : { op: name },
+    );
+  }
+  const out = new Array<unknown>(params.length);
+  for (let i = 0; i < params.length; i++) {
+    const value = i < given ? args[i] : undefined;
+    out[i] = value === undefined ? params[i].default : value;
+  }
+  if (options !== null) {
+    for (const key of Object.keys(options)) {
+      const i = params.findIndex((p) => p.name === key);
+      if (i < 0) {
+        const known = params.slice(required).map((p) => p.name);
+        throw new ArgumentError(
+          `Cannot ${name}: unknown option ${show(key)}; ${known.length > 0 ? `known are ${known.join(", ")}` : "it takes none"}`,
+          { op: name },
+        );
+      }
+      if (options[key] === undefined) continue;
+      if (i < given && args[i] !== undefined) {
+        throw new ArgumentError(`Cannot ${name}: ${key} is given twice, as argument ${i + 1} and as an option`, { op: name });
+      }
+      out[i] = options[key];
+    }
+  }
+  for (let i = 0; i < required; i++) {
+    if (out[i] === undefined) throw new ArgumentError(`Cannot ${name}: argument ${params[i].name} is missing`, { op: name });
+  }
+  return out;
+}
+
+/** All signatures of ops by function. */
+const signatures = new WeakMap<object, Signature>();
+
+/** The signature that an op was declared with. */
+export function signatureOf(f: unknown): Signature | undefined {
+  return typeof f === "function" ? signatures.get(f) : undefined;
+}
+
+/**
+ * Declares an op: its signature and what it does with its bound arguments. The public type is written out where the
+ * op is exported.
+ */
+export function op<F extends (...args: never[]) => unknown>(
+  signature: string,
+  forward: (...args: never[]) => ReturnType<F>,
+): F {
+  const parsed = parseSignature(signature);
+  const { name, params, required } = parsed;
+  const takesInput = params[0]?.name === "input";
+  const run = forward as (...args: unknown[]) => ReturnType<F>;
+  const call = (...args: unknown[]): ReturnType<F> => {
+    if (takesInput && !(args[0] instanceof Tensor)) {
+      throw new ArgumentError(`Cannot ${name} ${show(args[0])}: input must be a tensor`, { op: name });
+    }
+    // All required, nothing else: the common call of the common op needs no binding.
+    if (args.length === required && required === params.length && !args.includes(undefined)) return run(...args);
+    return run(...bind(parsed, args));
+  };
+  Object.defineProperty(call, "name", { value: name });
+  signatures.set(call, parsed);
+  return call as never;
+}
