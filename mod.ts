@@ -6,10 +6,31 @@
 import "./src/methods.ts";
 
 export * from "./src/errors.ts";
-export { type DType, float, type Float, getDefaultDtype, type Scalar, setDefaultDtype, type TypedArray } from "./src/dtype.ts";
+export {
+  type DType,
+  type Float,
+  float,
+  getDefaultDtype,
+  type Scalar,
+  setDefaultDtype,
+  type TypedArray,
+} from "./src/dtype.ts";
 export { type NestedBigints, type NestedNumbers, Tensor } from "./src/tensor.ts";
-export { emptyCache, memory, type MemoryStats, resetPeakMemory, setMemoryLimit } from "./src/memory.ts";
-export { enableGrad, grad, type GradHook, type GradOptions, isGradEnabled, noGrad } from "./src/autograd.ts";
+export {
+  emptyCache,
+  memory,
+  type MemoryStats,
+  resetPeakMemory,
+  setMemoryLimit,
+} from "./src/memory.ts";
+export {
+  enableGrad,
+  grad,
+  type GradHook,
+  type GradOptions,
+  isGradEnabled,
+  noGrad,
+} from "./src/autograd.ts";
 export { empty, ones, tensor, zeros } from "./src/ops/creation.ts";
 export { add, div, eq, exp, mul, sub } from "./src/ops/pointwise.ts";
 export { clone, contiguous, expand, permute, reshape, transpose, view } from "./src/ops/view.ts";

@@ -2,7 +2,13 @@
  * Opens the native library on first use, compares its hash with the generated opcode table, and gives the thread's
  * one buffer of words. Failures of native calls become Toro's errors here.
  */
-import { DeviceError, IndexError, NativeError, OutOfMemoryError, type ToroError } from "../src/errors.ts";
+import {
+  DeviceError,
+  IndexError,
+  NativeError,
+  OutOfMemoryError,
+  type ToroError,
+} from "../src/errors.ts";
 import { locate } from "./locate.ts";
 import { HASH } from "./opcodes.gen.ts";
 
@@ -44,7 +50,9 @@ function open(): Symbols {
   if (symbols !== null) return symbols;
   const found = locate();
   if ("tried" in found) {
-    const places = found.tried.map((t) => `  ${t.place}: ${t.reason}${t.flag ? ` (allow it with ${t.flag})` : ""}`);
+    const places = found.tried.map((t) =>
+      `  ${t.place}: ${t.reason}${t.flag ? ` (allow it with ${t.flag})` : ""}`
+    );
     throw new DeviceError(`Cannot find Toro's native library; looked at\n${places.join("\n")}`, {
       hint: "in a checkout, `deno task build` makes it",
     });
@@ -61,12 +69,18 @@ function open(): Symbols {
   if (hash !== HASH && !generating) {
     library.close();
     throw new NativeError(
-      `Cannot use the native library ${path}: its hash is ${hash.toString(16)}, this version of Toro needs ${HASH.toString(16)}`,
+      `Cannot use the native library ${path}: its hash is ${
+        hash.toString(16)
+      }, this version of Toro needs ${HASH.toString(16)}`,
       { hint: "in a checkout, `deno task build` makes the one that fits" },
     );
   }
   thread = library.symbols.toro_open(words, WORDS);
-  if (thread === 0) throw new NativeError("Cannot register this thread with the native library: too many threads use it");
+  if (thread === 0) {
+    throw new NativeError(
+      "Cannot register this thread with the native library: too many threads use it",
+    );
+  }
   symbols = library.symbols;
   return symbols;
 }
@@ -88,9 +102,13 @@ function text(): string {
 
 /** The error behind a code; its text is in the buffer. */
 export function failure(code: number): ToroError {
-  if (code === 5) return new NativeError("Cannot call the native library: this thread is not registered");
+  if (code === 5) {
+    return new NativeError("Cannot call the native library: this thread is not registered");
+  }
   const message = text();
-  if (code === 2) return new OutOfMemoryError(message, { hint: "setMemoryLimit raises the budget" });
+  if (code === 2) {
+    return new OutOfMemoryError(message, { hint: "setMemoryLimit raises the budget" });
+  }
   if (code === 3) return new IndexError(message);
   return new NativeError(message);
 }

@@ -40,7 +40,13 @@ export class Node {
   /** The leaf that collects gradients here. */
   readonly leaf: Tensor | null;
 
-  constructor(op: string, edges: readonly (Edge | null)[], backward: Backward | null, saved: readonly Tensor[], leaf: Tensor | null = null) {
+  constructor(
+    op: string,
+    edges: readonly (Edge | null)[],
+    backward: Backward | null,
+    saved: readonly Tensor[],
+    leaf: Tensor | null = null,
+  ) {
     this.op = op;
     this.edges = edges;
     this.backward = backward;
@@ -201,9 +207,16 @@ export function edgeOf(t: Tensor): Edge | null {
   const meta = t.meta;
   if (meta === null || !meta.requiresGrad) return null;
   const base = t.base;
-  if (base !== null && base.meta !== null && base.meta.node !== null && base.meta.epoch !== meta.epoch) {
+  if (
+    base !== null && base.meta !== null && base.meta.node !== null && base.meta.epoch !== meta.epoch
+  ) {
     // The base was changed through some view since: this view is now a window of the new base.
-    meta.node = new Node("asStrided", [edgeOf(base)], ([g]) => [g && ops.zerosWithWindow(base, t, g)], []);
+    meta.node = new Node(
+      "asStrided",
+      [edgeOf(base)],
+      ([g]) => [g && ops.zerosWithWindow(base, t, g)],
+      [],
+    );
     meta.slot = 0;
     meta.epoch = base.meta.epoch;
   }
@@ -249,7 +262,10 @@ export function checkInplace(op: string, x: Tensor, inputs: readonly Tensor[]): 
     );
   }
   if (inputs.some(requiresGrad) && !x.info.isFloat) {
-    throw new AutogradError(`Cannot ${op} in place: a ${x.dtype} tensor cannot take values that require grad`, { op });
+    throw new AutogradError(
+      `Cannot ${op} in place: a ${x.dtype} tensor cannot take values that require grad`,
+      { op },
+    );
   }
 }
 
@@ -257,7 +273,13 @@ export function checkInplace(op: string, x: Tensor, inputs: readonly Tensor[]): 
  * Records an in-place change of x. `backward` takes the gradient of the new x and returns those of the old x and of
  * the inputs. A change through a view rewrites the history of its base.
  */
-export function recordInplace(op: string, x: Tensor, inputs: readonly Tensor[], backward: Backward, saved: readonly Tensor[]): void {
+export function recordInplace(
+  op: string,
+  x: Tensor,
+  inputs: readonly Tensor[],
+  backward: Backward,
+  saved: readonly Tensor[],
+): void {
   x.storage.version++;
   if (!isGradEnabled() || !(requiresGrad(x) || inputs.some(requiresGrad))) return;
   const base = x.base;
@@ -373,7 +395,9 @@ function walk(
     for (let i = 0; i < node.saved.length; i++) {
       if (node.saved[i].storage.version !== node.versions[i]) {
         throw new AutogradError(
-          `Cannot run backward through ${node.op}: a tensor [${node.saved[i].shape.join(", ")}] that it saved was changed in place afterwards ` +
+          `Cannot run backward through ${node.op}: a tensor [${
+            node.saved[i].shape.join(", ")
+          }] that it saved was changed in place afterwards ` +
             `(version ${node.saved[i].storage.version}, saved at ${node.versions[i]})`,
           { op: node.op, hint: "clone() it before the in-place change" },
         );
@@ -417,9 +441,14 @@ function deposit(leaf: Tensor, g: Tensor, shared: Set<unknown>, createGraph: boo
 
 function seedFor(output: Tensor, given: Tensor | null | undefined, op: string): Tensor {
   if (given) {
-    if (given.shape.length !== output.shape.length || given.shape.some((n, i) => n !== output.shape[i])) {
+    if (
+      given.shape.length !== output.shape.length ||
+      given.shape.some((n, i) => n !== output.shape[i])
+    ) {
       throw new AutogradError(
-        `Cannot ${op}: the gradient [${given.shape.join(", ")}] differs in shape from the output [${output.shape.join(", ")}]`,
+        `Cannot ${op}: the gradient [${given.shape.join(", ")}] differs in shape from the output [${
+          output.shape.join(", ")
+        }]`,
         { op },
       );
     }
@@ -427,7 +456,9 @@ function seedFor(output: Tensor, given: Tensor | null | undefined, op: string): 
   }
   if (output.numel !== 1) {
     throw new AutogradError(
-      `Cannot ${op} from a tensor [${output.shape.join(", ")}] without a gradient: only one element is a scalar`,
+      `Cannot ${op} from a tensor [${
+        output.shape.join(", ")
+      }] without a gradient: only one element is a scalar`,
       { op, hint: "reduce it by mean() or sum(), or pass a gradient of its shape" },
     );
   }
@@ -437,13 +468,20 @@ function seedFor(output: Tensor, given: Tensor | null | undefined, op: string): 
 function rootOf(output: Tensor, op: string): Edge {
   const edge = edgeOf(output);
   if (edge === null) {
-    throw new AutogradError(`Cannot ${op}: the tensor does not require grad and no op on its way recorded one`, { op });
+    throw new AutogradError(
+      `Cannot ${op}: the tensor does not require grad and no op on its way recorded one`,
+      { op },
+    );
   }
   return edge;
 }
 
 /** Adds gradients of `output` to the `grad` of every leaf that it came from. */
-export function backward(output: Tensor, gradient: Tensor | null | undefined, options: BackwardOptions = {}): void {
+export function backward(
+  output: Tensor,
+  gradient: Tensor | null | undefined,
+  options: BackwardOptions = {},
+): void {
   const root = rootOf(output, "backward");
   const seed = seedFor(output, gradient, "backward");
   inMode(options.createGraph ?? false, () => walk([root], [seed], null, options));
@@ -466,10 +504,14 @@ export function grad(
   const outs = Array.isArray(outputs) ? outputs as readonly Tensor[] : [outputs as Tensor];
   const ins = Array.isArray(inputs) ? inputs as readonly Tensor[] : [inputs as Tensor];
   const given = options.gradOutputs;
-  const seeds = outs.map((o, i) => seedFor(o, Array.isArray(given) ? given[i] : given as Tensor | null | undefined, "grad"));
+  const seeds = outs.map((o, i) =>
+    seedFor(o, Array.isArray(given) ? given[i] : given as Tensor | null | undefined, "grad")
+  );
   const targets = ins.map((t, at) => {
     const edge = edgeOf(t);
-    if (edge === null) throw new AutogradError(`Cannot grad: input ${at} does not require grad`, { op: "grad" });
+    if (edge === null) {
+      throw new AutogradError(`Cannot grad: input ${at} does not require grad`, { op: "grad" });
+    }
     return { node: edge.node, slot: edge.slot, at };
   });
   const roots = outs.map((o) => rootOf(o, "grad"));
@@ -490,7 +532,9 @@ export function grad(
 export function registerHook(t: Tensor, hook: GradHook): () => void {
   const edge = edgeOf(t);
   if (edge === null) {
-    throw new AutogradError("Cannot registerHook on a tensor that does not require grad", { op: "registerHook" });
+    throw new AutogradError("Cannot registerHook on a tensor that does not require grad", {
+      op: "registerHook",
+    });
   }
   const hooks = edge.node.hooks ??= new Map();
   let set = hooks.get(edge.slot);

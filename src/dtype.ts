@@ -50,9 +50,14 @@ export const DTYPES: Readonly<Record<DType, DTypeInfo>> = {
 
 /** The entry of a type, or an ArgumentError that lists the ten. */
 export function dtypeInfo(dtype: unknown, op: string): DTypeInfo {
-  const found = typeof dtype === "string" && Object.hasOwn(DTYPES, dtype) ? DTYPES[dtype as DType] : undefined;
+  const found = typeof dtype === "string" && Object.hasOwn(DTYPES, dtype)
+    ? DTYPES[dtype as DType]
+    : undefined;
   if (found === undefined) {
-    throw new ArgumentError(`Cannot ${op}: dtype ${show(dtype)} is not one of ${Object.keys(DTYPES).join(", ")}`, { op });
+    throw new ArgumentError(
+      `Cannot ${op}: dtype ${show(dtype)} is not one of ${Object.keys(DTYPES).join(", ")}`,
+      { op },
+    );
   }
   return found;
 }
@@ -83,7 +88,9 @@ export function getDefaultDtype(): DType {
 /** Sets the type of new tensors of numbers; it must be a float type. */
 export function setDefaultDtype(dtype: DType): void {
   if (!dtypeInfo(dtype, "setDefaultDtype").isFloat) {
-    throw new ArgumentError(`Cannot setDefaultDtype to ${dtype}: only float types are supported`, { op: "setDefaultDtype" });
+    throw new ArgumentError(`Cannot setDefaultDtype to ${dtype}: only float types are supported`, {
+      op: "setDefaultDtype",
+    });
   }
   defaultFloat = dtype;
 }
@@ -133,8 +140,9 @@ export function resultType(operands: readonly (Typed | Scalar)[]): DType {
   let scalar = -1;
   for (const o of operands) {
     if (isScalar(o)) scalar = Math.max(scalar, scalarCategory(o));
-    else if (o.shape.length > 0) dims = dims === null ? o.info.name : promoteTypes(dims, o.info.name);
-    else zero = zero === null ? o.info.name : promoteTypes(zero, o.info.name);
+    else if (o.shape.length > 0) {
+      dims = dims === null ? o.info.name : promoteTypes(dims, o.info.name);
+    } else zero = zero === null ? o.info.name : promoteTypes(zero, o.info.name);
   }
   let result = dims;
   if (zero !== null) {

@@ -19,15 +19,17 @@ export interface ErrorDetails {
 
 /** The ancestor of all of Toro's errors: `e instanceof ToroError` holds for each of them. */
 // deno-lint-ignore no-explicit-any
-export const ToroError: { new (...args: any[]): ToroError; [Symbol.hasInstance](value: unknown): boolean } =
-  class ToroErrorBase {
-    static [Symbol.hasInstance](value: unknown): boolean {
-      if (this === ToroErrorBase) {
-        return typeof value === "object" && value !== null && BRAND in value;
-      }
-      return Function.prototype[Symbol.hasInstance].call(this, value);
+export const ToroError: {
+  new (...args: any[]): ToroError;
+  [Symbol.hasInstance](value: unknown): boolean;
+} = class ToroErrorBase {
+  static [Symbol.hasInstance](value: unknown): boolean {
+    if (this === ToroErrorBase) {
+      return typeof value === "object" && value !== null && BRAND in value;
     }
-  } as never;
+    return Function.prototype[Symbol.hasInstance].call(this, value);
+  }
+} as never;
 
 /** What every error of Toro has. */
 export interface ToroError extends Error {
@@ -43,7 +45,10 @@ interface Branded {
   new (message: string, details?: ErrorDetails): ToroError;
 }
 
-function define(name: string, base: ErrorConstructor | RangeErrorConstructor | TypeErrorConstructor): Branded {
+function define(
+  name: string,
+  base: ErrorConstructor | RangeErrorConstructor | TypeErrorConstructor,
+): Branded {
   const made = class extends (base as ErrorConstructor) {
     readonly op: string | undefined;
     readonly hint: string | undefined;
@@ -118,7 +123,9 @@ export type DistributedError = ToroError;
 
 /** A value as an error text shows it: short, and never the whole tensor. */
 export function show(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value.length > 60 ? value.slice(0, 57) + "..." : value);
+  if (typeof value === "string") {
+    return JSON.stringify(value.length > 60 ? value.slice(0, 57) + "..." : value);
+  }
   if (typeof value === "bigint") return `${value}n`;
   if (typeof value === "function") return `function ${value.name || "(anonymous)"}`;
   if (Array.isArray(value)) {

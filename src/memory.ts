@@ -258,9 +258,12 @@ export function memory(): MemoryStats {
 /** Sets the budget in bytes past which allocation throws an OutOfMemoryError. */
 export function setMemoryLimit(bytes: number): void {
   if (!Number.isInteger(bytes) || bytes <= 0) {
-    throw new ArgumentError(`Cannot setMemoryLimit to ${show(bytes)}: it must be a whole number of bytes above 0`, {
-      op: "setMemoryLimit",
-    });
+    throw new ArgumentError(
+      `Cannot setMemoryLimit to ${show(bytes)}: it must be a whole number of bytes above 0`,
+      {
+        op: "setMemoryLimit",
+      },
+    );
   }
   native.option("budget", bytes);
 }

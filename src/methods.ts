@@ -20,7 +20,10 @@ export interface Methods {
   /** Whether no op recorded its making. */
   readonly isLeaf: boolean;
   /** Adds gradients of this scalar to the `grad` of every leaf that it came from. */
-  backward(gradient?: Tensor | null | autograd.BackwardOptions, options?: autograd.BackwardOptions): void;
+  backward(
+    gradient?: Tensor | null | autograd.BackwardOptions,
+    options?: autograd.BackwardOptions,
+  ): void;
   /** The same values without a history; shares the storage. */
   detach(): Tensor;
   /** Calls `hook` with each gradient of this tensor; returns the function that removes it. */
@@ -56,12 +59,18 @@ export interface Methods {
 }
 
 /** Methods as functions with `this`. */
-type Installed = { [K in keyof Methods as Methods[K] extends (...args: never[]) => unknown ? K : never]: Methods[K] };
+type Installed = {
+  [K in keyof Methods as Methods[K] extends (...args: never[]) => unknown ? K : never]: Methods[K];
+};
 
 const methods: Installed & ThisType<Tensor> = {
   backward(gradient, options) {
     const isTensor = gradient instanceof Tensor;
-    autograd.backward(this, isTensor ? gradient : null, (isTensor ? options : gradient as autograd.BackwardOptions) ?? options);
+    autograd.backward(
+      this,
+      isTensor ? gradient : null,
+      (isTensor ? options : gradient as autograd.BackwardOptions) ?? options,
+    );
   },
   detach() {
     return new Tensor(this.storage, this.info, this.shape, this.strides, this.offset);
@@ -121,7 +130,10 @@ Object.defineProperties(Tensor.prototype, {
     },
     set(this: Tensor, on: boolean) {
       if (on && !this.info.isFloat) {
-        throw new DTypeError(`Cannot requiresGrad on a ${this.dtype} tensor: only float tensors carry gradients`, { op: "requiresGrad" });
+        throw new DTypeError(
+          `Cannot requiresGrad on a ${this.dtype} tensor: only float tensors carry gradients`,
+          { op: "requiresGrad" },
+        );
       }
       autograd.metaOf(this).requiresGrad = on;
     },

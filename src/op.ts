@@ -38,15 +38,19 @@ export function parseSignature(text: string): Signature {
   for (const part of splitParams(text.slice(open + 1, -1))) {
     const eq = part.indexOf("=");
     params.push(
-      eq < 0
-        ? { name: part, required: true, default: undefined }
-        : { name: part.slice(0, eq), required: false, default: JSON.parse(part.slice(eq + 1).replaceAll("'", '"')) },
+      eq < 0 ? { name: part, required: true, default: undefined } : {
+        name: part.slice(0, eq),
+        required: false,
+        default: JSON.parse(part.slice(eq + 1).replaceAll("'", '"')),
+      },
     );
   }
   const required = params.filter((p) => p.required).length;
   let positional = required;
   for (const p of params.slice(required, required + 2)) {
-    if (typeof p.default === "boolean" || typeof p.default === "string" || KEYWORD_ONLY.has(p.name)) break;
+    if (
+      typeof p.default === "boolean" || typeof p.default === "string" || KEYWORD_ONLY.has(p.name)
+    ) break;
     positional++;
   }
   return { name, params, required, positional };
@@ -91,7 +95,9 @@ export function bind(signature: Signature, args: readonly unknown[]): unknown[] 
   if (given > positional) {
     const extra = params[given - 1];
     throw new ArgumentError(
-      `Cannot ${name}: ${given} positional arguments, at most ${positional} are taken (${params.slice(0, positional).map((p) => p.name).join(", ")})`,
+      `Cannot ${name}: ${given} positional arguments, at most ${positional} are taken (${
+        params.slice(0, positional).map((p) => p.name).join(", ")
+      })`,
       extra ? { op: name, hint: `pass { ${extra.name}: ${show(args[given - 1])} }` } : { op: name },
     );
   }
@@ -106,19 +112,28 @@ export function bind(signature: Signature, args: readonly unknown[]): unknown[] 
       if (i < 0) {
         const known = params.slice(required).map((p) => p.name);
         throw new ArgumentError(
-          `Cannot ${name}: unknown option ${show(key)}; ${known.length > 0 ? `known are ${known.join(", ")}` : "it takes none"}`,
+          `Cannot ${name}: unknown option ${show(key)}; ${
+            known.length > 0 ? `known are ${known.join(", ")}` : "it takes none"
+          }`,
           { op: name },
         );
       }
       if (options[key] === undefined) continue;
       if (i < given && args[i] !== undefined) {
-        throw new ArgumentError(`Cannot ${name}: ${key} is given twice, as argument ${i + 1} and as an option`, { op: name });
+        throw new ArgumentError(
+          `Cannot ${name}: ${key} is given twice, as argument ${i + 1} and as an option`,
+          { op: name },
+        );
       }
       out[i] = options[key];
     }
   }
   for (let i = 0; i < required; i++) {
-    if (out[i] === undefined) throw new ArgumentError(`Cannot ${name}: argument ${params[i].name} is missing`, { op: name });
+    if (out[i] === undefined) {
+      throw new ArgumentError(`Cannot ${name}: argument ${params[i].name} is missing`, {
+        op: name,
+      });
+    }
   }
   return out;
 }
@@ -145,10 +160,14 @@ export function op<F extends (...args: never[]) => unknown>(
   const run = forward as (...args: unknown[]) => ReturnType<F>;
   const call = (...args: unknown[]): ReturnType<F> => {
     if (takesInput && !(args[0] instanceof Tensor)) {
-      throw new ArgumentError(`Cannot ${name} ${show(args[0])}: input must be a tensor`, { op: name });
+      throw new ArgumentError(`Cannot ${name} ${show(args[0])}: input must be a tensor`, {
+        op: name,
+      });
     }
     // All required, nothing else: the common call of the common op needs no binding.
-    if (args.length === required && required === params.length && !args.includes(undefined)) return run(...args);
+    if (args.length === required && required === params.length && !args.includes(undefined)) {
+      return run(...args);
+    }
     return run(...bind(parsed, args));
   };
   Object.defineProperty(call, "name", { value: name });

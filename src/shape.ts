@@ -51,7 +51,11 @@ export function shapeText(shape: readonly number[]): string {
 }
 
 /** The shape that both broadcast to; missing leading dims and dims of size 1 stretch. */
-export function broadcastShapes(a: readonly number[], b: readonly number[], op: string): readonly number[] {
+export function broadcastShapes(
+  a: readonly number[],
+  b: readonly number[],
+  op: string,
+): readonly number[] {
   if (sameShape(a, b) || b.length === 0) return a;
   if (a.length === 0) return b;
   const n = Math.max(a.length, b.length);
@@ -60,7 +64,9 @@ export function broadcastShapes(a: readonly number[], b: readonly number[], op: 
     const x = a[a.length - n + i] ?? 1, y = b[b.length - n + i] ?? 1;
     if (x !== y && x !== 1 && y !== 1) {
       throw new ShapeError(
-        `Cannot ${op} input ${shapeText(a)} and other ${shapeText(b)}: sizes ${x} and ${y} differ in dim ${i - n} and neither is 1`,
+        `Cannot ${op} input ${shapeText(a)} and other ${
+          shapeText(b)
+        }: sizes ${x} and ${y} differ in dim ${i - n} and neither is 1`,
         { op },
       );
     }
@@ -86,11 +92,18 @@ export function broadcastStrides(
 /** A dim from -n to n - 1 as one from 0 to n - 1. A 0-d tensor takes dims 0 and -1. */
 export function wrapDim(dim: unknown, ndim: number, op: string, name = "dim"): number {
   if (typeof dim !== "number" || !Number.isInteger(dim)) {
-    throw new ArgumentError(`Cannot ${op}: ${name} must be a whole number, got ${show(dim)}`, { op });
+    throw new ArgumentError(`Cannot ${op}: ${name} must be a whole number, got ${show(dim)}`, {
+      op,
+    });
   }
   const n = Math.max(ndim, 1);
   if (dim < -n || dim >= n) {
-    throw new IndexError(`Cannot ${op}: ${name} ${dim} is out of range for ${ndim} dims, it must be from ${-n} to ${n - 1}`, { op });
+    throw new IndexError(
+      `Cannot ${op}: ${name} ${dim} is out of range for ${ndim} dims, it must be from ${-n} to ${
+        n - 1
+      }`,
+      { op },
+    );
   }
   return dim < 0 ? dim + n : dim;
 }
@@ -104,7 +117,9 @@ export function wrapDims(dims: unknown, ndim: number, op: string): number[] {
   const sorted = list.toSorted((a, b) => a - b);
   for (let i = 1; i < sorted.length; i++) {
     if (sorted[i] === sorted[i - 1]) {
-      throw new ArgumentError(`Cannot ${op}: dim ${sorted[i]} appears twice in ${show(dims)}`, { op });
+      throw new ArgumentError(`Cannot ${op}: dim ${sorted[i]} appears twice in ${show(dims)}`, {
+        op,
+      });
     }
   }
   return ndim === 0 ? [] : sorted;
@@ -114,24 +129,40 @@ export function wrapDims(dims: unknown, ndim: number, op: string): number[] {
 export function checkSize(size: unknown, op: string): number[] {
   const list = typeof size === "number" ? [size] : size;
   if (!Array.isArray(list)) {
-    throw new ArgumentError(`Cannot ${op}: size must be an array of whole numbers, got ${show(size)}`, { op });
+    throw new ArgumentError(
+      `Cannot ${op}: size must be an array of whole numbers, got ${show(size)}`,
+      { op },
+    );
   }
   if (list.length > MAX_DIMS) {
     throw new ShapeError(`Cannot ${op}: ${list.length} dims, the most is ${MAX_DIMS}`, { op });
   }
   for (const n of list) {
     if (typeof n !== "number" || !Number.isInteger(n) || n < 0) {
-      throw new ShapeError(`Cannot ${op} with size ${show(list)}: each size must be a whole number from 0 on, got ${show(n)}`, { op });
+      throw new ShapeError(
+        `Cannot ${op} with size ${show(list)}: each size must be a whole number from 0 on, got ${
+          show(n)
+        }`,
+        { op },
+      );
     }
   }
   if (numelOf(list) >= 2 ** 50) {
-    throw new ShapeError(`Cannot ${op} with size ${show(list)}: ${numelOf(list)} elements are more than 2^50`, { op });
+    throw new ShapeError(
+      `Cannot ${op} with size ${show(list)}: ${numelOf(list)} elements are more than 2^50`,
+      { op },
+    );
   }
   return list.slice();
 }
 
 /** Resolves one -1 among the sizes so that the count of elements fits. */
-export function inferSize(size: readonly number[], numel: number, op: string, from: readonly number[]): number[] {
+export function inferSize(
+  size: readonly number[],
+  numel: number,
+  op: string,
+  from: readonly number[],
+): number[] {
   let known = 1, hole = -1;
   for (let i = 0; i < size.length; i++) {
     if (size[i] === -1 && hole < 0) hole = i;

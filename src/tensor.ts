@@ -32,7 +32,13 @@ export class Tensor {
   base: Tensor | null = null;
 
   /** @ignore */
-  constructor(storage: Storage, info: DTypeInfo, shape: readonly number[], strides: readonly number[], offset: number) {
+  constructor(
+    storage: Storage,
+    info: DTypeInfo,
+    shape: readonly number[],
+    strides: readonly number[],
+    offset: number,
+  ) {
     this.storage = storage;
     this.info = info;
     this.shape = shape;
@@ -79,7 +85,10 @@ export class Tensor {
   /** The only element, as a number. */
   item(): number {
     if (this.numel !== 1) {
-      throw new ShapeError(`Cannot item a tensor ${shapeText(this.shape)}: it has ${this.numel} elements, not 1`, { op: "item" });
+      throw new ShapeError(
+        `Cannot item a tensor ${shapeText(this.shape)}: it has ${this.numel} elements, not 1`,
+        { op: "item" },
+      );
     }
     const value = readElements(this, "item")[0];
     return typeof value === "bigint" ? safeNumber(value, "item") : Number(value);
@@ -175,7 +184,9 @@ function readElements(t: Tensor, op: string): TypedArray {
   if (t.storage.state !== 0) t.storage.settle(op);
   const dense = t.isContiguous() ? t : materialize(t);
   const out = arrayFor(t.dtype, t.numel);
-  if (t.numel > 0) native.read(dense.storage.handle, dense.storage.byteOffset + dense.offset * t.info.size, out);
+  if (t.numel > 0) {
+    native.read(dense.storage.handle, dense.storage.byteOffset + dense.offset * t.info.size, out);
+  }
   if (t.dtype !== "bfloat16") return out as TypedArray;
   const wide = new Float32Array(t.numel);
   const bits = new Uint32Array(wide.buffer);
@@ -184,7 +195,11 @@ function readElements(t: Tensor, op: string): TypedArray {
 }
 
 /** A new tensor of these elements; bfloat16 takes bits. The array is copied. */
-export function fromElements(data: ArrayBufferView, dtype: DType, shape: readonly number[]): Tensor {
+export function fromElements(
+  data: ArrayBufferView,
+  dtype: DType,
+  shape: readonly number[],
+): Tensor {
   const t = empty(shape, DTYPES[dtype]);
   if (t.numel > 0) native.write(t.storage.handle, t.storage.byteOffset, data);
   return t;

@@ -11,7 +11,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, OnceLock};
 
 /// Everything the two sides must agree on beside the opcode table; part of the hash.
-const ABI: &str = "1: words f64; open close alloc free execute write read memory option job table hash";
+const ABI: &str =
+    "1: words f64; open close alloc free execute write read memory option job table hash";
 const MAX_THREADS: usize = 4096;
 
 #[derive(Clone, Copy)]
@@ -34,7 +35,10 @@ fn buffer(thread: u32) -> Option<Buffer> {
         return Some(found);
     }
     let buffers = BUFFERS.lock().unwrap_or_else(|e| e.into_inner());
-    let found = buffers.get((thread as usize).wrapping_sub(1)).copied().flatten()?;
+    let found = buffers
+        .get((thread as usize).wrapping_sub(1))
+        .copied()
+        .flatten()?;
     LAST.set((thread, found));
     Some(found)
 }
@@ -59,13 +63,17 @@ impl Buffer {
         }
         words[0] = length as f64;
         // SAFETY: `length` bytes fit behind the first word.
-        unsafe { core::ptr::copy_nonoverlapping(text.as_ptr(), words.as_mut_ptr().add(1).cast(), length) };
+        unsafe {
+            core::ptr::copy_nonoverlapping(text.as_ptr(), words.as_mut_ptr().add(1).cast(), length)
+        };
     }
 }
 
 /// Runs a call on the thread's buffer; a fault or a panic becomes a code and a text.
 fn guard(thread: u32, body: impl FnOnce(Buffer) -> Outcome) -> i32 {
-    let Some(buffer) = buffer(thread) else { return 5 };
+    let Some(buffer) = buffer(thread) else {
+        return 5;
+    };
     let fault = match catch_unwind(AssertUnwindSafe(|| body(buffer))) {
         Ok(Ok(())) => return 0,
         Ok(Err(fault)) => fault,
@@ -76,8 +84,14 @@ fn guard(thread: u32, body: impl FnOnce(Buffer) -> Outcome) -> i32 {
 }
 
 fn panic_text(panic: &(dyn core::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    format!("Internal error: {}", text.unwrap_or("a panic without a text"))
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
+    format!(
+        "Internal error: {}",
+        text.unwrap_or("a panic without a text")
+    )
 }
 
 /// Registers a thread's buffer of `words` doubles; returns its id from 1, or 0.
@@ -89,7 +103,10 @@ pub extern "C" fn toro_open(address: *mut f64, words: u32) -> u32 {
     static HOOK: OnceLock<()> = OnceLock::new();
     // A panic is reported by its text; the default hook would print over the user's terminal too.
     HOOK.get_or_init(|| std::panic::set_hook(Box::new(|_| {})));
-    let entry = Some(Buffer { address: address as usize, words: words as usize });
+    let entry = Some(Buffer {
+        address: address as usize,
+        words: words as usize,
+    });
     let mut buffers = BUFFERS.lock().unwrap_or_else(|e| e.into_inner());
     if let Some(free) = buffers.iter().position(Option::is_none) {
         buffers[free] = entry;
@@ -110,7 +127,13 @@ pub extern "C" fn toro_close(thread: u32) -> i32 {
         Ok(())
     });
     if code != 5 {
-        LAST.set((0, Buffer { address: 0, words: 0 }));
+        LAST.set((
+            0,
+            Buffer {
+                address: 0,
+                words: 0,
+            },
+        ));
         BUFFERS.lock().unwrap_or_else(|e| e.into_inner())[thread as usize - 1] = None;
     }
     code
@@ -134,7 +157,10 @@ pub extern "C" fn toro_free(thread: u32, count: u32) -> i32 {
         // SAFETY: registered and alive.
         let words = unsafe { buffer.words() };
         let Some(handles) = words.get(..count as usize) else {
-            bail!("cannot free {count} storages: the buffer has room for {}", words.len());
+            bail!(
+                "cannot free {count} storages: the buffer has room for {}",
+                words.len()
+            );
         };
         let mut first = Ok(());
         for &handle in handles {
@@ -160,12 +186,22 @@ pub extern "C" fn toro_execute(thread: u32, words: u32) -> i32 {
     })
 }
 
-fn range(thread: u32, handle: f64, offset: f64, data: *const u8, bytes: f64, copy: impl FnOnce(*mut u8, usize)) -> i32 {
+fn range(
+    thread: u32,
+    handle: f64,
+    offset: f64,
+    data: *const u8,
+    bytes: f64,
+    copy: impl FnOnce(*mut u8, usize),
+) -> i32 {
     guard(thread, |_| {
         let held = memory::hold(handle)?;
         let whole = |x: f64| x >= 0.0 && x < (1u64 << 53) as f64 && x.fract() == 0.0;
         if !whole(offset) || !whole(bytes) || offset + bytes > held.bytes as f64 {
-            bail!("bytes {offset} to {offset}+{bytes} lie outside the storage of {} bytes", held.bytes);
+            bail!(
+                "bytes {offset} to {offset}+{bytes} lie outside the storage of {} bytes",
+                held.bytes
+            );
         }
         if bytes > 0.0 && data.is_null() {
             bail!("cannot copy {bytes} bytes through an empty buffer");
@@ -180,7 +216,13 @@ fn range(thread: u32, handle: f64, offset: f64, data: *const u8, bytes: f64, cop
 
 /// Copies `bytes` bytes of `data` into a storage.
 #[unsafe(no_mangle)]
-pub extern "C" fn toro_write(thread: u32, handle: f64, offset: f64, data: *const u8, bytes: f64) -> i32 {
+pub extern "C" fn toro_write(
+    thread: u32,
+    handle: f64,
+    offset: f64,
+    data: *const u8,
+    bytes: f64,
+) -> i32 {
     range(thread, handle, offset, data, bytes, |to, n| {
         // SAFETY: checked by `range`; the caller's buffer has at least `bytes` bytes by the ABI.
         unsafe { core::ptr::copy_nonoverlapping(data, to, n) }
@@ -189,7 +231,13 @@ pub extern "C" fn toro_write(thread: u32, handle: f64, offset: f64, data: *const
 
 /// Copies `bytes` bytes of a storage into `data`.
 #[unsafe(no_mangle)]
-pub extern "C" fn toro_read(thread: u32, handle: f64, offset: f64, data: *mut u8, bytes: f64) -> i32 {
+pub extern "C" fn toro_read(
+    thread: u32,
+    handle: f64,
+    offset: f64,
+    data: *mut u8,
+    bytes: f64,
+) -> i32 {
     range(thread, handle, offset, data, bytes, |from, n| {
         // SAFETY: checked by `range`; the caller's buffer has at least `bytes` bytes by the ABI.
         unsafe { core::ptr::copy_nonoverlapping(from, data, n) }
@@ -203,7 +251,10 @@ pub extern "C" fn toro_memory(thread: u32) -> i32 {
         let s = memory::stats();
         // SAFETY: registered and alive.
         let words = unsafe { buffer.words() };
-        for (word, x) in words.iter_mut().zip([s.live, s.cached, s.peak, s.budget, s.handles]) {
+        for (word, x) in words
+            .iter_mut()
+            .zip([s.live, s.cached, s.peak, s.budget, s.handles])
+        {
             *word = x as f64;
         }
         Ok(())
@@ -234,8 +285,14 @@ pub extern "C" fn toro_option(thread: u32, key: u32, value: f64) -> i32 {
             }
             2 => {
                 if set {
-                    let level = [simd::Level::Portable, simd::Level::Avx2, simd::Level::Avx512];
-                    let Some(&level) = level.get(value as usize) else { bail!("SIMD level {value} is unknown") };
+                    let level = [
+                        simd::Level::Portable,
+                        simd::Level::Avx2,
+                        simd::Level::Avx512,
+                    ];
+                    let Some(&level) = level.get(value as usize) else {
+                        bail!("SIMD level {value} is unknown")
+                    };
                     if !simd::force(level) {
                         bail!("SIMD level {level:?} is not supported by this processor");
                     }
@@ -305,7 +362,10 @@ pub extern "C" fn toro_hash() -> u32 {
     };
     eat(ABI);
     for row in ops::table() {
-        eat(&format!("{} {} {:?} {:?}", row.name, row.outs, row.ins, row.scalars));
+        eat(&format!(
+            "{} {} {:?} {:?}",
+            row.name, row.outs, row.ins, row.scalars
+        ));
     }
     hash
 }

@@ -35,9 +35,9 @@ impl DType {
     /// The type with this number, if there is one.
     pub fn from_code(code: f64) -> Option<DType> {
         DTYPES
-            .iter()
+            .get(code as usize)
             .copied()
-            .find(|d| f64::from(*d as u8) == code)
+            .filter(|d| f64::from(*d as u8) == code)
     }
 
     /// Bytes of one element.
@@ -113,7 +113,11 @@ pub fn bf16_to_f32(bits: u16) -> f32 {
 pub fn f32_to_bf16(x: f32) -> u16 {
     let b = x.to_bits();
     let rounded = (b.wrapping_add(0x7fff + ((b >> 16) & 1)) >> 16) as u16;
-    if x.is_nan() { ((b >> 16) | 0x40) as u16 } else { rounded }
+    if x.is_nan() {
+        ((b >> 16) | 0x40) as u16
+    } else {
+        rounded
+    }
 }
 
 #[inline(always)]
@@ -123,7 +127,11 @@ pub fn f16_to_f32(h: u16) -> f32 {
     // Shifted into place, the exponent is 112 too small; a multiplication by 2^112 mends it and
     // normalises denormals in one go. Inf and NaN need their exponent forced to the top.
     let magnitude = f32::from_bits(rest << 13) * f32::from_bits(0x7780_0000);
-    let bits = if rest >= 0x7c00 { (rest << 13) | 0x7f80_0000 } else { magnitude.to_bits() };
+    let bits = if rest >= 0x7c00 {
+        (rest << 13) | 0x7f80_0000
+    } else {
+        magnitude.to_bits()
+    };
     f32::from_bits(sign | bits)
 }
 
@@ -134,7 +142,9 @@ pub fn f32_to_f16(x: f32) -> u16 {
     let sign = ((b >> 16) & 0x8000) as u16;
     let a = b & 0x7fff_ffff;
     // Below the smallest normal half, adding 0.5 lets the FPU round the denormal.
-    let small = (f32::from_bits(a) + 0.5).to_bits().wrapping_sub(0x3f00_0000) as u16;
+    let small = (f32::from_bits(a) + 0.5)
+        .to_bits()
+        .wrapping_sub(0x3f00_0000) as u16;
     let normal = (a.wrapping_add(0xc800_0fff).wrapping_add((a >> 13) & 1) >> 13) as u16;
     let magnitude = if a > 0x7f80_0000 {
         0x7e00
@@ -217,7 +227,9 @@ impl Element for Bool {
 }
 
 /// A type in which kernels compute.
-pub trait Number: Element + Default + PartialOrd + core::ops::Add<Output = Self> + core::ops::Mul<Output = Self> {
+pub trait Number:
+    Element + Default + PartialOrd + core::ops::Add<Output = Self> + core::ops::Mul<Output = Self>
+{
     const COMPUTE: Compute;
     const DTYPE: DType;
     fn load<E: Element>(x: E) -> Self;
@@ -245,16 +257,46 @@ compute!(
 macro_rules! with_dtype {
     ($dtype:expr, $T:ident => $body:expr) => {
         match $dtype {
-            $crate::dtype::DType::F32 => { type $T = f32; $body }
-            $crate::dtype::DType::F64 => { type $T = f64; $body }
-            $crate::dtype::DType::F16 => { type $T = $crate::dtype::F16; $body }
-            $crate::dtype::DType::Bf16 => { type $T = $crate::dtype::Bf16; $body }
-            $crate::dtype::DType::I64 => { type $T = i64; $body }
-            $crate::dtype::DType::I32 => { type $T = i32; $body }
-            $crate::dtype::DType::I16 => { type $T = i16; $body }
-            $crate::dtype::DType::I8 => { type $T = i8; $body }
-            $crate::dtype::DType::U8 => { type $T = u8; $body }
-            $crate::dtype::DType::Bool => { type $T = $crate::dtype::Bool; $body }
+            $crate::dtype::DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            $crate::dtype::DType::F64 => {
+                type $T = f64;
+                $body
+            }
+            $crate::dtype::DType::F16 => {
+                type $T = $crate::dtype::F16;
+                $body
+            }
+            $crate::dtype::DType::Bf16 => {
+                type $T = $crate::dtype::Bf16;
+                $body
+            }
+            $crate::dtype::DType::I64 => {
+                type $T = i64;
+                $body
+            }
+            $crate::dtype::DType::I32 => {
+                type $T = i32;
+                $body
+            }
+            $crate::dtype::DType::I16 => {
+                type $T = i16;
+                $body
+            }
+            $crate::dtype::DType::I8 => {
+                type $T = i8;
+                $body
+            }
+            $crate::dtype::DType::U8 => {
+                type $T = u8;
+                $body
+            }
+            $crate::dtype::DType::Bool => {
+                type $T = $crate::dtype::Bool;
+                $body
+            }
         }
     };
 }
@@ -264,9 +306,18 @@ macro_rules! with_dtype {
 macro_rules! with_compute {
     ($compute:expr, $C:ident => $body:expr) => {
         match $compute {
-            $crate::dtype::Compute::F32 => { type $C = f32; $body }
-            $crate::dtype::Compute::F64 => { type $C = f64; $body }
-            $crate::dtype::Compute::I64 => { type $C = i64; $body }
+            $crate::dtype::Compute::F32 => {
+                type $C = f32;
+                $body
+            }
+            $crate::dtype::Compute::F64 => {
+                type $C = f64;
+                $body
+            }
+            $crate::dtype::Compute::I64 => {
+                type $C = i64;
+                $body
+            }
         }
     };
 }

@@ -31,7 +31,7 @@ pub struct Row {
 }
 
 /// A checked operand: every element that dims and strides reach lies inside a held storage.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Operand {
     pub ptr: *mut u8,
     pub dtype: DType,
@@ -85,7 +85,10 @@ impl Operand {
 
     /// The very same elements in the same order.
     pub fn same_layout(&self, other: &Operand) -> bool {
-        self.ptr == other.ptr && self.dtype == other.dtype && self.dims() == other.dims() && self.strides() == other.strides()
+        self.ptr == other.ptr
+            && self.dtype == other.dtype
+            && self.dims() == other.dims()
+            && self.strides() == other.strides()
     }
 }
 
@@ -116,6 +119,8 @@ impl Scalar {
 pub struct Call {
     pub name: &'static str,
     outs: usize,
+    /// How many of `operands` this instruction has; the vector only grows, so that nothing is made anew.
+    count: usize,
     operands: Vec<Operand>,
     scalars: Vec<Scalar>,
     held: Vec<Held>,
@@ -124,7 +129,15 @@ pub struct Call {
 
 impl Call {
     pub const fn new() -> Call {
-        Call { name: "", outs: 0, operands: Vec::new(), scalars: Vec::new(), held: Vec::new(), immediates: Vec::new() }
+        Call {
+            name: "",
+            outs: 0,
+            count: 0,
+            operands: Vec::new(),
+            scalars: Vec::new(),
+            held: Vec::new(),
+            immediates: Vec::new(),
+        }
     }
 
     pub fn outs(&self) -> &[Operand] {
@@ -132,7 +145,12 @@ impl Call {
     }
 
     pub fn ins(&self) -> &[Operand] {
-        &self.operands[self.outs..]
+        &self.operands[self.outs..self.count]
+    }
+
+    /// All operands, outputs first.
+    pub fn all(&self) -> &[Operand] {
+        &self.operands[..self.count]
     }
 
     pub fn scalars(&self) -> &[Scalar] {
@@ -168,7 +186,11 @@ impl Call {
 
     /// Fails with the op's name and the text unless the rule holds.
     pub fn require(&self, holds: bool, rule: impl FnOnce() -> String) -> Outcome {
-        if holds { Ok(()) } else { bail!("{}: {}", self.name, rule()) }
+        if holds {
+            Ok(())
+        } else {
+            bail!("{}: {}", self.name, rule())
+        }
     }
 }
 
@@ -185,6 +207,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    #[inline(always)]
     fn word(&mut self, what: &str) -> Outcome<f64> {
         match self.words.get(self.at) {
             Some(&w) => {
@@ -195,19 +218,24 @@ impl Reader<'_> {
         }
     }
 
+    #[inline(always)]
     fn count(&mut self, what: &str, most: usize) -> Outcome<usize> {
         let w = self.word(what)?;
-        if w >= 0.0 && w <= most as f64 && w.fract() == 0.0 {
-            Ok(w as usize)
+        // The cast saturates, so a NaN, a fraction or a negative number does not survive the way back.
+        let n = w as usize;
+        if n as f64 == w && n <= most {
+            Ok(n)
         } else {
             bail!("{what} is {w}, not a whole number from 0 to {most}")
         }
     }
 
+    #[inline(always)]
     fn whole(&mut self, what: &str) -> Outcome<i64> {
         let w = self.word(what)?;
-        if w.abs() < (1u64 << 53) as f64 && w.fract() == 0.0 {
-            Ok(w as i64)
+        let n = w as i64;
+        if n as f64 == w && n.unsigned_abs() < 1 << 53 {
+            Ok(n)
         } else {
             bail!("{what} is {w}, not a whole number below 2^53")
         }
@@ -244,25 +272,41 @@ fn decode(words: &[f64], call: &mut Call) -> Outcome<&'static Row> {
     let mut r = Reader { words, at: 1 };
     let table = ops::table();
     let opcode = r.word("opcode")?;
-    if !(opcode >= 0.0 && opcode.fract() == 0.0 && opcode < table.len() as f64) {
+    let Some(row) = table
+        .get(opcode as usize)
+        .filter(|_| opcode as usize as f64 == opcode)
+    else {
         bail!("opcode {opcode} is not one of the {} opcodes", table.len());
-    }
-    let row = &table[opcode as usize];
+    };
     call.name = row.name;
     call.outs = row.outs;
     let operands = r.count("the number of operands", words.len())?;
     let scalars = r.count("the number of scalars", words.len())?;
     let ins = operands.wrapping_sub(row.outs);
     if operands < row.outs || ins < row.ins.0 || ins > row.ins.1 {
-        bail!("{}: {operands} operands, but it takes {} outputs and {} to {} inputs", row.name, row.outs, row.ins.0, row.ins.1);
+        bail!(
+            "{}: {operands} operands, but it takes {} outputs and {} to {} inputs",
+            row.name,
+            row.outs,
+            row.ins.0,
+            row.ins.1
+        );
     }
     if scalars < row.scalars.0 || scalars > row.scalars.1 {
-        bail!("{}: {scalars} scalars, but it takes {} to {}", row.name, row.scalars.0, row.scalars.1);
+        bail!(
+            "{}: {scalars} scalars, but it takes {} to {}",
+            row.name,
+            row.scalars.0,
+            row.scalars.1
+        );
     }
     call.held.clear();
     call.immediates.clear();
     call.immediates.reserve(operands);
-    call.operands.resize(operands, Operand::EMPTY);
+    if call.operands.len() < operands {
+        call.operands.resize(operands, Operand::EMPTY);
+    }
+    call.count = operands;
     for i in 0..operands {
         operand(&mut r, call, i).map_err(|f| named(row.name, f))?;
     }
@@ -280,7 +324,11 @@ fn decode(words: &[f64], call: &mut Call) -> Outcome<&'static Row> {
                 let index = r.count("a cell's index", 1 << 40)?;
                 let held = memory::hold(handle).map_err(|f| named(row.name, f))?;
                 if (index + 1) * 8 > held.bytes || held.device != Device::CPU {
-                    bail!("{}: cell {index} lies outside its storage of {} bytes", row.name, held.bytes);
+                    bail!(
+                        "{}: cell {index} lies outside its storage of {} bytes",
+                        row.name,
+                        held.bytes
+                    );
                 }
                 // SAFETY: the storage is held, aligned to 64 bytes, and cell `index` lies inside.
                 Scalar::Float(unsafe { *held.address.cast::<f64>().add(index) })
@@ -290,13 +338,23 @@ fn decode(words: &[f64], call: &mut Call) -> Outcome<&'static Row> {
         call.scalars.push(scalar);
     }
     if r.at != words.len() {
-        bail!("{}: the instruction has {} words, but {} are used", row.name, words.len(), r.at);
+        bail!(
+            "{}: the instruction has {} words, but {} are used",
+            row.name,
+            words.len(),
+            r.at
+        );
     }
     for (o, out) in call.outs().iter().enumerate() {
         if writes_twice(out) {
-            bail!("{}: output {o} writes an element twice (dims {:?}, strides {:?})", row.name, out.dims(), out.strides());
+            bail!(
+                "{}: output {o} writes an element twice (dims {:?}, strides {:?})",
+                row.name,
+                out.dims(),
+                out.strides()
+            );
         }
-        for (i, other) in call.operands.iter().enumerate() {
+        for (i, other) in call.all().iter().enumerate() {
             if i != o && out.overlaps(other) && (i < row.outs || !row.alias) {
                 bail!("{}: output {o} overlaps operand {i}", row.name);
             }
@@ -331,7 +389,9 @@ fn operand(r: &mut Reader, call: &mut Call, i: usize) -> Outcome {
         };
         call.immediates.push(bits);
         // The vector was reserved for all operands, so it does not move.
-        o.ptr = core::ptr::from_ref(&call.immediates[call.immediates.len() - 1]).cast_mut().cast();
+        o.ptr = core::ptr::from_ref(&call.immediates[call.immediates.len() - 1])
+            .cast_mut()
+            .cast();
         o.ndim = 0;
         (o.lo, o.hi) = (1, 0);
         return Ok(());
@@ -352,7 +412,13 @@ fn operand(r: &mut Reader, call: &mut Call, i: usize) -> Outcome {
         let stride = r.whole("a stride")?;
         o.strides[d] = stride as isize;
         let reach = stride.checked_mul(o.dims[d] as i64 - 1);
-        let sum = reach.and_then(|x| if x < 0 { low.checked_add(x) } else { high.checked_add(x) });
+        let sum = reach.and_then(|x| {
+            if x < 0 {
+                low.checked_add(x)
+            } else {
+                high.checked_add(x)
+            }
+        });
         match (sum, reach) {
             _ if empty => {}
             (Some(s), Some(x)) if x < 0 => low = s,
@@ -362,14 +428,23 @@ fn operand(r: &mut Reader, call: &mut Call, i: usize) -> Outcome {
     }
     let held = memory::hold(handle)?;
     if held.device != Device::CPU {
-        bail!("operand {i} lies on {}, the kernel runs on cpu", held.device);
+        bail!(
+            "operand {i} lies on {}, the kernel runs on cpu",
+            held.device
+        );
     }
     let size = dtype.size() as i64;
-    let inside = low >= 0 && high.checked_add(1).and_then(|h| h.checked_mul(size)).is_some_and(|h| h <= held.bytes as i64);
+    let inside = low >= 0
+        && high
+            .checked_add(1)
+            .and_then(|h| h.checked_mul(size))
+            .is_some_and(|h| h <= held.bytes as i64);
     if !empty && !inside {
         bail!(
             "operand {i} reaches elements {low} to {high} of {} ({} bytes), outside its storage of {} bytes",
-            dtype.name(), size, held.bytes
+            dtype.name(),
+            size,
+            held.bytes
         );
     }
     o.dtype = dtype;

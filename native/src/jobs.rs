@@ -4,13 +4,14 @@ use serde_json::{Value, json};
 
 /// Runs one request and lays its result out for `toro_job`.
 pub fn run(request: &[u8]) -> Result<Vec<u8>, String> {
-    let request: Value = serde_json::from_slice(request).map_err(|e| format!("the job's request is not JSON: {e}"))?;
-    let kind = request["kind"].as_str().ok_or("the job's request has no kind")?;
+    let request: Value = serde_json::from_slice(request)
+        .map_err(|e| format!("the job's request is not JSON: {e}"))?;
+    let kind = request["kind"]
+        .as_str()
+        .ok_or("the job's request has no kind")?;
     match kind {
         "process" => Ok(layout(&process(), &[])),
-        _ => {
-            Err(format!("Cannot run job {kind}"))
-        }
+        _ => Err(format!("Cannot run job {kind}")),
     }
 }
 
@@ -28,7 +29,10 @@ fn layout(result: &Value, buffers: &[Vec<u8>]) -> Vec<u8> {
             places.push(json!([at, b.len()]));
             at = (at + b.len()).next_multiple_of(64);
         }
-        (json!({ "result": result, "buffers": places }).to_string(), at)
+        (
+            json!({ "result": result, "buffers": places }).to_string(),
+            at,
+        )
     };
     // The places' digits depend on the start, which depends on the digits: one generous guess settles it.
     let start = (4 + places(1 << 40).0.len()).next_multiple_of(64);
@@ -48,11 +52,17 @@ fn process() -> Value {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let field = |name: &str| -> f64 {
         let line = status.lines().find(|l| l.starts_with(name)).unwrap_or("");
-        let kib = line.split_whitespace().nth(1).and_then(|x| x.parse::<f64>().ok());
+        let kib = line
+            .split_whitespace()
+            .nth(1)
+            .and_then(|x| x.parse::<f64>().ok());
         kib.unwrap_or(0.0) * 1024.0
     };
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find(|l| l.starts_with("model name")).and_then(|l| l.split(": ").nth(1));
+    let model = cpu
+        .lines()
+        .find(|l| l.starts_with("model name"))
+        .and_then(|l| l.split(": ").nth(1));
     json!({
         "residentBytes": field("VmRSS:"),
         "peakResidentBytes": field("VmHWM:"),

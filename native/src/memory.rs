@@ -41,7 +41,10 @@ impl Slot {
 
 /// The table never moves: chunks of slots appear once and stay, so look-ups take no lock.
 static TABLE: [OnceLock<Box<[Slot; CHUNK]>>; CHUNKS] = [const { OnceLock::new() }; CHUNKS];
-static FREE: Mutex<FreeList> = Mutex::new(FreeList { indices: Vec::new(), made: 0 });
+static FREE: Mutex<FreeList> = Mutex::new(FreeList {
+    indices: Vec::new(),
+    made: 0,
+});
 static HANDLES: AtomicUsize = AtomicUsize::new(0);
 
 struct FreeList {
@@ -50,7 +53,10 @@ struct FreeList {
 }
 
 fn slot(index: usize) -> Option<&'static Slot> {
-    TABLE.get(index / CHUNK)?.get().map(|chunk| &chunk[index % CHUNK])
+    TABLE
+        .get(index / CHUNK)?
+        .get()
+        .map(|chunk| &chunk[index % CHUNK])
 }
 
 /// A storage that a running call holds; it cannot be freed under the call.
@@ -73,11 +79,15 @@ impl Drop for Held {
 }
 
 fn split(handle: f64) -> Option<(usize, u64)> {
-    if !(handle >= 0.0 && handle < (1u64 << 52) as f64 && handle.fract() == 0.0) {
+    // The cast saturates, so a NaN, a fraction or a negative number does not survive the way back.
+    let bits = handle as u64;
+    if bits as f64 != handle || bits >= 1 << 52 {
         return None;
     }
-    let bits = handle as u64;
-    Some(((bits & ((1 << INDEX_BITS) - 1)) as usize, bits >> INDEX_BITS))
+    Some((
+        (bits & ((1 << INDEX_BITS) - 1)) as usize,
+        bits >> INDEX_BITS,
+    ))
 }
 
 /// Takes hold of a storage for the time of a call.
@@ -93,7 +103,12 @@ pub fn hold(handle: f64) -> Outcome<Held> {
         if state >> 32 != generation || state & LIVE == 0 || state & DOOMED != 0 {
             bail!("storage handle {handle} is stale: the storage was freed");
         }
-        match slot.state.compare_exchange_weak(state, state + 1, Ordering::AcqRel, Ordering::Acquire) {
+        match slot.state.compare_exchange_weak(
+            state,
+            state + 1,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        ) {
             Ok(_) => break,
             Err(now) => state = now,
         }
@@ -128,7 +143,10 @@ pub fn allocate(owner: u32, bytes: f64, device: Device) -> Outcome<f64> {
             }
             None => {
                 give(address, bytes);
-                bail!("cannot allocate: all {} storage handles are in use", CHUNK * CHUNKS);
+                bail!(
+                    "cannot allocate: all {} storage handles are in use",
+                    CHUNK * CHUNKS
+                );
             }
         }
     };
@@ -159,7 +177,12 @@ pub fn free(handle: f64) -> Outcome {
         if state >> 32 != generation || state & LIVE == 0 || state & DOOMED != 0 {
             bail!("storage handle {handle} is stale: the storage was freed");
         }
-        match slot.state.compare_exchange_weak(state, state | DOOMED, Ordering::AcqRel, Ordering::Acquire) {
+        match slot.state.compare_exchange_weak(
+            state,
+            state | DOOMED,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        ) {
             Ok(_) => break,
             Err(now) => state = now,
         }
@@ -192,7 +215,10 @@ fn reclaim(index: usize, slot: &Slot) {
     slot.state.store(generation << 32, Ordering::Release);
     HANDLES.fetch_sub(1, Ordering::Relaxed);
     give(address, bytes);
-    FREE.lock().unwrap_or_else(|e| e.into_inner()).indices.push(index as u32);
+    FREE.lock()
+        .unwrap_or_else(|e| e.into_inner())
+        .indices
+        .push(index as u32);
 }
 
 // ---- the caching allocator -------------------------------------------------------------------
@@ -206,7 +232,13 @@ struct Cache {
     budget: usize,
 }
 
-static CACHE: Mutex<Cache> = Mutex::new(Cache { blocks: Vec::new(), live: 0, cached: 0, peak: 0, budget: 0 });
+static CACHE: Mutex<Cache> = Mutex::new(Cache {
+    blocks: Vec::new(),
+    live: 0,
+    cached: 0,
+    peak: 0,
+    budget: 0,
+});
 
 /// The class of a size and the bytes that a block of the class has.
 fn class_of(bytes: usize) -> (usize, usize) {
@@ -223,7 +255,9 @@ fn class_of(bytes: usize) -> (usize, usize) {
 fn raw_allocate(size: usize) -> *mut u8 {
     if size < HUGE {
         // SAFETY: the layout is non-zero and its alignment a power of two.
-        return unsafe { std::alloc::alloc(std::alloc::Layout::from_size_align_unchecked(size, ALIGN)) };
+        return unsafe {
+            std::alloc::alloc(std::alloc::Layout::from_size_align_unchecked(size, ALIGN))
+        };
     }
     // SAFETY: an anonymous mapping, trimmed to a huge-page boundary on both sides.
     unsafe {
@@ -257,7 +291,10 @@ fn raw_free(address: usize, size: usize) {
     // SAFETY: the block came from `raw_allocate` with this size.
     unsafe {
         if size < HUGE {
-            std::alloc::dealloc(address as *mut u8, std::alloc::Layout::from_size_align_unchecked(size, ALIGN));
+            std::alloc::dealloc(
+                address as *mut u8,
+                std::alloc::Layout::from_size_align_unchecked(size, ALIGN),
+            );
         } else {
             libc::munmap(address as *mut _, size.next_multiple_of(4096));
         }
@@ -267,7 +304,9 @@ fn raw_free(address: usize, size: usize) {
 impl Cache {
     fn empty(&mut self) {
         for class in 0..self.blocks.len() {
-            let Some(size) = class_size(class) else { continue };
+            let Some(size) = class_size(class) else {
+                continue;
+            };
             for address in core::mem::take(&mut self.blocks[class]) {
                 raw_free(address, size);
             }
@@ -304,7 +343,11 @@ fn take(bytes: usize) -> Outcome<*mut u8> {
     if cache.live + cache.cached + size > cache.budget {
         cache.empty();
     }
-    let address = if cache.live + size > cache.budget { core::ptr::null_mut() } else { raw_allocate(size) };
+    let address = if cache.live + size > cache.budget {
+        core::ptr::null_mut()
+    } else {
+        raw_allocate(size)
+    };
     if address.is_null() {
         return Err(Fault::OutOfMemory(format!(
             "Cannot allocate {bytes} bytes: {} live, {} cached and {} peak bytes of a budget of {}",
@@ -339,8 +382,13 @@ pub struct Scratch {
 impl Scratch {
     /// Room for `count` elements of T, not initialised.
     pub fn new<T: Copy>(count: usize) -> Outcome<Scratch> {
-        let bytes = count.checked_mul(size_of::<T>()).ok_or_else(|| Fault::OutOfMemory(format!("Cannot allocate {count} elements")))?;
-        Ok(Scratch { address: take(bytes)?, bytes })
+        let bytes = count
+            .checked_mul(size_of::<T>())
+            .ok_or_else(|| Fault::OutOfMemory(format!("Cannot allocate {count} elements")))?;
+        Ok(Scratch {
+            address: take(bytes)?,
+            bytes,
+        })
     }
 
     pub fn as_ptr<T>(&self) -> *mut T {
@@ -367,11 +415,22 @@ impl Drop for Scratch {
 /// 90 % of the smaller of physical memory and the control group's limit.
 fn default_budget() -> usize {
     // SAFETY: sysconf has no preconditions.
-    let physical = unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) as f64 * libc::sysconf(libc::_SC_PAGESIZE) as f64 };
-    let limit = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
-        .iter()
-        .filter_map(|path| std::fs::read_to_string(path).ok()?.trim().parse::<f64>().ok())
-        .fold(physical, f64::min);
+    let physical = unsafe {
+        libc::sysconf(libc::_SC_PHYS_PAGES) as f64 * libc::sysconf(libc::_SC_PAGESIZE) as f64
+    };
+    let limit = [
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+    ]
+    .iter()
+    .filter_map(|path| {
+        std::fs::read_to_string(path)
+            .ok()?
+            .trim()
+            .parse::<f64>()
+            .ok()
+    })
+    .fold(physical, f64::min);
     (limit * 0.9) as usize
 }
 
@@ -422,7 +481,10 @@ mod tests {
     fn classes_waste_at_most_an_eighth_and_invert() {
         for bytes in (1..200_000).chain([1 << 20, (1 << 20) + 1, 3 << 30, (1 << 40) + 12345]) {
             let (class, size) = class_of(bytes);
-            assert!(size >= bytes && (size - bytes) <= bytes / 8 + ALIGN, "{bytes} → {size}");
+            assert!(
+                size >= bytes && (size - bytes) <= bytes / 8 + ALIGN,
+                "{bytes} → {size}"
+            );
             assert_eq!(class_size(class), Some(size), "class {class} of {bytes}");
         }
     }

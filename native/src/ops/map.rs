@@ -58,18 +58,35 @@ impl Space {
         let dims = operands[0].dims();
         for (i, o) in operands.iter().enumerate() {
             if o.ndim != 0 && o.dims() != dims {
-                bail!("{name}: operand {i} has dims {:?}, the output {:?}", o.dims(), dims);
+                bail!(
+                    "{name}: operand {i} has dims {:?}, the output {:?}",
+                    o.dims(),
+                    dims
+                );
             }
         }
-        let mut s = Space { ndim: 0, dims: [1; MAX_DIMS], strides: [[0; MAX_DIMS]; MOST], numel: operands[0].numel() };
+        let mut s = Space {
+            ndim: 0,
+            dims: [1; MAX_DIMS],
+            strides: [[0; MAX_DIMS]; MOST],
+            numel: operands[0].numel(),
+        };
         // Filled from the innermost dim outwards, then turned round.
         for d in (0..dims.len()).rev() {
             if dims[d] == 1 {
                 continue;
             }
-            let stride = |k: usize| if operands[k].ndim == 0 { 0 } else { operands[k].strides()[d] };
+            let stride = |k: usize| {
+                if operands[k].ndim == 0 {
+                    0
+                } else {
+                    operands[k].strides()[d]
+                }
+            };
             let last = s.ndim.wrapping_sub(1);
-            let merges = s.ndim > 0 && (0..operands.len()).all(|k| stride(k) == s.strides[k][last] * s.dims[last] as isize);
+            let merges = s.ndim > 0
+                && (0..operands.len())
+                    .all(|k| stride(k) == s.strides[k][last] * s.dims[last] as isize);
             if merges {
                 s.dims[last] *= dims[d];
             } else {
@@ -103,7 +120,13 @@ impl Space {
 
     /// Calls `run(offset, stride, at, length)` for each innermost run of the flat elements `from..from + n` of operand k.
     #[inline(always)]
-    pub fn runs(&self, k: usize, from: usize, n: usize, mut run: impl FnMut(isize, isize, usize, usize)) {
+    pub fn runs(
+        &self,
+        k: usize,
+        from: usize,
+        n: usize,
+        mut run: impl FnMut(isize, isize, usize, usize),
+    ) {
         if self.ndim == 0 {
             return run(0, 0, 0, n);
         }
@@ -177,7 +200,14 @@ simd! {
 ///
 /// # Safety
 /// `out` has room for n; the operand was checked.
-pub unsafe fn load<C: Number>(space: &Space, k: usize, o: &Operand, from: usize, n: usize, out: *mut C) {
+pub unsafe fn load<C: Number>(
+    space: &Space,
+    k: usize,
+    o: &Operand,
+    from: usize,
+    n: usize,
+    out: *mut C,
+) {
     with_dtype!(o.dtype, E => space.runs(k, from, n, |offset, stride, at, length| {
         // SAFETY: offsets stay inside the checked operand.
         unsafe { load_run::<E, C>(o.ptr.cast::<E>().offset(offset), stride, out.add(at), length) }
@@ -188,7 +218,14 @@ pub unsafe fn load<C: Number>(space: &Space, k: usize, o: &Operand, from: usize,
 ///
 /// # Safety
 /// `x` has n values; the operand was checked.
-pub unsafe fn store<C: Number>(space: &Space, k: usize, o: &Operand, from: usize, n: usize, x: *const C) {
+pub unsafe fn store<C: Number>(
+    space: &Space,
+    k: usize,
+    o: &Operand,
+    from: usize,
+    n: usize,
+    x: *const C,
+) {
     with_dtype!(o.dtype, E => space.runs(k, from, n, |offset, stride, at, length| {
         // SAFETY: offsets stay inside the checked operand.
         unsafe { store_run::<E, C>(x.add(at), o.ptr.cast::<E>().offset(offset), stride, length) }
@@ -219,10 +256,17 @@ pub fn run(call: &Call, map: &Map) -> Outcome {
 }
 
 fn typed<C: Number>(call: &Call, kernel: Kernel<C>) -> Outcome {
-    let mut operands = [call.outs()[0]; MOST];
-    let count = 1 + call.ins().len();
-    operands[1..count].copy_from_slice(call.ins());
-    let operands = &operands[..count];
+    let operands = call.all();
+    let count = operands.len();
+    if let Some(n) = small_and_dense::<C>(operands) {
+        let mut ins = [core::ptr::null::<C>(); 3];
+        for (address, o) in ins.iter_mut().zip(&operands[1..]) {
+            *address = o.ptr.cast_const().cast();
+        }
+        // SAFETY: every operand has n dense elements of C.
+        unsafe { kernel(ins, operands[0].ptr.cast(), n, &call.scalars()[1..]) };
+        return Ok(());
+    }
     let space = Space::new(call.name, operands)?;
     let scalars = &call.scalars()[1..];
     // An output that shares bytes with an input without being it goes through buffers: no element is read after
@@ -234,14 +278,30 @@ fn typed<C: Number>(call: &Call, kernel: Kernel<C>) -> Outcome {
         _ if k > 0 && space.is_constant(k) => Mode::Constant,
         _ => Mode::Buffered,
     });
-    let step = if modes.iter().any(|m| matches!(m, Mode::Constant | Mode::Buffered)) { CHUNK } else { GRAIN };
+    let step = if modes
+        .iter()
+        .any(|m| matches!(m, Mode::Constant | Mode::Buffered))
+    {
+        CHUNK
+    } else {
+        GRAIN
+    };
     let shared = Shared(operands);
     pool::parallel_ranges(space.numel, GRAIN, &|range| {
         let mut buffers = [const { MaybeUninit::<[C; CHUNK]>::uninit() }; MOST];
         for k in 1..count {
             if modes[k] == Mode::Constant {
                 // SAFETY: the buffer has room for a chunk.
-                unsafe { load::<C>(&space, k, shared.get(k), range.start, CHUNK.min(range.len()), buffers[k].as_mut_ptr().cast()) };
+                unsafe {
+                    load::<C>(
+                        &space,
+                        k,
+                        shared.get(k),
+                        range.start,
+                        CHUNK.min(range.len()),
+                        buffers[k].as_mut_ptr().cast(),
+                    )
+                };
             }
         }
         let mut from = range.start;
@@ -279,6 +339,19 @@ fn typed<C: Number>(call: &Call, kernel: Kernel<C>) -> Outcome {
     Ok(())
 }
 
+/// The count of elements when there are few and every operand is a dense run of them in the compute type: what
+/// small tensors are, for which building the index space would cost more than the op.
+fn small_and_dense<C: Number>(operands: &[Operand]) -> Option<usize> {
+    let [n] = *operands[0].dims() else {
+        return None;
+    };
+    let fits = n < GRAIN
+        && operands
+            .iter()
+            .all(|o| o.dtype == C::DTYPE && o.dims() == [n] && o.strides() == [1]);
+    fits.then_some(n)
+}
+
 #[derive(Clone, Copy, PartialEq)]
 enum Mode {
     Absent,
@@ -294,7 +367,7 @@ enum Mode {
 #[macro_export]
 macro_rules! maps {
     ($($(#[$doc:meta])* $name:ident $ins:tt ( $p:ident ; $scalars:literal ) { $($type:ident : $value:expr);* $(;)? })*) => {
-        $( #[allow(unused_variables)]
+        $( #[allow(unused_variables, unused_imports)]
         mod $name {
             use super::*;
             $(
