@@ -31,6 +31,4 @@ export {
   isGradEnabled,
   noGrad,
 } from "./src/autograd.ts";
-export { empty, ones, tensor, zeros } from "./src/ops/creation.ts";
-export { add, div, eq, exp, mul, sub } from "./src/ops/pointwise.ts";
-export { clone, contiguous, expand, permute, reshape, transpose, view } from "./src/ops/view.ts";
+export * from "./src/ops/mod.ts";
