@@ -1,0 +1,462 @@
+//! Micro-kernels: a tile of C from a strip of A and a panel of B, held in registers over the whole depth.
+//! Written once over `Lanes`, compiled for AVX-512, AVX2 and the base level.
+
+use crate::simd::Level;
+
+/// Depth of one block: 14 rows of A of this depth stay in the first-level cache.
+pub const DEPTH: usize = 256;
+/// Elements between the rows of packed A. Constant, so that a kernel needs one address register for all rows; not a
+/// power of two, so that rows do not share cache sets.
+pub const A_STRIDE: usize = DEPTH + 16;
+
+/// One register of elements.
+pub trait Lanes {
+    type T: Copy;
+    type V: Copy;
+    const N: usize;
+    /// Rows of a full tile, with two registers of columns.
+    const ROWS: usize;
+    unsafe fn zero() -> Self::V;
+    unsafe fn splat(x: Self::T) -> Self::V;
+    unsafe fn load(p: *const Self::T) -> Self::V;
+    /// The first `n` lanes from memory, zero in the others.
+    unsafe fn load_part(p: *const Self::T, n: usize) -> Self::V;
+    unsafe fn store(p: *mut Self::T, v: Self::V);
+    unsafe fn store_part(p: *mut Self::T, v: Self::V, n: usize);
+    /// a · b + c
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+}
+
+macro_rules! portable_lanes {
+    ($name:ident, $t:ty, $n:literal) => {
+        pub struct $name;
+        impl Lanes for $name {
+            type T = $t;
+            type V = [$t; $n];
+            const N: usize = $n;
+            const ROWS: usize = 4;
+            #[inline(always)]
+            unsafe fn zero() -> Self::V {
+                [0.0; $n]
+            }
+            #[inline(always)]
+            unsafe fn splat(x: $t) -> Self::V {
+                [x; $n]
+            }
+            #[inline(always)]
+            unsafe fn load(p: *const $t) -> Self::V {
+                // SAFETY: the caller gives N readable elements.
+                unsafe { p.cast::<[$t; $n]>().read_unaligned() }
+            }
+            #[inline(always)]
+            unsafe fn load_part(p: *const $t, n: usize) -> Self::V {
+                // SAFETY: the caller gives n readable elements.
+                std::array::from_fn(|i| if i < n { unsafe { *p.add(i) } } else { 0.0 })
+            }
+            #[inline(always)]
+            unsafe fn store(p: *mut $t, v: Self::V) {
+                // SAFETY: the caller gives N writable elements.
+                unsafe { p.cast::<[$t; $n]>().write_unaligned(v) }
+            }
+            #[inline(always)]
+            unsafe fn store_part(p: *mut $t, v: Self::V, n: usize) {
+                for (i, x) in v.into_iter().enumerate().take(n) {
+                    // SAFETY: the caller gives n writable elements.
+                    unsafe { *p.add(i) = x };
+                }
+            }
+            #[inline(always)]
+            unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i] * b[i] + c[i])
+            }
+            #[inline(always)]
+            unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i] * b[i])
+            }
+        }
+    };
+}
+
+portable_lanes!(PortableF32, f32, 4);
+portable_lanes!(PortableF64, f64, 2);
+
+#[cfg(target_arch = "x86_64")]
+macro_rules! x86_lanes {
+    ($name:ident, $t:ty, $v:ty, $n:literal, $rows:literal, $zero:ident, $splat:ident, $load:ident, $store:ident,
+        $fma:ident, $mul:ident, $part_load:expr, $part_store:expr) => {
+        pub struct $name;
+        // SAFETY of all methods: the caller runs on a processor with the instructions and gives valid addresses.
+        impl Lanes for $name {
+            type T = $t;
+            type V = $v;
+            const N: usize = $n;
+            const ROWS: usize = $rows;
+            #[inline(always)]
+            unsafe fn zero() -> $v {
+                // SAFETY: as stated above.
+                unsafe { $zero() }
+            }
+            #[inline(always)]
+            unsafe fn splat(x: $t) -> $v {
+                // SAFETY: as stated above.
+                unsafe { $splat(x) }
+            }
+            #[inline(always)]
+            unsafe fn load(p: *const $t) -> $v {
+                // SAFETY: as stated above.
+                unsafe { $load(p) }
+            }
+            #[inline(always)]
+            unsafe fn load_part(p: *const $t, n: usize) -> $v {
+                // SAFETY: as stated above; lanes past n are not read.
+                unsafe { $part_load(p, n) }
+            }
+            #[inline(always)]
+            unsafe fn store(p: *mut $t, v: $v) {
+                // SAFETY: as stated above.
+                unsafe { $store(p, v) }
+            }
+            #[inline(always)]
+            unsafe fn store_part(p: *mut $t, v: $v, n: usize) {
+                // SAFETY: as stated above; lanes past n are not written.
+                unsafe { $part_store(p, v, n) }
+            }
+            #[inline(always)]
+            unsafe fn fma(a: $v, b: $v, c: $v) -> $v {
+                // SAFETY: as stated above.
+                unsafe { $fma(a, b, c) }
+            }
+            #[inline(always)]
+            unsafe fn mul(a: $v, b: $v) -> $v {
+                // SAFETY: as stated above.
+                unsafe { $mul(a, b) }
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+pub use x86::*;
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::Lanes;
+    use std::arch::x86_64::*;
+
+    x86_lanes!(
+        Avx512F32,
+        f32,
+        __m512,
+        16,
+        14,
+        _mm512_setzero_ps,
+        _mm512_set1_ps,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_fmadd_ps,
+        _mm512_mul_ps,
+        |p, n: usize| _mm512_maskz_loadu_ps(((1u32 << n) - 1) as u16, p),
+        |p, v, n: usize| _mm512_mask_storeu_ps(p, ((1u32 << n) - 1) as u16, v)
+    );
+    x86_lanes!(
+        Avx512F64,
+        f64,
+        __m512d,
+        8,
+        14,
+        _mm512_setzero_pd,
+        _mm512_set1_pd,
+        _mm512_loadu_pd,
+        _mm512_storeu_pd,
+        _mm512_fmadd_pd,
+        _mm512_mul_pd,
+        |p, n: usize| _mm512_maskz_loadu_pd(((1u32 << n) - 1) as u8, p),
+        |p, v, n: usize| _mm512_mask_storeu_pd(p, ((1u32 << n) - 1) as u8, v)
+    );
+    x86_lanes!(
+        Avx2F32,
+        f32,
+        __m256,
+        8,
+        6,
+        _mm256_setzero_ps,
+        _mm256_set1_ps,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        _mm256_fmadd_ps,
+        _mm256_mul_ps,
+        |p, n: usize| _mm256_maskload_ps(p, mask32(n)),
+        |p, v, n: usize| _mm256_maskstore_ps(p, mask32(n), v)
+    );
+    x86_lanes!(
+        Avx2F64,
+        f64,
+        __m256d,
+        4,
+        6,
+        _mm256_setzero_pd,
+        _mm256_set1_pd,
+        _mm256_loadu_pd,
+        _mm256_storeu_pd,
+        _mm256_fmadd_pd,
+        _mm256_mul_pd,
+        |p, n: usize| _mm256_maskload_pd(p, mask64(n)),
+        |p, v, n: usize| _mm256_maskstore_pd(p, mask64(n), v)
+    );
+
+    #[inline(always)]
+    unsafe fn mask32(n: usize) -> __m256i {
+        // SAFETY: only called at the AVX2 level.
+        unsafe {
+            _mm256_cmpgt_epi32(
+                _mm256_set1_epi32(n as i32),
+                _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
+            )
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn mask64(n: usize) -> __m256i {
+        // SAFETY: only called at the AVX2 level.
+        unsafe { _mm256_cmpgt_epi64(_mm256_set1_epi64x(n as i64), _mm256_setr_epi64x(0, 1, 2, 3)) }
+    }
+}
+
+/// One tile: C (rows, columns) = alpha · A (rows, depth) · B (depth, columns) + beta · C.
+pub struct Tile<T> {
+    /// Packed, `A_STRIDE` between rows.
+    pub a: *const T,
+    /// Full registers are read, so the panel is padded to them.
+    pub b: *const T,
+    /// Elements between the rows of B.
+    pub b_stride: isize,
+    pub depth: usize,
+    pub c: *mut T,
+    /// Elements between the rows of C; its columns are adjacent.
+    pub c_stride: isize,
+    pub columns: usize,
+    pub alpha: T,
+    pub beta: T,
+}
+
+/// Asks for the cache line of `p`, which need not be a valid address.
+#[inline(always)]
+pub fn prefetch<T>(p: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint; it cannot fault.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
+/// sums += A · B; with AHEAD it fetches the panel to the right, which comes next.
+#[inline(always)]
+unsafe fn accumulate<L: Lanes, const ROWS: usize, const REGISTERS: usize, const AHEAD: bool>(
+    t: &Tile<L::T>,
+    sums: &mut [[L::V; REGISTERS]; ROWS],
+) {
+    // SAFETY: as for `tile`.
+    unsafe {
+        let (mut a, mut b) = (t.a, t.b);
+        for _ in 0..t.depth {
+            let mut row = [L::zero(); REGISTERS];
+            for (j, lanes) in row.iter_mut().enumerate() {
+                *lanes = L::load(b.add(j * L::N));
+                if AHEAD {
+                    prefetch(b.wrapping_add((REGISTERS + j) * L::N));
+                }
+            }
+            for (i, sum) in sums.iter_mut().enumerate() {
+                let x = L::splat(*a.add(i * A_STRIDE));
+                for (sum, &lanes) in sum.iter_mut().zip(&row) {
+                    *sum = L::fma(x, lanes, *sum);
+                }
+            }
+            a = a.add(1);
+            b = b.wrapping_offset(t.b_stride);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn tile<L: Lanes, const ROWS: usize, const REGISTERS: usize>(
+    t: &Tile<L::T>,
+    beta_is_zero: bool,
+) {
+    // SAFETY: the caller answers for the addresses in `t` and for the instructions of L.
+    unsafe {
+        let mut sums = [[L::zero(); REGISTERS]; ROWS];
+        // Panels of a B read in place lie in many pages, where the hardware does not look ahead.
+        if t.b_stride == (2 * L::N) as isize {
+            accumulate::<L, ROWS, REGISTERS, false>(t, &mut sums);
+        } else {
+            accumulate::<L, ROWS, REGISTERS, true>(t, &mut sums);
+        }
+        let (alpha, beta) = (L::splat(t.alpha), L::splat(t.beta));
+        for (i, sum) in sums.iter().enumerate() {
+            for (j, &sum) in sum.iter().enumerate() {
+                let c = t.c.offset(i as isize * t.c_stride).add(j * L::N);
+                let sum = L::mul(alpha, sum);
+                let left = t.columns - j * L::N;
+                if left >= L::N {
+                    L::store(
+                        c,
+                        if beta_is_zero {
+                            sum
+                        } else {
+                            L::fma(beta, L::load(c), sum)
+                        },
+                    );
+                } else {
+                    let sum = if beta_is_zero {
+                        sum
+                    } else {
+                        L::fma(beta, L::load_part(c, left), sum)
+                    };
+                    L::store_part(c, sum, left);
+                }
+            }
+        }
+    }
+}
+
+/// Dot products of `ROWS` rows of A with `COLUMNS` columns of B, all contiguous along the depth:
+/// out[i · COLUMNS + j] = Σ a[i · a_stride + k] · b[j · b_stride + k]. Lanes are added up in a fixed order.
+#[inline(always)]
+unsafe fn dots<L: Lanes, const ROWS: usize, const COLUMNS: usize>(d: &Dots<L::T>)
+where
+    L::T: std::ops::Add<Output = L::T>,
+{
+    // SAFETY: the caller answers for the addresses in `d` and for the instructions of L.
+    unsafe {
+        let mut sums = [[L::zero(); COLUMNS]; ROWS];
+        let mut k = 0;
+        while k + L::N <= d.depth {
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let a = L::load(d.a.offset(i as isize * d.a_stride).add(k));
+                for (j, sum) in sums.iter_mut().enumerate() {
+                    *sum = L::fma(a, L::load(d.b.offset(j as isize * d.b_stride).add(k)), *sum);
+                }
+            }
+            k += L::N;
+        }
+        let left = d.depth - k;
+        if left > 0 {
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let a = L::load_part(d.a.offset(i as isize * d.a_stride).add(k), left);
+                for (j, sum) in sums.iter_mut().enumerate() {
+                    *sum = L::fma(
+                        a,
+                        L::load_part(d.b.offset(j as isize * d.b_stride).add(k), left),
+                        *sum,
+                    );
+                }
+            }
+        }
+        for (i, sums) in sums.iter().enumerate() {
+            for (j, &sum) in sums.iter().enumerate() {
+                let lanes = (&raw const sum).cast::<L::T>();
+                let mut width = L::N;
+                let mut parts = [*lanes; 16];
+                for (l, part) in parts.iter_mut().enumerate().take(L::N) {
+                    *part = *lanes.add(l);
+                }
+                while width > 1 {
+                    width /= 2;
+                    for l in 0..width {
+                        parts[l] = parts[l] + parts[l + width];
+                    }
+                }
+                *d.out.add(i * COLUMNS + j) = parts[0];
+            }
+        }
+    }
+}
+
+/// Operands of [`dots`].
+pub struct Dots<T> {
+    pub a: *const T,
+    pub a_stride: isize,
+    pub b: *const T,
+    pub b_stride: isize,
+    pub depth: usize,
+    pub out: *mut T,
+}
+
+pub type TileKernel<T> = unsafe fn(&Tile<T>, bool);
+pub type DotsKernel<T> = unsafe fn(&Dots<T>);
+
+/// Columns that [`Kernels::dots_wide`] does at once.
+pub const DOTS_WIDE: usize = 4;
+
+/// The kernels of one level for one type.
+pub struct Kernels<T: 'static> {
+    /// Rows of a full tile.
+    pub rows: usize,
+    /// Lanes of a register; a panel of B is two of them wide.
+    pub lanes: usize,
+    /// `tiles[2 · (rows - 1) + registers - 1]`
+    pub tiles: &'static [TileKernel<T>],
+    /// `DOTS_WIDE` columns by one to four rows, and one column.
+    pub dots_wide: [DotsKernel<T>; 4],
+    pub dots_one: [DotsKernel<T>; 4],
+}
+
+macro_rules! kernels {
+    ($table:ident, $lanes:ident, $t:ty, [$($feature:literal)?], $($rows:literal)*) => {
+        static $table: Kernels<$t> = {
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn run<const ROWS: usize, const REGISTERS: usize>(t: &Tile<$t>, beta_is_zero: bool) {
+                // SAFETY: passed on from the caller.
+                unsafe { tile::<$lanes, ROWS, REGISTERS>(t, beta_is_zero) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn dot<const ROWS: usize, const COLUMNS: usize>(d: &Dots<$t>) {
+                // SAFETY: passed on from the caller.
+                unsafe { dots::<$lanes, ROWS, COLUMNS>(d) }
+            }
+            Kernels {
+                rows: $lanes::ROWS,
+                lanes: $lanes::N,
+                tiles: &[$(run::<$rows, 1>, run::<$rows, 2>),*],
+                dots_wide: [dot::<1, DOTS_WIDE>, dot::<2, DOTS_WIDE>, dot::<3, DOTS_WIDE>, dot::<4, DOTS_WIDE>],
+                dots_one: [dot::<1, 1>, dot::<2, 1>, dot::<3, 1>, dot::<4, 1>],
+            }
+        };
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+kernels!(AVX512_F32, Avx512F32, f32, ["avx512f"], 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+#[cfg(target_arch = "x86_64")]
+kernels!(AVX512_F64, Avx512F64, f64, ["avx512f"], 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+#[cfg(target_arch = "x86_64")]
+kernels!(AVX2_F32, Avx2F32, f32, ["avx2,fma"], 1 2 3 4 5 6);
+#[cfg(target_arch = "x86_64")]
+kernels!(AVX2_F64, Avx2F64, f64, ["avx2,fma"], 1 2 3 4 5 6);
+kernels!(PORTABLE_F32, PortableF32, f32, [], 1 2 3 4);
+kernels!(PORTABLE_F64, PortableF64, f64, [], 1 2 3 4);
+
+pub fn kernels_f32(level: Level) -> &'static Kernels<f32> {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => &AVX512_F32,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => &AVX2_F32,
+        _ => &PORTABLE_F32,
+    }
+}
+
+pub fn kernels_f64(level: Level) -> &'static Kernels<f64> {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => &AVX512_F64,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => &AVX2_F64,
+        _ => &PORTABLE_F64,
+    }
+}

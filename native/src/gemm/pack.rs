@@ -1,0 +1,389 @@
+//! Buffers for packed operands, and the packing: any strides and float type in, kernel layout in the compute type out.
+
+use super::kernel::{A_STRIDE, DEPTH, Kernels, kernels_f32, kernels_f64};
+use super::{Elem, Mat};
+use crate::math::{bf16_to_f32, bf16_to_f32_slice, f16_to_f32, f16_to_f32_slice};
+use crate::simd::{Level, level};
+use std::alloc::{Layout, alloc, dealloc};
+use std::cell::RefCell;
+use std::ops::{Add, AddAssign, Mul};
+
+/// Memory for `T`s, aligned to cache lines; goes back to its thread when dropped.
+pub struct Buffer {
+    ptr: *mut u8,
+    bytes: usize,
+}
+
+/// Buffers above this size are given back to the system after use.
+const KEEP_BYTES: usize = 64 << 20;
+const ALIGN: usize = 64;
+
+thread_local! {
+    static FREE: RefCell<Vec<Buffer>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Buffer {
+    /// Room for `count` elements, contents undefined.
+    pub fn take<T>(count: usize) -> Result<Buffer, String> {
+        let bytes = count.checked_mul(size_of::<T>()).map(|n| n.max(ALIGN));
+        let bytes = bytes.ok_or_else(|| "Matrix product is too large".to_string())?;
+        let free = FREE.try_with(|free| {
+            let mut free = free.borrow_mut();
+            let fit = free.iter().position(|buffer| buffer.bytes >= bytes);
+            // None fits: let one too small go, so that a thread does not collect them.
+            if fit.is_none() && free.len() >= 4 {
+                drop(free.pop())
+            }
+            fit.map(|i| free.swap_remove(i))
+        });
+        if let Ok(Some(buffer)) = free {
+            return Ok(buffer);
+        }
+        let layout = Layout::from_size_align(bytes, ALIGN).map_err(|e| e.to_string())?;
+        // SAFETY: the size is not zero.
+        let ptr = unsafe { alloc(layout) };
+        if ptr.is_null() {
+            return Err(format!("No memory for {bytes} bytes of packed matrices"));
+        }
+        Ok(Buffer { ptr, bytes })
+    }
+
+    pub fn get<T>(&self) -> *mut T {
+        self.ptr.cast()
+    }
+
+    /// Hands the memory back for the next product on this thread.
+    pub fn give_back(self) {
+        if self.bytes <= KEEP_BYTES {
+            // While the thread ends there is no list any more; then the buffer is just dropped.
+            let _ = FREE.try_with(|free| free.borrow_mut().push(self));
+        }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `take` with this size and alignment.
+        unsafe {
+            dealloc(
+                self.ptr,
+                Layout::from_size_align_unchecked(self.bytes, ALIGN),
+            )
+        }
+    }
+}
+
+/// A type products are computed in.
+pub trait Float:
+    Copy
+    + Send
+    + Sync
+    + PartialEq
+    + PartialOrd
+    + Add<Output = Self>
+    + Mul<Output = Self>
+    + AddAssign
+    + 'static
+{
+    const ELEM: Elem;
+    const ZERO: Self;
+    const ONE: Self;
+    fn from_f64(x: f64) -> Self;
+    fn from_f32(x: f32) -> Self;
+    fn to_f32(self) -> f32;
+    fn to_f64(self) -> f64;
+    fn kernels() -> &'static Kernels<Self>;
+    /// `to[i · stride + j] = lines[j][i]` for i below `count` and all eight j.
+    ///
+    /// # Safety
+    /// Each line has `count` elements, `to` room for the result.
+    unsafe fn transpose(lines: &[*const Self; 8], count: usize, to: *mut Self, stride: usize);
+    /// # Safety
+    /// `from` has `count` elements of 2 bytes, `to` room for as many.
+    unsafe fn widen(from: *const u16, bf16: bool, to: *mut Self, count: usize);
+}
+
+impl Float for f32 {
+    const ELEM: Elem = Elem::F32;
+    const ZERO: f32 = 0.0;
+    const ONE: f32 = 1.0;
+    #[inline(always)]
+    fn from_f64(x: f64) -> f32 {
+        x as f32
+    }
+    #[inline(always)]
+    fn from_f32(x: f32) -> f32 {
+        x
+    }
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+    fn kernels() -> &'static Kernels<f32> {
+        kernels_f32(level())
+    }
+    unsafe fn transpose(lines: &[*const f32; 8], count: usize, to: *mut f32, stride: usize) {
+        let mut done = 0;
+        #[cfg(target_arch = "x86_64")]
+        if level() >= Level::Avx2 {
+            done = count / 8 * 8;
+            // SAFETY: the level has AVX2; the caller gives the addresses.
+            unsafe { transpose_avx2(lines, done, to, stride) };
+        }
+        // SAFETY: as promised by the caller.
+        unsafe { transpose_plain(lines, done, count, to, stride) };
+    }
+    unsafe fn widen(from: *const u16, bf16: bool, to: *mut f32, count: usize) {
+        // SAFETY: as promised by the caller.
+        let (from, to) = unsafe {
+            (
+                std::slice::from_raw_parts(from, count),
+                std::slice::from_raw_parts_mut(to, count),
+            )
+        };
+        if bf16 {
+            bf16_to_f32_slice(from, to)
+        } else {
+            f16_to_f32_slice(from, to)
+        }
+    }
+}
+
+impl Float for f64 {
+    const ELEM: Elem = Elem::F64;
+    const ZERO: f64 = 0.0;
+    const ONE: f64 = 1.0;
+    #[inline(always)]
+    fn from_f64(x: f64) -> f64 {
+        x
+    }
+    #[inline(always)]
+    fn from_f32(x: f32) -> f64 {
+        f64::from(x)
+    }
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self as f32
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self
+    }
+    fn kernels() -> &'static Kernels<f64> {
+        kernels_f64(level())
+    }
+    unsafe fn transpose(lines: &[*const f64; 8], count: usize, to: *mut f64, stride: usize) {
+        // SAFETY: as promised by the caller.
+        unsafe { transpose_plain(lines, 0, count, to, stride) };
+    }
+    unsafe fn widen(from: *const u16, bf16: bool, to: *mut f64, count: usize) {
+        for i in 0..count {
+            // SAFETY: as promised by the caller.
+            unsafe {
+                let x = *from.add(i);
+                *to.add(i) = f64::from(if bf16 { bf16_to_f32(x) } else { f16_to_f32(x) });
+            }
+        }
+    }
+}
+
+unsafe fn transpose_plain<T: Copy>(
+    lines: &[*const T; 8],
+    first: usize,
+    count: usize,
+    to: *mut T,
+    stride: usize,
+) {
+    for i in first..count {
+        for (j, line) in lines.iter().enumerate() {
+            // SAFETY: as promised to `Float::transpose`.
+            unsafe { *to.add(i * stride + j) = *line.add(i) };
+        }
+    }
+}
+
+/// Blocks of 8 × 8: three rounds of interleaving pairs, quadruples and halves.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+unsafe fn transpose_avx2(lines: &[*const f32; 8], count: usize, to: *mut f32, stride: usize) {
+    use std::arch::x86_64::*;
+    for i in (0..count).step_by(8) {
+        // SAFETY: as promised to `Float::transpose`; i + 8 <= count.
+        unsafe {
+            let x: [__m256; 8] = std::array::from_fn(|j| _mm256_loadu_ps(lines[j].add(i)));
+            let pair = |a, b| (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            let (p0, p1) = pair(x[0], x[1]);
+            let (p2, p3) = pair(x[2], x[3]);
+            let (p4, p5) = pair(x[4], x[5]);
+            let (p6, p7) = pair(x[6], x[7]);
+            let quad = |a, b| {
+                (
+                    _mm256_shuffle_ps::<0x44>(a, b),
+                    _mm256_shuffle_ps::<0xee>(a, b),
+                )
+            };
+            let (q0, q1) = quad(p0, p2);
+            let (q2, q3) = quad(p1, p3);
+            let (q4, q5) = quad(p4, p6);
+            let (q6, q7) = quad(p5, p7);
+            for (r, (a, b)) in [(q0, q4), (q1, q5), (q2, q6), (q3, q7)]
+                .into_iter()
+                .enumerate()
+            {
+                _mm256_storeu_ps(
+                    to.add((i + r) * stride),
+                    _mm256_permute2f128_ps::<0x20>(a, b),
+                );
+                _mm256_storeu_ps(
+                    to.add((i + r + 4) * stride),
+                    _mm256_permute2f128_ps::<0x31>(a, b),
+                );
+            }
+        }
+    }
+}
+
+/// `to[i] = from[i · step]` for i below `count`, converted.
+///
+/// # Safety
+/// All those elements exist, and `to` has room.
+pub unsafe fn copy_line<T: Float>(
+    from: *const u8,
+    elem: Elem,
+    step: isize,
+    to: *mut T,
+    count: usize,
+) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        if step == 1 {
+            match elem {
+                e if e == T::ELEM => {
+                    return std::ptr::copy_nonoverlapping(from.cast::<T>(), to, count);
+                }
+                Elem::Bf16 | Elem::F16 => {
+                    return T::widen(from.cast(), elem == Elem::Bf16, to, count);
+                }
+                _ => {}
+            }
+        }
+        let at = |i: usize| i as isize * step;
+        match elem {
+            Elem::F32 => {
+                (0..count).for_each(|i| *to.add(i) = T::from_f32(*from.cast::<f32>().offset(at(i))))
+            }
+            Elem::F64 => {
+                (0..count).for_each(|i| *to.add(i) = T::from_f64(*from.cast::<f64>().offset(at(i))))
+            }
+            Elem::Bf16 => {
+                (0..count).for_each(|i| {
+                    *to.add(i) = T::from_f32(bf16_to_f32(*from.cast::<u16>().offset(at(i))))
+                });
+            }
+            Elem::F16 => {
+                (0..count).for_each(|i| {
+                    *to.add(i) = T::from_f32(f16_to_f32(*from.cast::<u16>().offset(at(i))))
+                });
+            }
+        }
+    }
+}
+
+/// Eight lines of up to `DEPTH` elements where the source cannot be read in place.
+pub struct Staging<T>([[T; DEPTH]; 8]);
+
+impl<T: Float> Staging<T> {
+    pub fn new() -> Self {
+        Staging([[T::ZERO; DEPTH]; 8])
+    }
+
+    /// The lines from (row, column) on, adjacent along columns, as pointers to `count` contiguous elements each;
+    /// those past `used` are arbitrary.
+    unsafe fn lines(
+        &mut self,
+        x: &Mat,
+        row: usize,
+        column: usize,
+        used: usize,
+        count: usize,
+    ) -> [*const T; 8] {
+        let mut lines = [self.0[0].as_ptr(); 8];
+        for (j, line) in lines.iter_mut().enumerate().take(used) {
+            // SAFETY: the caller stays inside the matrix; count is at most DEPTH.
+            unsafe {
+                let from = x.at(row, column + j);
+                if x.elem == T::ELEM && x.rs == 1 {
+                    *line = from.cast();
+                } else {
+                    let to = self.0[j].as_mut_ptr();
+                    copy_line(from, x.elem, x.rs, to, count);
+                    *line = to;
+                }
+            }
+        }
+        lines
+    }
+}
+
+/// Rows `row..row + rows` and depth `k..k + depth` of A to `to[i · A_STRIDE + l]`. At most `DEPTH` rows.
+///
+/// # Safety
+/// The block lies inside `a`; `to` has room for `rows · A_STRIDE` elements.
+pub unsafe fn pack_a<T: Float>(
+    a: &Mat,
+    row: usize,
+    rows: usize,
+    k: usize,
+    depth: usize,
+    to: *mut T,
+) {
+    // SAFETY: as promised by the caller; a store of eight past `depth` ends inside A_STRIDE.
+    unsafe {
+        if a.rs == 1 && a.cs != 1 && rows > 1 {
+            let mut staging = Staging::new();
+            for l in (0..depth).step_by(8) {
+                let lines = staging.lines(a, row, k + l, 8.min(depth - l), rows);
+                T::transpose(&lines, rows, to.add(l), A_STRIDE);
+            }
+        } else {
+            for i in 0..rows {
+                copy_line(a.at(row + i, k), a.elem, a.cs, to.add(i * A_STRIDE), depth);
+            }
+        }
+    }
+}
+
+/// Columns `column..column + columns` of B, its whole depth, to `to[k · width + j]`; columns up to `width` are zero.
+///
+/// # Safety
+/// The columns lie inside `b`; `width` is a multiple of 8 or `b` is read along rows; `to` has `b.rows · width` places.
+pub unsafe fn pack_b<T: Float>(b: &Mat, column: usize, columns: usize, width: usize, to: *mut T) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        if b.rs == 1 && b.cs != 1 && width.is_multiple_of(8) {
+            let mut staging = Staging::new();
+            for k in (0..b.rows).step_by(DEPTH) {
+                let count = DEPTH.min(b.rows - k);
+                for j in (0..columns).step_by(8) {
+                    let lines = staging.lines(b, k, column + j, 8.min(columns - j), count);
+                    T::transpose(&lines, count, to.add(k * width + j), width);
+                }
+            }
+        } else {
+            for k in 0..b.rows {
+                copy_line(b.at(k, column), b.elem, b.cs, to.add(k * width), columns);
+            }
+        }
+        if columns < width {
+            for k in 0..b.rows {
+                for j in columns..width {
+                    *to.add(k * width + j) = T::ZERO;
+                }
+            }
+        }
+    }
+}
