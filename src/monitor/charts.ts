@@ -113,10 +113,11 @@ function sign(text: string): string {
   return text.replace("-", "−");
 }
 
-/** A value beside a mark: four significant digits. */
+/** A value beside a mark or in a line: whole numbers as they are, others to about four digits. */
 export function valueText(value: number): string {
   if (!Number.isFinite(value)) return String(value);
   const size = Math.abs(value);
+  if (Number.isInteger(value) && size < 1e6) return sign(String(value));
   if (size !== 0 && (size < 1e-3 || size >= 1e6)) return exponent(value, 2);
   return sign(size >= 100 ? value.toFixed(1) : size >= 10 ? value.toFixed(2) : value.toFixed(4));
 }

@@ -51,7 +51,10 @@ export interface EpochRecord {
   run: string;
   /** When the epoch ended. */
   time: string;
-  /** Metrics by name, and `steps`, `seconds`, `stepMs`, `dataMs` where `progress` saw the loop. */
+  /**
+   * Metrics by name, and where `progress` saw the loop: `steps`, `seconds` from its start to here,
+   * `stepMs` of a step and `dataMs` of waiting for its data.
+   */
   [metric: string]: number | string;
 }
 
@@ -280,26 +283,25 @@ export class TrainingMonitor {
 
   /**
    * Draws the curves so far: loss, metrics, learning rate, gap between losses or time a step.
-   * Writes `curves.svg` and `curves.png` into `dir`, shows them in a notebook, returns the SVG text.
+   * Writes `curves.svg` and `curves.png` into `dir` and shows them in a notebook.
    */
-  async curves(): Promise<string> {
-    const svg = this.options.dir ? this.#draw() : this.#svg();
-    await notebook()?.display({ "image/svg+xml": svg }, {
-      raw: true,
-      display_id: `toro-${this.#run}`,
-      update: false,
-    });
-    return svg;
+  async curves(): Promise<void> {
+    const svg = this.options.dir ? this.#draw() : this.svg(), id = `toro-${this.#run}`;
+    await notebook()?.display(
+      { "image/svg+xml": svg },
+      { raw: true, display_id: id, update: false },
+    );
   }
 
-  #svg(): string {
+  /** The curves so far as SVG text. */
+  svg(): string {
     return chartGrid(
       panels(this.history, this.#metricNames(), this.options.earlyStopping, this.#best),
     );
   }
 
   #draw(): string {
-    const svg = this.#svg(), dir = this.options.dir!;
+    const svg = this.svg(), dir = this.options.dir!;
     Deno.mkdirSync(dir, { recursive: true });
     Deno.writeTextFileSync(`${dir}/curves.svg`, svg);
     Deno.writeFileSync(`${dir}/curves.png`, job("png", { svg, scale: 2 }).buffers[0]);
@@ -312,7 +314,7 @@ export class TrainingMonitor {
   }
 
   /** The guide's name of `curves`. */
-  plotTrainingCurves(): Promise<string> {
+  plotTrainingCurves(): Promise<void> {
     return this.curves();
   }
 
