@@ -1,0 +1,223 @@
+/** Runs the cases of single ops: binds PyTorch's arguments to the declared signature, compares values and gradients. */
+import { ToroError } from "../../mod.ts";
+import { grad } from "../../src/autograd.ts";
+import { Float } from "../../src/dtype.ts";
+import { type Signature, signatureOf } from "../../src/op.ts";
+import * as ops from "../../src/ops/mod.ts";
+import { Tensor } from "../../src/tensor.ts";
+import { difference } from "./compare.ts";
+import { camel, toroName } from "./naming.ts";
+import type { Shard } from "./shards.ts";
+import { Absent, Decoder, flatten, lookUp, PythonFloat, tensorOf } from "./values.ts";
+
+/** Parameters whose numbers take part in type promotion, so that Python's 2.0 and 2 differ. */
+const PROMOTING = new Set([
+  "other",
+  "exponent",
+  "min",
+  "max",
+  "weight",
+  "start",
+  "end",
+  "step",
+  "input",
+]);
+/** Parameters that take a run of integers, which PyTorch's methods also take one by one. */
+const RUNS = new Set(["size", "shape", "dims", "repeats", "sizes"]);
+/** Ops that make a tensor of the dtype of the values given: ints are bigints in Toro. */
+const MAKERS = new Set(["full", "tensor", "asTensor"]);
+
+interface Callee {
+  readonly name: string;
+  readonly signature: Signature | undefined;
+  /** Called with the first argument as `this`. */
+  readonly isMethod: boolean;
+  call(args: readonly unknown[]): unknown;
+}
+
+/** Toro's function behind PyTorch's name. */
+export function resolve(op: string): Callee {
+  const name = toroName(op);
+  const table = ops as unknown as Record<string, unknown>;
+  const signature = signatureOf(table[name] ?? lookUp(name) ?? lookUp(`nn.functional.${name}`));
+  if (op.startsWith("T.")) {
+    const method = (Tensor.prototype as unknown as Record<string, unknown>)[name];
+    if (typeof method !== "function") throw new Absent("missing", `Tensor.${name}`);
+    return {
+      name,
+      signature,
+      isMethod: true,
+      call: ([self, ...rest]) => method.apply(self, rest),
+    };
+  }
+  const parts = op.split(".");
+  const inner = parts.slice(1, -1).map(camel);
+  const paths = op.startsWith("F.")
+    ? [`nn.functional.${name}`, `F.${name}`]
+    : [[...inner, name].join(".")];
+  let found: unknown = paths.map(lookUp).find((f) => typeof f === "function");
+  // Until a namespace exists, its functions are found among the ops.
+  if (found === undefined && lookUp(paths[0].split(".")[0]) === undefined) found = table[name];
+  if (typeof found !== "function") throw new Absent("missing", paths[0]);
+  const f = found as (...args: unknown[]) => unknown;
+  return {
+    name,
+    signature: signatureOf(f) ?? signature,
+    isMethod: false,
+    call: (args) => f(...args),
+  };
+}
+
+/** A Python float as Toro takes it: marked where promotion sees it, else a plain number. */
+function plain(value: unknown, param: string, first: boolean, op: string): unknown {
+  if (value instanceof PythonFloat) {
+    return PROMOTING.has(param) && !first ? new Float(value.value) : value.value;
+  }
+  if (MAKERS.has(op) && (param === "fillValue" || param === "data")) return bigints(value);
+  if (Array.isArray(value)) return value.map((v) => plain(v, "", false, op));
+  return value;
+}
+
+function bigints(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(bigints);
+  if (value instanceof PythonFloat) return value.value;
+  return typeof value === "number" && Number.isInteger(value) ? BigInt(value) : value;
+}
+
+/** Python's arguments as a call of Toro's: positional as far as Toro takes them so, the rest by name. */
+export function bindPython(
+  callee: Callee,
+  args: readonly unknown[],
+  kwargs: Readonly<Record<string, unknown>>,
+): unknown[] {
+  const { signature, name } = callee;
+  if (name === "at" && Array.isArray(args[1])) {
+    return [args[0], ...args[1].map((v) => plain(v, "", false, name))];
+  }
+  if (signature === undefined) {
+    const named = Object.entries(kwargs).map(([k, v]) => [camel(k), plain(v, "", false, name)]);
+    const given = args.map((v) => plain(v, "", false, name));
+    return named.length > 0 ? [...given, Object.fromEntries(named)] : given;
+  }
+  const { params, positional } = signature;
+  const values = gather(args, signature, callee.isMethod);
+  if (values.length > params.length) {
+    throw new Absent(
+      "unsupported",
+      `${name} takes ${params.length} parameters, not ${values.length}`,
+    );
+  }
+  const out: unknown[] = [];
+  const options: Record<string, unknown> = {};
+  values.forEach((value, i) => {
+    const converted = plain(value, params[i].name, i === 0, name);
+    if (i < positional) out.push(converted);
+    else options[params[i].name] = converted;
+  });
+  for (const [key, value] of Object.entries(kwargs)) {
+    const param = camel(key);
+    const at = params.findIndex((p) => p.name === param);
+    if (at < 0) throw new Absent("unsupported", `${name} has no parameter ${param}`);
+    const converted = plain(value, param, at === 0, name);
+    if (at === out.length && at < signature.required) out.push(converted);
+    else options[param] = converted;
+  }
+  if (Object.keys(options).length > 0) out.push(options);
+  return out;
+}
+
+/** Runs of integers, or of tensors at the end, as the one array that Toro takes. */
+function gather(args: readonly unknown[], { params }: Signature, isMethod: boolean): unknown[] {
+  const last = params.length - 1;
+  if (args.length > params.length) {
+    const rest = args.slice(last);
+    const alike = rest.every((v) => typeof v === "number") ||
+      rest.every((v) => v instanceof Tensor);
+    if (alike) return [...args.slice(0, last), rest];
+  }
+  const at = params.findIndex((p) => RUNS.has(p.name));
+  if (isMethod && at >= 0 && typeof args[at] === "number") {
+    let end = at;
+    while (typeof args[end] === "number") end++;
+    return [...args.slice(0, at), args.slice(at, end), ...args.slice(end)];
+  }
+  return [...args];
+}
+
+/** Runs one case; gives what differs, or null. Throws Absent where Toro has no such function or parameter. */
+// deno-lint-ignore no-explicit-any
+export function runOp(c: any, shard: Shard): string | null {
+  const callee = resolve(c.op);
+  const decoder = new Decoder(shard, c.same);
+  const args = c.args.map((a: unknown) => decoder.decode(a));
+  const kwargs = decoder.record(c.kwargs);
+  const call = bindPython(callee, args, kwargs);
+  if (c.throws) {
+    let result: unknown;
+    try {
+      result = callee.call(call);
+      for (const part of flatten(result)) if (part instanceof Tensor) part.toTypedArray();
+    } catch (error) {
+      if (!(error instanceof ToroError)) return `throws no ToroError but ${error}`;
+      const named = error.message.toLowerCase().includes(
+        callee.name.replace(/_$/, "").toLowerCase(),
+      );
+      return named ? null : `throws without naming ${callee.name}: ${error.message}`;
+    }
+    return `throws nothing, PyTorch: ${c.throws.message}`;
+  }
+  const got = flatten(callee.call(call));
+  const want = flattenJson(c.out);
+  if (got.length !== want.length) return `gives ${got.length} values, PyTorch ${want.length}`;
+  for (let i = 0; i < want.length; i++) {
+    const what = want.length === 1 ? "the result" : `result ${i}`;
+    const text = differs(got[i], want[i], shard, c.err, what);
+    if (text !== null) return text;
+  }
+  return c.grads === undefined ? null : gradients(c, shard, decoder, got);
+}
+
+/** Compares one value with its JSON form. */
+export function differs(
+  got: unknown,
+  want: unknown,
+  shard: Shard,
+  error: readonly number[] | null | undefined,
+  what: string,
+): string | null {
+  if (typeof want === "object" && want !== null && "t" in want) {
+    if (!(got instanceof Tensor)) return `${what} is no tensor but ${got}`;
+    return difference(got, shard.tensor(want.t as string), error, what);
+  }
+  const expected = new Decoder(shard).decode(want);
+  const value = expected instanceof PythonFloat ? expected.value : expected;
+  return Object.is(got, value) ? null : `${what} is ${got}, PyTorch's ${value}`;
+}
+
+function flattenJson(out: unknown): unknown[] {
+  return Array.isArray(out) ? out.flatMap(flattenJson) : [out];
+}
+
+// deno-lint-ignore no-explicit-any
+function gradients(c: any, shard: Shard, decoder: Decoder, got: unknown[]): string | null {
+  const upstream = flattenJson(c.grad_out) as ({ t: string } | null)[];
+  const outs: Tensor[] = [], seeds: Tensor[] = [];
+  upstream.forEach((g, i) => {
+    if (g === null) return;
+    outs.push(got[i] as Tensor);
+    seeds.push(tensorOf(shard.tensor(g.t)));
+  });
+  const leaves = (c.grad_of as number[]).map((i) => decoder.tensors[i]);
+  const found = grad(outs, leaves, { gradOutputs: seeds, allowUnused: true }) as (Tensor | null)[];
+  for (let i = 0; i < leaves.length; i++) {
+    const want = c.grads[i], what = `the gradient of tensor ${c.grad_of[i]}`;
+    if (want === null) {
+      if (found[i] === null || found[i]!.toTypedArray().every((x) => Number(x) === 0)) continue;
+      return `${what} is not zero, PyTorch has none`;
+    }
+    if (found[i] === null) return `${what} is missing`;
+    const text = difference(found[i]!, shard.tensor(want.t), c.gerr, what);
+    if (text !== null) return text;
+  }
+  return null;
+}

@@ -1,0 +1,81 @@
+/** Runs the shards of a folder and counts what passed, failed, is missing in Toro or not supported. */
+import { runOp } from "./ops.ts";
+import { readShard, type Shard, shardNames } from "./shards.ts";
+import { Absent } from "./values.ts";
+
+/** Counts of outcomes, and the first difference seen. */
+export interface Count {
+  passed: number;
+  failed: number;
+  missing: number;
+  unsupported: number;
+  first?: string;
+}
+
+/** What a run found. */
+export interface Report {
+  totals: Count;
+  shards: Record<string, Count>;
+  ops: Record<string, Count>;
+  failures: { id: string; text: string }[];
+}
+
+/** Runs one case of a shard: what differs, or null. */
+// deno-lint-ignore no-explicit-any
+export type Runner = (c: any, shard: Shard) => string | null | Promise<string | null>;
+
+/** The runner of a shard by its name; null for shards that hold something else. */
+function runnerOf(shard: string): Runner | null {
+  return shard.startsWith("hand_") ? runOp : null;
+}
+
+const zero = (): Count => ({ passed: 0, failed: 0, missing: 0, unsupported: 0 });
+
+/** Whether a case is among the ones asked for: by op, by the op's last name, or by id. */
+function chosen(c: { id: string; op?: string }, only: readonly string[]): boolean {
+  if (only.length === 0) return true;
+  const op = c.op ?? c.id;
+  return only.some((name) => op === name || op.endsWith(`.${name}`) || c.id.startsWith(name));
+}
+
+/** Runs every case of the folder's shards whose name begins with one of `prefixes`. */
+export async function runFolder(
+  folder: string,
+  { only = [], prefixes = [""] }: { only?: readonly string[]; prefixes?: readonly string[] } = {},
+): Promise<Report> {
+  const report: Report = { totals: zero(), shards: {}, ops: {}, failures: [] };
+  for (const name of shardNames(folder)) {
+    const run = runnerOf(name);
+    if (run === null || !prefixes.some((p) => name.startsWith(p))) continue;
+    const shard = readShard(folder, name);
+    for (const c of shard.cases) {
+      if (!chosen(c, only)) continue;
+      const [outcome, text] = await attempt(run, c, shard);
+      const counts = [
+        report.totals,
+        report.shards[name] ??= zero(),
+        report.ops[c.op ?? name] ??= zero(),
+      ];
+      for (const count of counts) {
+        count[outcome]++;
+        if (outcome !== "passed") count.first ??= `${c.id}: ${text}`;
+      }
+      if (outcome === "failed") report.failures.push({ id: c.id, text });
+    }
+  }
+  return report;
+}
+
+async function attempt(
+  run: Runner,
+  c: unknown,
+  shard: Shard,
+): Promise<["passed" | "failed" | "missing" | "unsupported", string]> {
+  try {
+    const text = await run(c, shard);
+    return text === null ? ["passed", ""] : ["failed", text];
+  } catch (error) {
+    if (error instanceof Absent) return [error.kind, error.message];
+    return ["failed", `throws ${error}`];
+  }
+}

@@ -1,0 +1,35 @@
+/** PyTorch's recorded answers for single ops, where the folder with them is at hand. */
+import { assertEquals } from "@std/assert";
+import { fromFileUrl, join } from "@std/path";
+import { runFolder } from "../../scripts/oracle/run.ts";
+import { shardNames } from "../../scripts/oracle/shards.ts";
+
+const shared = Deno.env.get("TORO_SHARED") ??
+  fromFileUrl(new URL("../../../shared", import.meta.url));
+const folder = join(shared, "oracle");
+
+function names(): string[] {
+  try {
+    return shardNames(folder).filter((name) => name.startsWith("hand_"));
+  } catch {
+    return [];
+  }
+}
+
+const shards = names();
+
+Deno.test({
+  name: "oracle: PyTorch's answers are at hand (TORO_SHARED)",
+  ignore: shards.length === 0,
+  fn: () => {},
+});
+
+for (const shard of shards) {
+  Deno.test(`oracle ${shard}: no case of an op that Toro has differs`, async () => {
+    const { failures, totals } = await runFolder(folder, { prefixes: [shard] });
+    console.log(
+      `${totals.passed} passed, ${totals.missing} missing, ${totals.unsupported} unsupported`,
+    );
+    assertEquals(failures.map(({ id, text }) => `${id}: ${text}`), []);
+  });
+}
