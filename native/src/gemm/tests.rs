@@ -1,7 +1,7 @@
 //! Products against a plain float64 sum: ragged shapes, all stride patterns, all types, every level, any threads.
 
 use super::*;
-use crate::math::{bf16_to_f32, f16_to_f32};
+use crate::math::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
 use crate::simd::{Level, force, level};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,9 +1,10 @@
 //! Products that packing would only slow down: a vector times a matrix, a few rows against rows, nothing at all, and
 //! integers.
 
+use super::finish::Finish;
 use super::kernel::{DOTS_WIDE, Dots, prefetch};
 use super::pack::{Buffer, Float, copy_line};
-use super::{Finish, Mat, MatMut, run};
+use super::{Mat, MatMut, run};
 use crate::pool::Shared;
 use crate::simd;
 

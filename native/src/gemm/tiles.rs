@@ -1,0 +1,224 @@
+//! The general product: packing, blocking for the caches, the split into tasks, and the loops over tiles.
+
+use super::finish::Finish;
+use super::kernel::{A_STRIDE, DEPTH, Kernels, Tile};
+use super::pack::{Buffer, Float, pack_a, pack_b};
+use super::{Failure, Mat, MatMut, PARALLEL_WORK, run};
+use crate::pool;
+
+/// Tiles of work a large product is cut into at least, so that threads can even out.
+const TASKS: usize = 8;
+/// Rows of A that are packed at once: with DEPTH, about a tenth of a second-level cache.
+const BLOCK_ROWS: usize = 112;
+/// Elements of packed B that are walked for one block of A: a third of a second-level cache in float32.
+const BLOCK_B: usize = 96 * 1024;
+/// Elements of B that are packed at once.
+const CHUNK_B: usize = 8 * 1024 * 1024;
+
+/// The general path. B is packed in panels two registers wide, unless it can be read in place and packing would not
+/// pay; each task packs its rows of A block by block and runs tiles over its part of C.
+pub unsafe fn by_tiles<T: Float>(
+    c: MatMut,
+    a: Mat,
+    b: Mat,
+    finish: &Finish<T>,
+) -> Result<(), String> {
+    let kernels = T::kernels();
+    let width = 2 * kernels.lanes;
+    // Packing reads and writes B once more: not worth it for a few rows.
+    let in_place = b.elem == T::ELEM && b.cs == 1 && c.rows <= 4 * kernels.rows;
+    let chunk = if in_place {
+        c.cols
+    } else {
+        (CHUNK_B / a.cols / width).max(1) * width
+    };
+    for first in (0..c.cols).step_by(chunk) {
+        let columns = chunk.min(c.cols - first);
+        // SAFETY: inside the matrices that the caller vouches for.
+        unsafe { by_tiles_chunk(&c, &a, &b, finish, kernels, in_place, first, columns)? };
+    }
+    Ok(())
+}
+
+#[allow(clippy::too_many_arguments)]
+unsafe fn by_tiles_chunk<T: Float>(
+    c: &MatMut,
+    a: &Mat,
+    b: &Mat,
+    finish: &Finish<T>,
+    kernels: &Kernels<T>,
+    in_place: bool,
+    first: usize,
+    columns: usize,
+) -> Result<(), String> {
+    let (m, depth) = (a.rows, a.cols);
+    let width = 2 * kernels.lanes;
+    let panels = columns.div_ceil(width);
+    let work = m * columns * depth;
+
+    // In place, only a ragged last panel is packed.
+    let packed_from = if in_place { columns / width } else { 0 };
+    let packed = Buffer::take::<T>((panels - packed_from) * width * depth)?;
+    let to = pool::Shared(packed.get::<T>());
+    run(panels - packed_from, panels * width * depth * 8, &|p| {
+        let panel = packed_from + p;
+        let count = width.min(columns - panel * width);
+        // SAFETY: panels are disjoint parts of the buffer, and lie inside B.
+        unsafe {
+            pack_b(
+                b,
+                first + panel * width,
+                count,
+                width,
+                to.get().add(p * width * depth),
+            )
+        };
+    });
+
+    let largest = BLOCK_ROWS / kernels.rows * kernels.rows;
+    let rows = if work < PARALLEL_WORK {
+        m
+    } else {
+        m.div_ceil(TASKS)
+    };
+    let rows = (rows.div_ceil(kernels.rows) * kernels.rows).min(largest);
+    let row_blocks = m.div_ceil(rows);
+    let column_blocks = if work < PARALLEL_WORK {
+        1
+    } else {
+        TASKS.div_ceil(row_blocks)
+    };
+    let task_panels = panels.div_ceil(column_blocks);
+    let column_blocks = panels.div_ceil(task_panels);
+
+    let direct = c.cs == 1 && c.elem == T::ELEM;
+    let failed = Failure::default();
+    run(row_blocks * column_blocks, work, &|task| {
+        let (block, part) = (task / column_blocks, task % column_blocks);
+        let row = block * rows;
+        let region = Region {
+            row,
+            rows: rows.min(m - row),
+            first_panel: part * task_panels,
+            panels: task_panels.min(panels - part * task_panels),
+            columns,
+        };
+        // SAFETY: regions of tasks are disjoint; panel addresses are those packed above, or full ones inside B.
+        failed.note(unsafe {
+            region.run(c, a, first, finish, kernels, direct, &|panel, k| {
+                if panel < packed_from {
+                    (b.at(k, first + panel * width).cast::<T>(), b.rs)
+                } else {
+                    (
+                        to.get()
+                            .add((panel - packed_from) * width * depth + k * width)
+                            .cast_const(),
+                        width as isize,
+                    )
+                }
+            })
+        });
+    });
+    packed.give_back();
+    failed.result()
+}
+
+/// What one task computes: `rows` rows of C, and its columns in `panels` panels.
+struct Region {
+    row: usize,
+    rows: usize,
+    first_panel: usize,
+    panels: usize,
+    /// Of the whole chunk.
+    columns: usize,
+}
+
+impl Region {
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn run<T: Float>(
+        &self,
+        c: &MatMut,
+        a: &Mat,
+        first: usize,
+        finish: &Finish<T>,
+        kernels: &Kernels<T>,
+        direct: bool,
+        panel_at: &dyn Fn(usize, usize) -> (*const T, isize),
+    ) -> Result<(), String> {
+        let width = 2 * kernels.lanes;
+        let depth = a.cols;
+        let left = self.first_panel * width;
+        let columns = (self.columns - left).min(self.panels * width);
+        // Where C is no plain array of T, the region is summed aside.
+        let aside = if direct { 0 } else { self.rows * columns };
+        let buffer = Buffer::take::<T>(self.rows * A_STRIDE + aside)?;
+        let packed_a = buffer.get::<T>();
+        // SAFETY: all addresses stay inside C, the buffer, A, or the panel; the level has the kernels' instructions.
+        unsafe {
+            let (out, out_stride) = if direct {
+                (c.at(self.row, first + left).cast::<T>(), c.rs)
+            } else {
+                (packed_a.add(self.rows * A_STRIDE), columns as isize)
+            };
+            let group = (BLOCK_B / DEPTH / width).max(1);
+            let strips = self.rows.div_ceil(kernels.rows);
+            for k in (0..depth).step_by(DEPTH) {
+                let block = DEPTH.min(depth - k);
+                pack_a(a, self.row, self.rows, k, block, packed_a);
+                let (alpha, beta) = match (direct, k) {
+                    (true, 0) => (finish.alpha, finish.beta),
+                    (true, _) => (finish.alpha, T::ONE),
+                    (false, 0) => (T::ONE, T::ZERO),
+                    (false, _) => (T::ONE, T::ONE),
+                };
+                for start in (0..self.panels).step_by(group) {
+                    // Strips of nearly the same height: 16 rows are 8 + 8, not 14 + 2.
+                    let mut i = 0;
+                    for strip in 0..strips {
+                        let height = (self.rows - i) / (strips - strip);
+                        for panel in start..self.panels.min(start + group) {
+                            let count = width.min(columns - panel * width);
+                            let (from, stride) = panel_at(self.first_panel + panel, k);
+                            let tile = Tile {
+                                a: packed_a.add(i * A_STRIDE),
+                                b: from,
+                                b_stride: stride,
+                                depth: block,
+                                c: out.offset(i as isize * out_stride).add(panel * width),
+                                c_stride: out_stride,
+                                columns: count,
+                                alpha,
+                                beta,
+                            };
+                            let registers = count.div_ceil(kernels.lanes);
+                            kernels.tiles[2 * (height - 1) + registers - 1](&tile, beta == T::ZERO);
+                        }
+                        i += height;
+                    }
+                }
+            }
+            if !direct {
+                for i in 0..self.rows {
+                    finish.row(out.add(i * columns), c, self.row + i, first + left, columns);
+                }
+            } else if !finish.only_scales() {
+                let last = Finish {
+                    alpha: T::ONE,
+                    beta: T::ZERO,
+                    ..*finish
+                };
+                for i in 0..self.rows {
+                    last.row(
+                        out.offset(i as isize * out_stride),
+                        c,
+                        self.row + i,
+                        first + left,
+                        columns,
+                    );
+                }
+            }
+        }
+        buffer.give_back();
+        Ok(())
+    }
+}
