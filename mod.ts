@@ -20,6 +20,8 @@ export {
   emptyCache,
   memory,
   type MemoryStats,
+  type ProcessMemory,
+  processMemory,
   resetPeakMemory,
   setMemoryLimit,
 } from "./src/memory.ts";
@@ -31,4 +33,6 @@ export {
   isGradEnabled,
   noGrad,
 } from "./src/autograd.ts";
+export { type Scope, scope } from "./src/scope.ts";
+export * as cuda from "./src/cuda.ts";
 export * from "./src/ops/mod.ts";

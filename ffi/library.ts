@@ -9,7 +9,7 @@ import {
   OutOfMemoryError,
   type ToroError,
 } from "../src/errors.ts";
-import { locate } from "./locate.ts";
+import { explain, locate } from "./locate.ts";
 import { HASH } from "./opcodes.gen.ts";
 
 const SYMBOLS = {
@@ -50,12 +50,10 @@ function open(): Symbols {
   if (symbols !== null) return symbols;
   const found = locate();
   if ("tried" in found) {
-    const places = found.tried.map((t) =>
-      `  ${t.place}: ${t.reason}${t.flag ? ` (allow it with ${t.flag})` : ""}`
+    throw new DeviceError(
+      `Cannot find Toro's native library; looked at\n${explain(found.tried)}`,
+      { hint: "in a checkout, `deno task build` makes it" },
     );
-    throw new DeviceError(`Cannot find Toro's native library; looked at\n${places.join("\n")}`, {
-      hint: "in a checkout, `deno task build` makes it",
-    });
   }
   path = found.path;
   let library: Deno.DynamicLibrary<typeof SYMBOLS>;

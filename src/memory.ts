@@ -46,6 +46,8 @@ export class Storage {
   version = 0;
   /** 0 when the bytes may be used as they are. */
   state = 0;
+  /** Outlives the scope that it was made in. */
+  kept = false;
   /** What to do before the bytes are read, while `state` has PENDING. */
   pending: Pending | null = null;
 
@@ -121,8 +123,34 @@ function newBlock(bytes: number, device: number): Block {
   return block;
 }
 
+/** Storages made since the innermost open scope began; null while none is open. */
+let scoped: Storage[] | null = null;
+
+/** Exchanges the list that new storages are noted in; for scope.ts and for what must outlive every scope. */
+export function noteStorages(list: Storage[] | null): Storage[] | null {
+  const before = scoped;
+  scoped = list;
+  return before;
+}
+
+/** Runs a function whose storages belong to no scope: parameters, optimiser state, what loaders and savers make. */
+export function unscoped<T>(body: () => T): T {
+  const before = noteStorages(null);
+  try {
+    return body();
+  } finally {
+    noteStorages(before);
+  }
+}
+
 /** Makes a storage of so many bytes; their content is undefined. */
 export function allocate(bytes: number, device: number): Storage {
+  const storage = make(bytes, device);
+  if (scoped !== null) scoped.push(storage);
+  return storage;
+}
+
+function make(bytes: number, device: number): Storage {
   if (bytes > SMALL) return new Storage(newBlock(bytes, device), 0, bytes, device);
   const room = bytes <= 64 ? 64 : Math.ceil(bytes / 64) * 64;
   if (device !== 0) return new Storage(newBlock(room, device), 0, bytes, device);
@@ -277,4 +305,18 @@ export function emptyCache(): void {
 /** Starts the peak anew from what is live now. */
 export function resetPeakMemory(): void {
   native.option("resetPeak", 0);
+}
+
+/** What the operating system says of the process, in bytes. */
+export interface ProcessMemory {
+  /** In physical memory now. */
+  residentBytes: number;
+  /** The most so far. */
+  peakResidentBytes: number;
+}
+
+/** Resident memory of the process, now and at its peak. Needs no permission; costs some 50 µs. */
+export function processMemory(): ProcessMemory {
+  const { residentBytes, peakResidentBytes } = native.job("process").json as ProcessMemory;
+  return { residentBytes, peakResidentBytes };
 }
