@@ -1,0 +1,142 @@
+"""PyTorch's side of `deno task bench`: reads {"name", "do"} as JSON lines, answers with milliseconds or a checksum.
+
+Each workload is a function that prepares its data and returns one iteration; the twin in workloads.ts has the same name.
+"""
+
+import json
+import sys
+import time
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+torch.set_num_threads(2)
+
+
+def pattern(*shape, dtype=torch.float32):
+    """The same numbers as `pattern` in workloads.ts: ((7919 i) mod 1000) / 1000 - 0.5."""
+    n = 1
+    for s in shape:
+        n *= s
+    i = torch.arange(n, dtype=torch.int64)
+    return (((i * 7919) % 1000).to(torch.float32) / 1000 - 0.5).reshape(shape).to(dtype)
+
+
+class Guide(nn.Module):
+    def __init__(self, users, items, dim):
+        super().__init__()
+        self.u, self.i = nn.Embedding(users, dim), nn.Embedding(items, dim)
+        nn.init.normal_(self.u.weight, std=0.1)
+        nn.init.normal_(self.i.weight, std=0.1)
+        layers, width = [], 2 * dim
+        for h in (512, 256, 128):
+            layers += [nn.Linear(width, h), nn.BatchNorm1d(h), nn.ReLU(), nn.Dropout(0.2)]
+            width = h
+        self.d = nn.Sequential(*layers, nn.Linear(width, 1), nn.Sigmoid())
+
+    def forward(self, a, b):
+        return self.d(torch.cat([self.u(a), self.i(b)], 1)).squeeze(-1)
+
+
+class Product(nn.Module):
+    def __init__(self, users, items, dim):
+        super().__init__()
+        self.u, self.i, self.b = nn.Embedding(users, dim), nn.Embedding(items, dim), nn.Embedding(items, 1)
+        self.d = nn.Sequential(nn.Linear(3 * dim, 256), nn.BatchNorm1d(256), nn.ReLU(), nn.Dropout(0.2), nn.Linear(256, 1))
+
+    def forward(self, a, b):
+        x, y = self.u(a), self.i(b)
+        return (self.d(torch.cat([x, y, x * y], 1)) + self.b(b)).squeeze(-1)
+
+
+def recommender(kind, users, items, dim, batch, fused=False):
+    torch.manual_seed(0)
+    model = kind(users, items, dim)
+    options = {"fused": True} if fused else {}
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01, **options)
+    loss_of = nn.BCELoss() if kind is Guide else nn.BCEWithLogitsLoss()
+    label = torch.randint(0, 2, (batch,)).float()
+
+    def step():
+        user, item = torch.randint(0, users, (batch,)), torch.randint(0, items, (batch,))
+        loss = loss_of(model(user, item), label)
+        optimizer.zero_grad()
+        loss.backward()
+        if kind is Guide:
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def unary(f, *shape):
+    x = pattern(*shape)
+    return lambda: f(x)
+
+
+def binary(f, a, b):
+    x, y = pattern(*a), pattern(*b)
+    return lambda: f(x, y)
+
+
+def both_ways(f, *shape):
+    x = pattern(*shape).requires_grad_()
+
+    def step():
+        x.grad = None
+        y = f(x)
+        y.sum().backward()
+        return x.grad
+
+    return step
+
+
+WORKLOADS = {
+    "recommender product step 4096": lambda: recommender(Product, 4339, 3665, 64, 4096),
+    "recommender guide step 4096": lambda: recommender(Guide, 4339, 3665, 64, 4096),
+    "recommender 1M x 100k step 1024": lambda: recommender(Guide, 1_000_000, 100_000, 128, 1024),
+    "recommender 1M x 100k step 1024, fused": lambda: recommender(Guide, 1_000_000, 100_000, 128, 1024, True),
+    "add 64": lambda: binary(torch.add, (64,), (64,)),
+    "add 16M": lambda: binary(torch.add, (1 << 24,), (1 << 24,)),
+    "exp 16M": lambda: unary(torch.exp, 1 << 24),
+    "gelu 16M": lambda: unary(F.gelu, 1 << 24),
+    "sum 4096 x 4096 dim 0": lambda: unary(lambda x: x.sum(0), 4096, 4096),
+    "std 4096 x 4096 dim 1": lambda: unary(lambda x: x.std(1), 4096, 4096),
+    "softmax 64 x 512 x 512 both ways": lambda: both_ways(lambda x: torch.softmax(x, -1).square(), 64, 512, 512),
+    "layerNorm 4096 x 512 both ways": lambda: both_ways(lambda x: F.layer_norm(x, (512,)).square(), 4096, 512),
+    "dropout 1024 x 512": lambda: unary(lambda x: F.dropout(x, 0.2), 1024, 512),
+    "randn 16M": lambda: lambda: torch.randn(1 << 24),
+    "matmul 512": lambda: binary(torch.matmul, (512, 512), (512, 512)),
+    "matmul 1024": lambda: binary(torch.matmul, (1024, 1024), (1024, 1024)),
+    "matmul 1024 x 256 x 512": lambda: binary(torch.matmul, (1024, 256), (256, 512)),
+    "matmul 2048": lambda: binary(torch.matmul, (2048, 2048), (2048, 2048)),
+    "sort 1M": lambda: unary(lambda x: torch.sort(x).values, 1 << 20),
+    "topk 100 of 1M": lambda: unary(lambda x: torch.topk(x, 100).values, 1 << 20),
+}
+
+RANDOM = ("recommender", "dropout", "randn")
+
+prepared = {}
+for line in sys.stdin:
+    request = json.loads(line)
+    name = request["name"]
+    if request["do"] == "version":
+        print(json.dumps(torch.__version__), flush=True)
+        continue
+    if request["do"] == "drop":
+        prepared.pop(name, None)
+        print("null", flush=True)
+        continue
+    if name not in prepared:
+        prepared[name] = WORKLOADS[name]()
+    iteration = prepared[name]
+    if request["do"] == "check":
+        out = iteration().detach().double()
+        print(json.dumps(None if name.startswith(RANDOM) else [out.sum().item(), out.abs().sum().item()]), flush=True)
+        continue
+    begin = time.perf_counter()
+    for _ in range(request["times"]):
+        iteration()
+    print(json.dumps((time.perf_counter() - begin) * 1e3 / request["times"]), flush=True)

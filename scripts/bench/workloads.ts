@@ -1,0 +1,127 @@
+/** Toro's side of `deno task bench`: each workload prepares its data and returns one iteration. */
+import * as toro from "@toro/toro";
+import { cat, nn, optim, type Tensor, tensor } from "@toro/toro";
+
+/** The same numbers as `pattern` in torch_side.py. */
+function pattern(...shape: number[]): Tensor {
+  const n = shape.reduce((a, b) => a * b, 1);
+  return tensor(Float32Array.from({ length: n }, (_, i) => Math.fround((i * 7919) % 1000) / 1000 - 0.5)).view(shape);
+}
+
+class Guide extends nn.Module {
+  u: nn.Embedding;
+  i: nn.Embedding;
+  d: nn.Sequential;
+  constructor(users: number, items: number, dim: number) {
+    super();
+    this.u = new nn.Embedding(users, dim);
+    this.i = new nn.Embedding(items, dim);
+    nn.init.normal_(this.u.weight, { std: 0.1 });
+    nn.init.normal_(this.i.weight, { std: 0.1 });
+    const widths = [2 * dim, 512, 256, 128];
+    this.d = new nn.Sequential(
+      ...[512, 256, 128].flatMap((h, k) => [
+        new nn.Linear(widths[k], h),
+        new nn.BatchNorm1d(h),
+        new nn.ReLU(),
+        new nn.Dropout(0.2),
+      ]),
+      new nn.Linear(128, 1),
+      new nn.Sigmoid(),
+    );
+  }
+  override forward(a: Tensor, b: Tensor): Tensor {
+    return this.d.forward(cat([this.u.forward(a), this.i.forward(b)], 1)).squeeze(-1);
+  }
+}
+
+class Product extends nn.Module {
+  u: nn.Embedding;
+  i: nn.Embedding;
+  b: nn.Embedding;
+  d: nn.Sequential;
+  constructor(users: number, items: number, dim: number) {
+    super();
+    this.u = new nn.Embedding(users, dim);
+    this.i = new nn.Embedding(items, dim);
+    this.b = new nn.Embedding(items, 1);
+    this.d = new nn.Sequential(
+      new nn.Linear(3 * dim, 256),
+      new nn.BatchNorm1d(256),
+      new nn.ReLU(),
+      new nn.Dropout(0.2),
+      new nn.Linear(256, 1),
+    );
+  }
+  override forward(a: Tensor, b: Tensor): Tensor {
+    const x = this.u.forward(a), y = this.i.forward(b);
+    return this.d.forward(cat([x, y, x.mul(y)], 1)).add(this.b.forward(b)).squeeze(-1);
+  }
+}
+
+function recommender(
+  kind: typeof Guide | typeof Product,
+  users: number,
+  items: number,
+  dim: number,
+  batch: number,
+): () => Tensor {
+  toro.manualSeed(0);
+  const model = new kind(users, items, dim);
+  const optimizer = new optim.AdamW(model.parameters(), { lr: 1e-3, weightDecay: 0.01 });
+  const criterion = kind === Guide ? new nn.BCELoss() : new nn.BCEWithLogitsLoss();
+  const label = toro.randint(0, 2, [batch]).to("float32");
+  return () => {
+    const user = toro.randint(0, users, [batch]), item = toro.randint(0, items, [batch]);
+    const loss = criterion.forward(model.forward(user, item), label);
+    optimizer.zeroGrad();
+    loss.backward();
+    if (kind === Guide) nn.utils.clipGradNorm_(model.parameters(), 1);
+    optimizer.step();
+    return loss;
+  };
+}
+
+function unary(f: (x: Tensor) => Tensor, ...shape: number[]): () => Tensor {
+  const x = pattern(...shape);
+  return () => f(x);
+}
+
+function binary(f: (x: Tensor, y: Tensor) => Tensor, a: number[], b: number[]): () => Tensor {
+  const x = pattern(...a), y = pattern(...b);
+  return () => f(x, y);
+}
+
+function bothWays(f: (x: Tensor) => Tensor, ...shape: number[]): () => Tensor {
+  const x = pattern(...shape);
+  x.requiresGrad = true;
+  return () => {
+    x.grad = null;
+    f(x).sum().backward();
+    return x.grad!;
+  };
+}
+
+/** Workloads by name; the twins are in torch_side.py. */
+export const workloads: Record<string, () => () => Tensor> = {
+  "recommender product step 4096": () => recommender(Product, 4339, 3665, 64, 4096),
+  "recommender guide step 4096": () => recommender(Guide, 4339, 3665, 64, 4096),
+  "recommender 1M x 100k step 1024": () => recommender(Guide, 1_000_000, 100_000, 128, 1024),
+  "recommender 1M x 100k step 1024, fused": () => recommender(Guide, 1_000_000, 100_000, 128, 1024),
+  "add 64": () => binary(toro.add, [64], [64]),
+  "add 16M": () => binary(toro.add, [1 << 24], [1 << 24]),
+  "exp 16M": () => unary(toro.exp, 1 << 24),
+  "gelu 16M": () => unary((x) => nn.functional.gelu(x), 1 << 24),
+  "sum 4096 x 4096 dim 0": () => unary((x) => x.sum(0), 4096, 4096),
+  "std 4096 x 4096 dim 1": () => unary((x) => x.std(1), 4096, 4096),
+  "softmax 64 x 512 x 512 both ways": () => bothWays((x) => toro.softmax(x, -1).square(), 64, 512, 512),
+  "layerNorm 4096 x 512 both ways": () => bothWays((x) => nn.functional.layerNorm(x, [512]).square(), 4096, 512),
+  "dropout 1024 x 512": () => unary((x) => nn.functional.dropout(x, 0.2), 1024, 512),
+  "randn 16M": () => () => toro.randn([1 << 24]),
+  "matmul 512": () => binary(toro.matmul, [512, 512], [512, 512]),
+  "matmul 1024": () => binary(toro.matmul, [1024, 1024], [1024, 1024]),
+  "matmul 1024 x 256 x 512": () => binary(toro.matmul, [1024, 256], [256, 512]),
+  "matmul 2048": () => binary(toro.matmul, [2048, 2048], [2048, 2048]),
+  "sort 1M": () => unary((x) => toro.sort(x).values, 1 << 20),
+  "topk 100 of 1M": () => unary((x) => toro.topk(x, 100).values, 1 << 20),
+};
