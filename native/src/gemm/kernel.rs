@@ -325,7 +325,7 @@ unsafe fn tile<L: Lanes, const ROWS: usize, const REGISTERS: usize>(
 }
 
 /// Dot products of `ROWS` rows of A with `COLUMNS` columns of B, all contiguous along the depth:
-/// out[i · COLUMNS + j] = Σ a[i · a_stride + k] · b[j · b_stride + k]. Lanes are added up in a fixed order.
+/// out[i · out_stride + j] = Σ a[i · a_stride + k] · b[j · b_stride + k]. Lanes are added up in a fixed order.
 #[inline(always)]
 unsafe fn dots<L: Lanes, const ROWS: usize, const COLUMNS: usize>(d: &Dots<L::T>)
 where
@@ -371,7 +371,7 @@ where
                         parts[l] = parts[l] + parts[l + width];
                     }
                 }
-                *d.out.add(i * COLUMNS + j) = parts[0];
+                *d.out.add(i * d.out_stride + j) = parts[0];
             }
         }
     }
@@ -385,6 +385,7 @@ pub struct Dots<T> {
     pub b_stride: isize,
     pub depth: usize,
     pub out: *mut T,
+    pub out_stride: usize,
 }
 
 pub type TileKernel<T> = unsafe fn(&Tile<T>, bool);

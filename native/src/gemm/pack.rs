@@ -6,6 +6,7 @@ use crate::math::{bf16_to_f32, bf16_to_f32_slice, f16_to_f32, f16_to_f32_slice};
 use crate::simd::{Level, level};
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::RefCell;
+use std::mem::MaybeUninit;
 use std::ops::{Add, AddAssign, Mul};
 
 /// Memory for `T`s, aligned to cache lines; goes back to its thread when dropped.
@@ -293,16 +294,17 @@ pub unsafe fn copy_line<T: Float>(
     }
 }
 
-/// Eight lines of up to `DEPTH` elements where the source cannot be read in place.
-pub struct Staging<T>([[T; DEPTH]; 8]);
+/// Eight lines of up to `DEPTH` elements where the source cannot be read in place. Not cleared: that would cost more
+/// than packing a small matrix.
+struct Staging<T>(MaybeUninit<[[T; DEPTH]; 8]>);
 
 impl<T: Float> Staging<T> {
-    pub fn new() -> Self {
-        Staging([[T::ZERO; DEPTH]; 8])
+    fn new() -> Self {
+        Staging(MaybeUninit::uninit())
     }
 
     /// The lines from (row, column) on, adjacent along columns, as pointers to `count` contiguous elements each;
-    /// those past `used` are arbitrary.
+    /// those past `used` repeat the first.
     unsafe fn lines(
         &mut self,
         x: &Mat,
@@ -311,7 +313,8 @@ impl<T: Float> Staging<T> {
         used: usize,
         count: usize,
     ) -> [*const T; 8] {
-        let mut lines = [self.0[0].as_ptr(); 8];
+        let own = self.0.as_mut_ptr().cast::<T>();
+        let mut lines = [own.cast_const(); 8];
         for (j, line) in lines.iter_mut().enumerate().take(used) {
             // SAFETY: the caller stays inside the matrix; count is at most DEPTH.
             unsafe {
@@ -319,12 +322,14 @@ impl<T: Float> Staging<T> {
                 if x.elem == T::ELEM && x.rs == 1 {
                     *line = from.cast();
                 } else {
-                    let to = self.0[j].as_mut_ptr();
+                    let to = own.add(j * DEPTH);
                     copy_line(from, x.elem, x.rs, to, count);
                     *line = to;
                 }
             }
         }
+        let first = lines[0];
+        lines[used..].fill(first);
         lines
     }
 }

@@ -2,14 +2,7 @@
 
 use super::*;
 use crate::math::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
-use crate::simd::{Level, force, level};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// The level and the thread count belong to the process: tests that change them take turns.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
+use crate::simd::{Level, force, level, turn};
 
 struct Random(u64);
 

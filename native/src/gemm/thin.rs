@@ -33,8 +33,11 @@ pub fn prefers_dots<T: Float>(c: &MatMut, a: &Mat, b: &Mat) -> bool {
         && b.elem == T::ELEM
         && along(a.cs, a.cols)
         && along(b.rs, b.rows)
-        && a.cols >= 8
+        && a.cols >= 32
 }
+
+/// Columns that are finished together.
+const SPAN: usize = 32;
 
 pub unsafe fn by_dots<T: Float>(
     c: &MatMut,
@@ -49,31 +52,34 @@ pub unsafe fn by_dots<T: Float>(
         let last = n.min((task + 1) * step);
         for i in (0..m).step_by(4) {
             let rows = 4.min(m - i);
-            let mut j = task * step;
-            while j < last {
-                let wide = last - j >= DOTS_WIDE;
-                let count = if wide { DOTS_WIDE } else { 1 };
-                let mut out = [T::ZERO; 4 * DOTS_WIDE];
+            for start in (task * step..last).step_by(SPAN) {
+                let count = SPAN.min(last - start);
+                let mut out = [T::ZERO; 4 * SPAN];
                 // SAFETY: rows and columns lie inside the matrices; the level has the kernels' instructions.
                 unsafe {
-                    let dots = Dots {
-                        a: a.at(i, 0).cast(),
-                        a_stride: a.rs,
-                        b: b.at(0, j).cast(),
-                        b_stride: b.cs,
-                        depth,
-                        out: out.as_mut_ptr(),
-                    };
-                    (if wide {
-                        kernels.dots_wide
-                    } else {
-                        kernels.dots_one
-                    })[rows - 1](&dots);
+                    let mut j = 0;
+                    while j < count {
+                        let wide = count - j >= DOTS_WIDE;
+                        let dots = Dots {
+                            a: a.at(i, 0).cast(),
+                            a_stride: a.rs,
+                            b: b.at(0, start + j).cast(),
+                            b_stride: b.cs,
+                            depth,
+                            out: out.as_mut_ptr().add(j),
+                            out_stride: SPAN,
+                        };
+                        (if wide {
+                            kernels.dots_wide
+                        } else {
+                            kernels.dots_one
+                        })[rows - 1](&dots);
+                        j += if wide { DOTS_WIDE } else { 1 };
+                    }
                     for r in 0..rows {
-                        finish.row(out.as_ptr().add(r * count), c, i + r, j, count);
+                        finish.row(out.as_ptr().add(r * SPAN), c, i + r, start, count);
                     }
                 }
-                j += count;
             }
         }
     });
