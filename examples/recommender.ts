@@ -411,6 +411,9 @@ const { options } = await new Command()
   .option("--lr <rate:number>", "Learning rate; default 2e-3, guide 1e-3.")
   .option("--seed <n:integer>", "Seed of everything random.", { default: 0 })
   .option("--out <dir:string>", "Folder of checkpoints, log and curves.", { default: "out" })
+  .option("--save-every <n:integer>", "Steps between two checkpoints within an epoch.", {
+    default: 1000,
+  })
   .option("--resume", "Go on from the newest checkpoint in the folder.")
   .option("--json <file:string>", "File for the results.")
   .option("--full", "Generate 1,000,000 users and 100,000 items instead of 20,000 and 5,000.")
@@ -465,7 +468,7 @@ const log = new monitor.TrainingMonitor({
 });
 const saver = new checkpoint.ModelCheckpoint({ model, optimizer, scheduler, loader, log }, {
   dir: `${out}/checkpoints`,
-  everySteps: 1000,
+  everySteps: options.saveEvery,
   keepLast: 2,
   best: { metric: "valHitRate10", mode: "max" },
 });

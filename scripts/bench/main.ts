@@ -38,7 +38,12 @@ class Torch {
 
   constructor(python: string, env: Record<string, string>) {
     const script = new URL("./torch_side.py", import.meta.url).pathname;
-    this.#process = new Deno.Command(python, { args: [script], stdin: "piped", stdout: "piped", env }).spawn();
+    this.#process = new Deno.Command(python, {
+      args: [script],
+      stdin: "piped",
+      stdout: "piped",
+      env,
+    }).spawn();
     this.#writer = this.#process.stdin.getWriter();
     this.#lines = this.#process.stdout.pipeThrough(new TextDecoderStream()).getReader();
   }
@@ -66,7 +71,8 @@ class Torch {
 /** PyTorch at its best on AMD: MKL's AVX-512 path, and memory that is not given back between tensors. */
 async function tuning(): Promise<Record<string, string>> {
   const folder = new URL("../../.venv/", import.meta.url).pathname;
-  const source = "int mkl_serv_intel_cpu_true(void){return 1;}int mkl_serv_intel_cpu(void){return 1;}";
+  const source =
+    "int mkl_serv_intel_cpu_true(void){return 1;}int mkl_serv_intel_cpu(void){return 1;}";
   await Deno.writeTextFile(`${folder}intel.c`, source);
   const gcc = await new Deno.Command("gcc", {
     args: ["-shared", "-fPIC", "-o", `${folder}intel.so`, `${folder}intel.c`],
@@ -89,7 +95,9 @@ const torch = new Torch(await torchPython(), env);
 const info = libraryInfo();
 const version = await torch.ask<string>({ name: "", do: "version" });
 console.log(
-  `${info.processor}, SIMD ${info.simd}, 2 threads; PyTorch ${version}${flags.tuned ? ", tuned" : ""}; medians of ${pairs} pairs\n`,
+  `${info.processor}, SIMD ${info.simd}, 2 threads; PyTorch ${version}${
+    flags.tuned ? ", tuned" : ""
+  }; medians of ${pairs} pairs\n`,
 );
 console.log(`${"workload".padEnd(40)}    Toro ms   torch ms   ratio  spread`);
 
@@ -122,10 +130,17 @@ for (const name of names) {
   };
   // As many iterations a measurement as fill some 100 ms on the slower side.
   const times = Math.max(1, Math.min(20_000, Math.floor(100 / Math.max(run(3), 1e-3))));
-  const theirTimes = Math.max(1, Math.min(20_000, Math.floor(100 / Math.max(await torch.ask<number>({ name, do: "run", times: 2 }), 1e-3))));
+  const theirTimes = Math.max(
+    1,
+    Math.min(
+      20_000,
+      Math.floor(100 / Math.max(await torch.ask<number>({ name, do: "run", times: 2 }), 1e-3)),
+    ),
+  );
   const toroMs: number[] = [], torchMs: number[] = [];
   for (let pair = 0; pair <= pairs; pair++) {
-    const mine = run(times), their = await torch.ask<number>({ name, do: "run", times: theirTimes });
+    const mine = run(times),
+      their = await torch.ask<number>({ name, do: "run", times: theirTimes });
     if (pair === 0) continue;
     toroMs.push(mine);
     torchMs.push(their);
@@ -144,10 +159,15 @@ for (const name of names) {
   rows.push(row);
   const ms = (x: number) => (x < 0.1 ? x.toFixed(5) : x.toFixed(3)).padStart(11);
   console.log(
-    `${name.padEnd(40)}${ms(row.toroMs)}${ms(row.torchMs)}${row.ratio.toFixed(2).padStart(8)}  ${row.low.toFixed(2)}–${row.high.toFixed(2)}`,
+    `${name.padEnd(40)}${ms(row.toroMs)}${ms(row.torchMs)}${row.ratio.toFixed(2).padStart(8)}  ${
+      row.low.toFixed(2)
+    }–${row.high.toFixed(2)}`,
   );
 }
 await torch.close();
 if (flags.json !== undefined) {
-  await Deno.writeTextFile(flags.json, JSON.stringify({ machine: info, torch: version, tuned: flags.tuned, rows }, null, 2) + "\n");
+  await Deno.writeTextFile(
+    flags.json,
+    JSON.stringify({ machine: info, torch: version, tuned: flags.tuned, rows }, null, 2) + "\n",
+  );
 }

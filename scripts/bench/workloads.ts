@@ -5,7 +5,9 @@ import { cat, nn, optim, type Tensor, tensor } from "@toro/toro";
 /** The same numbers as `pattern` in torch_side.py. */
 function pattern(...shape: number[]): Tensor {
   const n = shape.reduce((a, b) => a * b, 1);
-  return tensor(Float32Array.from({ length: n }, (_, i) => Math.fround((i * 7919) % 1000) / 1000 - 0.5)).view(shape);
+  return tensor(
+    Float32Array.from({ length: n }, (_, i) => Math.fround((i * 7919) % 1000) / 1000 - 0.5),
+  ).view(shape);
 }
 
 class Guide extends nn.Module {
@@ -114,8 +116,10 @@ export const workloads: Record<string, () => () => Tensor> = {
   "gelu 16M": () => unary((x) => nn.functional.gelu(x), 1 << 24),
   "sum 4096 x 4096 dim 0": () => unary((x) => x.sum(0), 4096, 4096),
   "std 4096 x 4096 dim 1": () => unary((x) => x.std(1), 4096, 4096),
-  "softmax 64 x 512 x 512 both ways": () => bothWays((x) => toro.softmax(x, -1).square(), 64, 512, 512),
-  "layerNorm 4096 x 512 both ways": () => bothWays((x) => nn.functional.layerNorm(x, [512]).square(), 4096, 512),
+  "softmax 64 x 512 x 512 both ways": () =>
+    bothWays((x) => toro.softmax(x, -1).square(), 64, 512, 512),
+  "layerNorm 4096 x 512 both ways": () =>
+    bothWays((x) => nn.functional.layerNorm(x, [512]).square(), 4096, 512),
   "dropout 1024 x 512": () => unary((x) => nn.functional.dropout(x, 0.2), 1024, 512),
   "randn 16M": () => () => toro.randn([1 << 24]),
   "matmul 512": () => binary(toro.matmul, [512, 512], [512, 512]),

@@ -1,0 +1,104 @@
+/**
+ * `deno task test:resume`: the recommender, killed at random moments and resumed each time, ends with the very weights
+ * and optimiser state of an uninterrupted run that saved at the same steps. `--kills 10 --seed 1`.
+ */
+import { assert, assertEquals } from "@std/assert";
+import { parseArgs } from "@std/cli/parse-args";
+import { fromFileUrl, join } from "@std/path";
+import { checkpoint, type Tensor } from "@toro/toro";
+
+const flags = parseArgs(Deno.args, {
+  string: ["kills", "seed"],
+  default: { kills: "10", seed: "1" },
+});
+const kills = Number(flags.kills);
+const folder = await Deno.makeTempDir({ prefix: "toro-resume-" });
+const example = fromFileUrl(new URL("../../examples/recommender.ts", import.meta.url));
+
+let state = Number(flags.seed) >>> 0;
+const random = (): number => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
+
+const sales = ["user,item,time"];
+for (let user = 0; user < 800; user++) {
+  for (let k = 0; k < 30; k++) sales.push(`${user},${Math.floor(random() ** 2 * 400)},${k}`);
+}
+await Deno.writeTextFile(join(folder, "sales.csv"), sales.join("\n"));
+
+function start(out: string): Deno.ChildProcess {
+  const columns = [
+    "--user",
+    "user:int64",
+    "--item",
+    "item:int64",
+    "--time",
+    "time:int64",
+    "--invoice",
+    "",
+    "--quantity",
+    "",
+  ];
+  const run = [
+    "--data",
+    join(folder, "sales.csv"),
+    ...columns,
+    "--epochs",
+    "4",
+    "--batch-size",
+    "512",
+  ];
+  return new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "-A",
+      example,
+      ...run,
+      "--save-every",
+      "25",
+      "--resume",
+      "--out",
+      join(folder, out),
+    ],
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+}
+
+async function finish(process: Deno.ChildProcess): Promise<Deno.CommandStatus> {
+  const [status, errors] = await Promise.all([process.status, new Response(process.stderr).text()]);
+  assert(status.success || status.signal === "SIGKILL", errors);
+  return status;
+}
+
+async function final(out: string): Promise<Record<string, Tensor>> {
+  const file = checkpoint.latest(join(folder, out, "checkpoints"));
+  assert(file !== null, `${out} left no checkpoint`);
+  return (await checkpoint.load(file)).tensors;
+}
+
+try {
+  const begin = performance.now();
+  await finish(start("whole"));
+  const wholeMs = performance.now() - begin;
+  let killed = 0;
+  while (true) {
+    const process = start("cut");
+    // Some moments fall into start-up, some into training, some into a save.
+    const timer = killed < kills
+      ? setTimeout(() => process.kill("SIGKILL"), wholeMs * (0.2 + 0.5 * random()))
+      : undefined;
+    const status = await finish(process);
+    clearTimeout(timer);
+    if (status.signal !== "SIGKILL") break;
+    killed++;
+  }
+  const whole = await final("whole"), cut = await final("cut");
+  assertEquals(Object.keys(cut).sort(), Object.keys(whole).sort());
+  for (const [key, tensor] of Object.entries(whole)) {
+    assertEquals(cut[key].toTypedArray(), tensor.toTypedArray(), `${key} differs`);
+  }
+  console.log(
+    `killed ${killed} times and resumed: ${Object.keys(whole).length} tensors are bit-equal`,
+  );
+} finally {
+  await Deno.remove(folder, { recursive: true });
+}
