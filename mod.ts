@@ -33,6 +33,7 @@ export {
   isGradEnabled,
   noGrad,
 } from "./src/autograd.ts";
+export * as autograd from "./src/gradcheck.ts";
 export { type Scope, scope } from "./src/scope.ts";
 export * as cuda from "./src/cuda.ts";
 export * from "./src/ops/mod.ts";

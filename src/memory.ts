@@ -143,8 +143,12 @@ export function unscoped<T>(body: () => T): T {
   }
 }
 
+/** Bytes asked for so far, by which tests see that no operand is copied. */
+export const requested: { bytes: number } = { bytes: 0 };
+
 /** Makes a storage of so many bytes; their content is undefined. */
 export function allocate(bytes: number, device: number): Storage {
+  requested.bytes += bytes;
   const storage = make(bytes, device);
   if (scoped !== null) scoped.push(storage);
   return storage;

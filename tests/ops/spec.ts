@@ -47,6 +47,8 @@ export interface Entry {
   readonly grad2?: string;
   /** Why values are not compared. */
   readonly random?: string;
+  /** Why the op does not take strided operands. */
+  readonly strided?: string;
   /** Why an operand is read in another form than it is given: no memory check for such an op. */
   readonly copies?: string;
   /** Relative and absolute tolerance, where PyTorch's own for the dtype does not fit. */
