@@ -81,10 +81,11 @@ export function assertSame(
     }
     assertEquals([...a.shape], [...b.shape], `shape of ${what} ${i}`);
     if (dtypes) assertEquals(a.dtype, b.dtype, `dtype of ${what} ${i}`);
+    const [r, t] = TOLERANCE[a.dtype] ?? [0, 0];
     const x = a.toTypedArray(), y = b.toTypedArray();
     for (let j = 0; j < x.length; j++) {
       assert(
-        close(Number(x[j]), Number(y[j]), rtol, atol),
+        close(Number(x[j]), Number(y[j]), Math.max(r, rtol), Math.max(t, atol)),
         `${what} ${i} [${a.shape.join(", ")}] ${a.dtype} at ${j}: ${x[j]}, expected ${y[j]}`,
       );
     }
