@@ -8,7 +8,9 @@ import "./ops/engine.ts";
 import * as autograd from "./autograd.ts";
 import { DTypeError } from "./errors.ts";
 import * as pointwise from "./ops/pointwise.ts";
+import * as reduction from "./ops/reduction.ts";
 import * as views from "./ops/view.ts";
+import * as windows from "./ops/window.ts";
 import { Tensor } from "./tensor.ts";
 
 /** The methods that ops give a tensor. */
@@ -42,6 +44,17 @@ export interface Methods {
   /** `eˣ`. */
   exp(): Tensor;
 
+  /** The sum over dims. */
+  sum(
+    dim?: reduction.Dims | reduction.TypedReduceOptions,
+    options?: reduction.TypedReduceOptions,
+  ): Tensor;
+  /** The mean over dims. */
+  mean(
+    dim?: reduction.Dims | reduction.TypedReduceOptions,
+    options?: reduction.TypedReduceOptions,
+  ): Tensor;
+
   /** A copy in new memory. */
   clone(): Tensor;
   /** Itself, or a copy whose elements lie row-major. */
@@ -56,6 +69,55 @@ export interface Methods {
   transpose(dim0: number, dim1: number): Tensor;
   /** Dims of size 1 stretched. */
   expand(size: readonly number[]): Tensor;
+
+  /** `view` to the shape of another tensor. */
+  viewAs(other: Tensor): Tensor;
+  /** `reshape` to the shape of another tensor. */
+  reshapeAs(other: Tensor): Tensor;
+  /** All elements in one dim. */
+  ravel(): Tensor;
+  /** Two dims exchanged. */
+  swapaxes(axis0: number, axis1: number): Tensor;
+  /** A matrix transposed. */
+  t(): Tensor;
+  /** Dims moved to other places. */
+  movedim(source: number | readonly number[], destination: number | readonly number[]): Tensor;
+  /** `expand` to the shape of another tensor. */
+  expandAs(other: Tensor): Tensor;
+  /** `expand` under NumPy's name. */
+  broadcastTo(size: readonly number[]): Tensor;
+  /** Without its dims of size 1, or those named. */
+  squeeze(dim?: views.DimsArgument): Tensor;
+  /** With a dim of size 1 put in. */
+  unsqueeze(dim: number): Tensor;
+  /** Several dims as one. */
+  flatten(startDim?: number | views.FlattenOptions, endDim?: number | views.FlattenOptions): Tensor;
+  /** One dim as several. */
+  unflatten(dim: number, sizes: readonly number[]): Tensor;
+  /** A range of a dim. */
+  narrow(dim: number, start: number, length: number): Tensor;
+  /** One index of a dim, which goes away. */
+  select(dim: number, index: number): Tensor;
+  /** The diagonal of two dims as the last dim. */
+  diagonal(offset?: number | windows.DiagonalOptions, dim1?: number | windows.DiagonalOptions, options?: windows.DiagonalOptions): Tensor;
+  /** Sliding windows over a dim, as a new last dim. */
+  unfold(dimension: number, size: number, step: number): Tensor;
+  /** Any dims and strides on its storage. */
+  asStrided(size: readonly number[], stride: readonly number[], storageOffset?: number | null | windows.AsStridedOptions): Tensor;
+  /** Each index of a dim as a tensor of its own. */
+  unbind(dim?: windows.DimArgument): Tensor[];
+  /** Pieces of a size, or of given sizes. */
+  split(splitSize: number | readonly number[], dim?: windows.DimArgument): Tensor[];
+  /** At most so many pieces of one size. */
+  chunk(chunks: number, dim?: windows.DimArgument): Tensor[];
+  /** So many pieces, or pieces between indices. */
+  tensorSplit(indicesOrSections: number | readonly number[], dim?: windows.DimArgument): Tensor[];
+  /** `tensorSplit` of columns. */
+  hsplit(indicesOrSections: number | readonly number[]): Tensor[];
+  /** `tensorSplit` of rows. */
+  vsplit(indicesOrSections: number | readonly number[]): Tensor[];
+  /** `tensorSplit` of dim 2. */
+  dsplit(indicesOrSections: number | readonly number[]): Tensor[];
 }
 
 /** Methods as functions with `this`. */
@@ -96,6 +158,12 @@ const methods: Installed & ThisType<Tensor> = {
   exp() {
     return pointwise.exp(this);
   },
+  sum(dim, options) {
+    return reduction.sum(this, dim, options);
+  },
+  mean(dim, options) {
+    return reduction.mean(this, dim, options);
+  },
   clone() {
     return views.clone(this);
   },
@@ -116,6 +184,78 @@ const methods: Installed & ThisType<Tensor> = {
   },
   expand(size) {
     return views.expand(this, size);
+  },
+  viewAs(other) {
+    return views.viewAs(this, other);
+  },
+  reshapeAs(other) {
+    return views.reshapeAs(this, other);
+  },
+  ravel() {
+    return views.ravel(this);
+  },
+  swapaxes(axis0, axis1) {
+    return views.swapaxes(this, axis0, axis1);
+  },
+  t() {
+    return views.t(this);
+  },
+  movedim(source, destination) {
+    return views.movedim(this, source, destination);
+  },
+  expandAs(other) {
+    return views.expandAs(this, other);
+  },
+  broadcastTo(size) {
+    return views.broadcastTo(this, size);
+  },
+  squeeze(dim) {
+    return views.squeeze(this, dim);
+  },
+  unsqueeze(dim) {
+    return views.unsqueeze(this, dim);
+  },
+  flatten(startDim, endDim) {
+    return views.flatten(this, startDim, endDim);
+  },
+  unflatten(dim, sizes) {
+    return views.unflatten(this, dim, sizes);
+  },
+  narrow(dim, start, length) {
+    return windows.narrow(this, dim, start, length);
+  },
+  select(dim, index) {
+    return windows.select(this, dim, index);
+  },
+  diagonal(offset, dim1, options) {
+    return windows.diagonal(this, offset, dim1, options);
+  },
+  unfold(dimension, size, step) {
+    return windows.unfold(this, dimension, size, step);
+  },
+  asStrided(size, stride, storageOffset) {
+    return windows.asStrided(this, size, stride, storageOffset);
+  },
+  unbind(dim) {
+    return windows.unbind(this, dim);
+  },
+  split(splitSize, dim) {
+    return windows.split(this, splitSize, dim);
+  },
+  chunk(chunks, dim) {
+    return windows.chunk(this, chunks, dim);
+  },
+  tensorSplit(indicesOrSections, dim) {
+    return windows.tensorSplit(this, indicesOrSections, dim);
+  },
+  hsplit(indicesOrSections) {
+    return windows.hsplit(this, indicesOrSections);
+  },
+  vsplit(indicesOrSections) {
+    return windows.vsplit(this, indicesOrSections);
+  },
+  dsplit(indicesOrSections) {
+    return windows.dsplit(this, indicesOrSections);
   },
 };
 

@@ -78,6 +78,17 @@ impl Operand {
         true
     }
 
+    /// Elements `start..start + length` of a dim; the caller checked that they are there.
+    pub fn narrowed(&self, dim: usize, start: usize, length: usize) -> Operand {
+        let mut window = self.clone();
+        window.dims[dim] = length;
+        if length > 0 {
+            // Bytes, so that no type is needed; the address stays inside the storage.
+            window.ptr = self.ptr.wrapping_offset(self.strides[dim] * start as isize * self.dtype.size() as isize);
+        }
+        window
+    }
+
     /// Shares bytes with another operand.
     pub fn overlaps(&self, other: &Operand) -> bool {
         self.lo <= self.hi && other.lo <= other.hi && self.lo <= other.hi && other.lo <= self.hi
