@@ -6,9 +6,12 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
+import "../../src/methods.ts";
 import { jobAsync } from "../../ffi/library.ts";
 import { panels } from "../../src/monitor/curves.ts";
+import { AUC } from "../../src/monitor/metrics.ts";
 import { TrainingMonitor } from "../../src/monitor/training_monitor.ts";
+import { tensor } from "../../src/ops/creation.ts";
 
 // Opens the library outside of the tests, whose leak check would count it.
 await jobAsync("process");
@@ -38,6 +41,15 @@ Deno.test("batch means join the record, tensors are read at its end", () => {
     accuracy: [0.5, NaN],
     valAuc: [0.75, NaN],
   });
+});
+
+Deno.test("losses and scores may be tensors", () => {
+  const log = new TrainingMonitor(quiet), auc = new AUC();
+  log.batch({ loss: tensor(0.5) });
+  log.batch({ loss: tensor([1]) });
+  auc.update(tensor([0.1, 0.4, 0.35, 0.8]), tensor([0n, 0n, 1n, 1n]));
+  const record = log.epoch(0, { auc: auc.compute() });
+  assertEquals([record.loss, record.auc], [0.75, 0.75]);
 });
 
 Deno.test("progress counts steps and times", async () => {
