@@ -6,6 +6,7 @@ mod column;
 mod csv;
 mod parquet;
 mod png;
+mod time;
 
 use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind};
