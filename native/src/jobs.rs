@@ -11,7 +11,10 @@ pub fn run(request: &[u8]) -> Result<Vec<u8>, String> {
         .ok_or("the job's request has no kind")?;
     match kind {
         "process" => Ok(layout(&process(), &[])),
-        _ => Err(format!("Cannot run job {kind}")),
+        _ => {
+            let output = crate::io::run(kind, &request)?;
+            Ok(layout(&output.json, &output.buffers))
+        }
     }
 }
 
