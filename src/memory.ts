@@ -91,32 +91,57 @@ const EMPTY_DEVICE_SLAB = { block: GONE, used: SLAB };
 
 let slab: { block: Block; used: number } = EMPTY_DEVICE_SLAB;
 
-const watched: { ref: WeakRef<Block>; handle: number; bytes: number }[] = [];
+interface Watched {
+  readonly ref: WeakRef<Block>;
+  readonly handle: number;
+  readonly bytes: number;
+}
+
+/** Blocks made since the last full collection but one that V8 may still find dead in its young generation. */
+let young: Watched[] = [];
+/** Where in `young` those begin that no young collection has seen yet. */
+let unseen = 0;
+/** Blocks that outlived two young collections: only a full one can find them dead. */
+let old: Watched[] = [];
+/** Bytes and handles made since the last collection of any kind. */
 let madeBytes = 0;
 let madeHandles = 0;
+/** Bytes and handles that grew old since the last full collection. */
+let agedBytes = 0;
+let agedHandles = 0;
 
-const LEAST_BYTES = 512 * 2 ** 20;
-const LEAST_HANDLES = 200_000;
-/** Collection may take this share of the time before it is made rarer. */
-const MOST_SHARE = 0.02;
-let limitBytes = LEAST_BYTES;
-let limitHandles = LEAST_HANDLES;
-let growth = 1;
+/** A young collection takes about a millisecond, so it comes often enough to keep the working set in the caches. */
+const YOUNG_BYTES = 64 * 2 ** 20;
+const YOUNG_HANDLES = 20_000;
+const FULL_BYTES = 512 * 2 ** 20;
+const FULL_HANDLES = 200_000;
+/** Collections of a kind may take this share of the time before they are made rarer, up to so many times. */
+const MOST_SHARE = { young: 0.02, full: 0.01 };
+const MOST_RARE = { young: 8, full: 16 };
+/** How much rarer than at best. */
+const rarer = { young: 1, full: 1 };
+const lastEnd = { young: performance.now(), full: performance.now() };
+let youngBytes = YOUNG_BYTES;
+let youngHandles = YOUNG_HANDLES;
+let fullBytes = FULL_BYTES;
+let fullHandles = FULL_HANDLES;
 let collections = 0;
+let fullCollections = 0;
 let collectionMs = 0;
-let lastEnd = performance.now();
 
 function newBlock(bytes: number, device: number): Block {
-  if (madeBytes + bytes > limitBytes || madeHandles >= limitHandles) collect();
+  if (madeBytes + bytes > youngBytes || madeHandles >= youngHandles) {
+    collect(agedBytes > fullBytes || agedHandles > fullHandles ? "full" : "young");
+  }
   let handle = native.allocate(bytes, device);
   if (handle < 0) {
     // Past the budget: what nobody can reach any more may make room.
-    collect();
+    collect("full");
     handle = native.allocate(bytes, device);
     if (handle < 0) throw native.failure(-handle);
   }
   const block = new Block(handle, bytes);
-  watched.push({ ref: new WeakRef(block), handle, bytes });
+  young.push({ ref: new WeakRef(block), handle, bytes });
   finalizer?.register(block, handle, block);
   madeBytes += bytes;
   madeHandles++;
@@ -167,7 +192,7 @@ function make(bytes: number, device: number): Storage {
 function release(block: Block): void {
   if (block.handle < 0) return;
   native.free([block.handle]);
-  // Its entry in `watched` goes at the next collection, which knows it by the handle.
+  // Its entry goes at the next collection, which knows it by the handle.
   released.add(block.handle);
   finalizer?.unregister(block);
   block.handle = -1;
@@ -178,9 +203,14 @@ const released = new Set<number>();
 // ---- collection -----------------------------------------------------------------------------
 
 interface Collector {
-  /** Lets go of what the running job holds through WeakRefs, then collects. */
-  (): void;
+  /** Lets go of what the running job holds through WeakRefs, then collects everything. */
+  full(): void;
+  /** The same for the young generation only; false when V8 did not do it. */
+  young(): boolean;
 }
+
+/** Keeps the engine from leaving out an allocation. */
+let sink: unknown;
 
 /** `gc` without a flag or a permission: the vm module gives one out once V8 was told to expose it. */
 function makeCollector(): Collector | null {
@@ -191,9 +221,26 @@ function makeCollector(): Collector | null {
     // A script that ends with its own microtask queue also ends the job's hold on WeakRefs.
     const context = vm.createContext({}, { microtaskMode: "afterEvaluate" });
     const empty = new vm.Script("0");
-    return () => {
-      empty.runInContext(context);
-      gc();
+    const letGo = () => empty.runInContext(context);
+    const probe = () => new WeakRef({});
+    return {
+      full: () => {
+        letGo();
+        gc();
+      },
+      // V8 clears WeakRefs to young objects when it runs out of room for young ones, which takes a fraction of a
+      // millisecond however large the heap is. So: make it run out, and see by a probe that it did.
+      young: () => {
+        const dead = probe();
+        letGo();
+        for (let i = 0; i < 256; i++) {
+          for (let k = 0; k < 8; k++) sink = new Array(8192);
+          const gone = dead.deref() === undefined;
+          if (gone) return true;
+          letGo();
+        }
+        return false;
+      },
     };
   } catch {
     return null;
@@ -217,51 +264,72 @@ export function chooseCollector(kind: "vm" | "finalizer"): void {
     native.free([handle]);
     released.add(handle);
   });
-  for (const { ref, handle } of watched) {
+  for (const { ref, handle } of [...old, ...young]) {
     const block = ref.deref();
     if (block !== undefined) finalizer.register(block, handle, block);
   }
 }
 
-function collect(): void {
+/** Splits entries into live ones, which it returns, and dead ones, whose handles it notes. */
+function sift(entries: readonly Watched[], dead: number[]): Watched[] {
+  return entries.filter((entry) => {
+    if (released.delete(entry.handle)) return false;
+    if (entry.ref.deref() !== undefined) return true;
+    // With a finalizer at work, its callback frees the block.
+    if (finalizer === null) dead.push(entry.handle);
+    return false;
+  });
+}
+
+const sum = (entries: readonly Watched[]): number => entries.reduce((n, e) => n + e.bytes, 0);
+
+function collect(kind: "young" | "full"): void {
   if (collector === undefined) chooseCollector("vm");
   const start = performance.now();
-  collector?.();
+  if (kind === "young" && collector !== null && !collector!.young()) kind = "full";
+  if (kind === "full") collector?.full();
   const dead: number[] = [];
-  let kept = 0, liveBytes = 0;
-  for (let i = 0; i < watched.length; i++) {
-    const entry = watched[i];
-    if (released.has(entry.handle)) continue;
-    if (entry.ref.deref() === undefined) {
-      // With a finalizer at work, its callback frees the block.
-      if (finalizer === null) dead.push(entry.handle);
-    } else {
-      watched[kept++] = entry;
-      liveBytes += entry.bytes;
-    }
+  const seen = sift(young.slice(0, unseen), dead), fresh = sift(young.slice(unseen), dead);
+  if (kind === "young") {
+    // What was seen alive before is promoted by V8 now.
+    for (const entry of seen) old.push(entry);
+    agedBytes += sum(seen);
+    agedHandles += seen.length;
+    young = fresh;
+  } else {
+    old = sift(old, dead);
+    for (const entry of seen) old.push(entry);
+    for (const entry of fresh) old.push(entry);
+    young = [];
+    agedBytes = 0;
+    agedHandles = 0;
+    released.clear();
+    fullCollections++;
   }
-  watched.length = kept;
-  released.clear();
+  unseen = young.length;
   if (dead.length > 0) native.free(dead);
   const end = performance.now();
-  const took = end - start;
   collections++;
-  collectionMs += took;
-  // Rarer while collecting costs more than its share of the time since the last one.
-  const share = took / Math.max(end - lastEnd, 1e-3);
-  if (share > MOST_SHARE) growth = Math.min(growth * 1.5, 64);
-  else if (share < MOST_SHARE / 8 && growth > 1) growth = Math.max(growth / 1.5, 1);
-  lastEnd = end;
-  const ceiling = native.nativeMemory().budgetBytes / 4;
-  limitBytes = Math.max(Math.min(LEAST_BYTES * growth, ceiling), Math.min(liveBytes / 2, ceiling));
-  limitHandles = Math.max(LEAST_HANDLES * growth, kept / 2);
+  collectionMs += end - start;
+  // Rarer while collecting takes more than its share of the time since the last one.
+  const share = (end - start) / Math.max(end - lastEnd[kind], 1e-3);
+  lastEnd[kind] = end;
+  const most = MOST_SHARE[kind];
+  if (share > most) rarer[kind] = Math.min(rarer[kind] * 1.5, MOST_RARE[kind]);
+  else if (share < most / 4) rarer[kind] = Math.max(rarer[kind] / 1.5, 1);
+  // Never so rare that garbage alone could fill the budget.
+  const ceiling = native.nativeMemory().budgetBytes / 8;
+  youngBytes = Math.min(YOUNG_BYTES * rarer.young, ceiling);
+  youngHandles = YOUNG_HANDLES * rarer.young;
+  fullBytes = Math.min(Math.max(FULL_BYTES * rarer.full, sum(old) / 2), ceiling * 2);
+  fullHandles = Math.max(FULL_HANDLES * rarer.full, old.length / 2);
   madeBytes = 0;
   madeHandles = 0;
 }
 
 /** Frees now what nobody can reach any more. */
 export function collectGarbage(): void {
-  collect();
+  collect("full");
 }
 
 /** What memory is used for, in bytes. */
@@ -276,15 +344,17 @@ export interface MemoryStats {
   budgetBytes: number;
   /** Native storages. */
   handles: number;
-  /** Collections so far. */
+  /** Collections so far, of the young generation or of all. */
   collections: number;
+  /** Those of all. */
+  fullCollections: number;
   /** Milliseconds that they took. */
   collectionMs: number;
 }
 
 /** Live, cached and peak bytes, handles and collections. Works everywhere, costs a microsecond. */
 export function memory(): MemoryStats {
-  return { ...native.nativeMemory(), collections, collectionMs };
+  return { ...native.nativeMemory(), collections, fullCollections, collectionMs };
 }
 
 /** Sets the budget in bytes past which allocation throws an OutOfMemoryError. */
@@ -302,7 +372,7 @@ export function setMemoryLimit(bytes: number): void {
 
 /** Gives memory kept for reuse back to the system, after a collection. */
 export function emptyCache(): void {
-  collect();
+  collect("full");
   native.option("emptyCache", 0);
 }
 
