@@ -233,7 +233,7 @@ function makeCollector(): Collector | null {
       young: () => {
         const dead = probe();
         letGo();
-        for (let i = 0; i < 256; i++) {
+        for (let i = 0; i < 64; i++) {
           for (let k = 0; k < 8; k++) sink = new Array(8192);
           const gone = dead.deref() === undefined;
           if (gone) return true;
@@ -286,11 +286,16 @@ const sum = (entries: readonly Watched[]): number => entries.reduce((n, e) => n 
 function collect(kind: "young" | "full"): void {
   if (collector === undefined) chooseCollector("vm");
   const start = performance.now();
-  if (kind === "young" && collector !== null && !collector!.young()) kind = "full";
+  // V8 keeps WeakRefs strong while it marks the old generation; a later young collection will do.
+  const missed = kind === "young" && collector !== null && !collector!.young();
   if (kind === "full") collector?.full();
   const dead: number[] = [];
   const seen = sift(young.slice(0, unseen), dead), fresh = sift(young.slice(unseen), dead);
-  if (kind === "young") {
+  if (missed) {
+    young = seen.concat(fresh);
+    agedBytes += madeBytes;
+    agedHandles += madeHandles;
+  } else if (kind === "young") {
     // What was seen alive before is promoted by V8 now.
     for (const entry of seen) old.push(entry);
     agedBytes += sum(seen);
@@ -306,7 +311,7 @@ function collect(kind: "young" | "full"): void {
     released.clear();
     fullCollections++;
   }
-  unseen = young.length;
+  unseen = missed ? seen.length : young.length;
   if (dead.length > 0) native.free(dead);
   const end = performance.now();
   collections++;
