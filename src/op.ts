@@ -21,6 +21,8 @@ export interface Param {
 /** A parsed signature. */
 export interface Signature {
   readonly name: string;
+  /** The name as an error text says it: an op is done, a class is made. */
+  readonly action: string;
   readonly params: readonly Param[];
   /** How many are required. */
   readonly required: number;
@@ -53,7 +55,7 @@ export function parseSignature(text: string): Signature {
     ) break;
     positional++;
   }
-  return { name, params, required, positional };
+  return { name, action: /^[A-Z]/.test(name) ? `make ${name}` : name, params, required, positional };
 }
 
 function splitParams(text: string): string[] {
@@ -81,7 +83,7 @@ export function isOptions(value: unknown): value is Record<string, unknown> {
 
 /** Binds a call's arguments to a signature: one value per parameter, defaults filled in. */
 export function bind(signature: Signature, args: readonly unknown[]): unknown[] {
-  const { name, params, required, positional } = signature;
+  const { params, required, positional, action: name } = signature;
   let given = args.length;
   while (given > 0 && args[given - 1] === undefined) given--;
   let options: Record<string, unknown> | null = null;
@@ -138,8 +140,15 @@ export function bind(signature: Signature, args: readonly unknown[]): unknown[] 
   return out;
 }
 
-/** All signatures of ops by function. */
+/** All signatures of ops by function, and of classes by class. */
 const signatures = new WeakMap<object, Signature>();
+
+/** Declares the parameter list of a class's constructor, which binds its arguments to what this returns. */
+export function declare(target: object, text: string): Signature {
+  const signature = parseSignature(text);
+  signatures.set(target, signature);
+  return signature;
+}
 
 /** The signature that an op was declared with. */
 export function signatureOf(f: unknown): Signature | undefined {
@@ -158,6 +167,7 @@ export function op<F extends (...args: never[]) => unknown>(
   const { name, params, required } = parsed;
   const takesInput = params[0]?.name === "input";
   const run = forward as (...args: unknown[]) => ReturnType<F>;
+  const defaults = params.slice(required).map((p) => p.default);
   const call = (...args: unknown[]): ReturnType<F> => {
     if (takesInput && !(args[0] instanceof Tensor)) {
       throw new ArgumentError(`Cannot ${name} ${show(args[0])}: input must be a tensor`, {
@@ -165,8 +175,9 @@ export function op<F extends (...args: never[]) => unknown>(
       });
     }
     // All required, nothing else: the common call of the common op needs no binding.
-    if (args.length === required && required === params.length && !args.includes(undefined)) {
-      return run(...args);
+    if (args.length === required && !args.includes(undefined)) {
+      if (defaults.length === 0) return run(...args);
+      if (!isOptions(args[required - 1])) return run(...args, ...defaults);
     }
     return run(...bind(parsed, args));
   };

@@ -1,0 +1,251 @@
+/**
+ * Checkpoint files: written aside, made durable, then renamed, so that the path always holds a whole one; read with every
+ * check, the checksum among them.
+ *
+ * @module
+ */
+import { createHash, type Hash } from "node:crypto";
+import { basename, dirname, join } from "@std/path";
+import { checkedPath } from "../../ffi/files.ts";
+import { job, read as readNative, write as writeNative } from "../../ffi/library.ts";
+import { inMode } from "../autograd.ts";
+import { CheckpointError, ToroError } from "../errors.ts";
+import { unscoped } from "../memory.ts";
+import { contiguous } from "../ops/view.ts";
+import { snapshot } from "../rows.ts";
+import { empty, type Tensor } from "../tensor.ts";
+import { type Entry, type Header, headerLength, readHeader, writeHeader } from "./safetensors.ts";
+import { decode, encode } from "./values.ts";
+
+/** A nested state: plain objects, arrays and Maps of tensors, typed arrays, numbers, texts, booleans, bigints and null. */
+export type State = Readonly<Record<string, unknown>>;
+
+const CHUNK = 4 * 2 ** 20;
+const NO_CHECKSUM = "0".repeat(64);
+
+/** The path, once this script may read or write it; the error names the flag. */
+export function pathOf(path: string | URL, access: "read" | "write"): string {
+  try {
+    return checkedPath(path, access);
+  } catch (error) {
+    if (!(error instanceof ToroError)) throw error;
+    throw new CheckpointError(error.message.split("\n")[0], { hint: error.hint, cause: error });
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof Deno.errors.NotFound) return "there is no such file or folder";
+  const text = error instanceof Error ? error.message : String(error);
+  return text.split("\n")[0].replace(/^Cannot \w+ /, "").replace(/ \(os error \d+\).*$/, "");
+}
+
+let count = 0;
+
+/** What a temporary file of a checkpoint is called. */
+export const TEMPORARY: RegExp = /^\..+\.\d+-\d+\.tmp$/;
+
+/** Writes a state. See `save`. */
+export function saveNow(path: string | URL, state: State): void {
+  const target = pathOf(path, "write"), folder = dirname(target);
+  const { json, tensors } = encode(state);
+  const { head, order } = writeHeader(tensors, {
+    format: "toro",
+    version: "1",
+    sha256: NO_CHECKSUM,
+    state: JSON.stringify(json),
+  });
+  const aside = join(folder, `.${basename(target)}.${Deno.pid}-${count++}.tmp`);
+  let file: Deno.FsFile | null = null;
+  try {
+    file = Deno.openSync(aside, { write: true, createNew: true });
+    const hash = createHash("sha256");
+    put(file, head, hash);
+    for (const tensor of order) putTensor(file, tensor, hash);
+    const at = new TextDecoder("latin1").decode(head).indexOf(`"sha256":"${NO_CHECKSUM}"`) + '"sha256":"'.length;
+    file.seekSync(at, Deno.SeekMode.Start);
+    put(file, new TextEncoder().encode(hash.digest("hex")), null);
+    file.syncSync();
+    file.close();
+    file = null;
+    Deno.renameSync(aside, target);
+    job("sync", { path: folder, directory: true });
+  } catch (error) {
+    try {
+      file?.close();
+      Deno.removeSync(aside);
+    } catch {
+      // It was never made, or is the checkpoint already.
+    }
+    if (error instanceof ToroError && !(error.name === "NativeError")) throw error;
+    throw new CheckpointError(`Cannot save ${target}: ${reasonOf(error)}`, { op: "save", cause: error });
+  }
+}
+
+function put(file: Deno.FsFile, bytes: Uint8Array<ArrayBuffer>, hash: Hash | null): void {
+  hash?.update(bytes);
+  for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
+}
+
+function putTensor(file: Deno.FsFile, tensor: Tensor, hash: Hash): void {
+  // A table that lags behind is written as an up-to-date copy and stays as it is.
+  const whole = snapshot(tensor);
+  if (whole.storage.state !== 0) whole.storage.settle("save");
+  const dense = inMode(false, () => contiguous(whole));
+  const { storage, info, offset, numel } = dense;
+  const start = storage.byteOffset + offset * info.size, bytes = numel * info.size;
+  const buffer = new Uint8Array(Math.min(CHUNK, bytes));
+  for (let at = 0; at < bytes; at += CHUNK) {
+    const part = buffer.subarray(0, Math.min(CHUNK, bytes - at));
+    readNative(storage.handle, start + at, part);
+    put(file, part, hash);
+  }
+}
+
+/** What a checkpoint file holds. */
+export interface Contents {
+  /** Whether it is a checkpoint of Toro; else any other safetensors file. */
+  readonly isCheckpoint: boolean;
+  /** The nested state; of another file its tensors by name. */
+  readonly state: Record<string, unknown>;
+}
+
+/** Reads a file, with every check. `only` names the parts of the state that are wanted; the others are checked only. */
+export function loadNow(path: string | URL, only: readonly string[] | null = null): Contents {
+  const source = pathOf(path, "read");
+  let file: Deno.FsFile | null = null;
+  try {
+    file = Deno.openSync(source, { read: true });
+    const opened = file;
+    return unscoped(() => readFile(opened, only));
+  } catch (error) {
+    if (error instanceof ToroError && error.name === "OutOfMemoryError") throw error;
+    throw new CheckpointError(`Cannot load ${source}: ${reasonOf(error)}`, { op: "load", cause: error });
+  } finally {
+    file?.close();
+  }
+}
+
+function readFile(file: Deno.FsFile, only: readonly string[] | null): Contents {
+  const { size, isFile } = file.statSync();
+  if (!isFile) throw new CheckpointError("it is no file");
+  const start = new Uint8Array(8);
+  const length = headerLength(start.subarray(0, fill(file, start)), size);
+  const text = new Uint8Array(length);
+  if (fill(file, text) < length) throw new CheckpointError("it was truncated while it was read");
+  const header = readHeader(text, size - 8 - length);
+  const isCheckpoint = header.metadata.format === "toro";
+  const wanted = (name: string) => only === null || !isCheckpoint || only.some((part) => name === part || name.startsWith(`${part}.`));
+  const given = isCheckpoint ? header.metadata.sha256 ?? "" : null;
+  const hash = given === null ? null : createHash("sha256");
+  if (hash !== null) {
+    // The checksum was taken with zeros in its own place.
+    const at = new TextDecoder("latin1").decode(text).indexOf(`"sha256":"${given}"`) + '"sha256":"'.length;
+    const blank = text.slice();
+    if (given!.length === 64) blank.fill(0x30, at, at + 64);
+    hash.update(start).update(blank);
+  }
+  const tensors = readTensors(file, header, wanted, hash);
+  if (hash !== null && hash.digest("hex") !== given) throw new CheckpointError("it is damaged: its checksum differs from its content's");
+  if (!isCheckpoint) return { isCheckpoint, state: Object.fromEntries(tensors) };
+  const json = JSON.parse(header.metadata.state) as Record<string, unknown>;
+  const parts = only === null ? json : Object.fromEntries(Object.entries(json).filter(([name]) => only.includes(name)));
+  const state = decode(parts, (name) => {
+    const tensor = tensors.get(name);
+    if (tensor === undefined) throw new CheckpointError(`it is damaged: tensor ${name} is missing`);
+    return tensor;
+  });
+  return { isCheckpoint, state: state as Record<string, unknown> };
+}
+
+/** Fills a buffer from the file; returns how many bytes there were. */
+function fill(file: Deno.FsFile, buffer: Uint8Array): number {
+  let at = 0;
+  while (at < buffer.length) {
+    const n = file.readSync(buffer.subarray(at));
+    if (n === null) break;
+    at += n;
+  }
+  return at;
+}
+
+function readTensors(
+  file: Deno.FsFile,
+  { entries, bytes }: Header,
+  wanted: (name: string) => boolean,
+  hash: Hash | null,
+): Map<string, Tensor> {
+  const tensors = new Map<string, Tensor>();
+  const buffer = new Uint8Array(Math.min(CHUNK, bytes));
+  let next = 0, tensor: Tensor | null = null;
+  const open = (entry: Entry): Tensor | null => {
+    if (!wanted(entry.name)) return null;
+    const made = empty(entry.shape, entry.info);
+    tensors.set(entry.name, made);
+    return made;
+  };
+  for (let from = 0; from < bytes;) {
+    const part = buffer.subarray(0, Math.min(CHUNK, bytes - from));
+    if (fill(file, part) < part.length) throw new CheckpointError("it was truncated while it was read");
+    hash?.update(part);
+    const to = from + part.length;
+    for (; next < entries.length && entries[next].begin < to; next++) {
+      const entry = entries[next];
+      if (entry.begin >= from) tensor = open(entry);
+      const a = Math.max(entry.begin, from), b = Math.min(entry.end, to);
+      if (tensor !== null && b > a) {
+        const piece = part.subarray(a - from, b - from);
+        if (entry.info.name === "bool" && piece.some((x) => x > 1)) {
+          throw new CheckpointError(`it is damaged: tensor ${entry.name} is bool and holds other bytes than 0 and 1`);
+        }
+        writeNative(tensor.storage.handle, tensor.storage.byteOffset + a - entry.begin, piece);
+      }
+      if (entry.end > to) break;
+    }
+    from = to;
+  }
+  for (const entry of entries) if (entry.begin === entry.end && !tensors.has(entry.name)) open(entry);
+  return tensors;
+}
+
+/**
+ * Writes a state to a safetensors file. Tensors lie there under their paths, all else as JSON in its metadata, with a
+ * SHA-256 of the whole. A flat record of tensors, as `stateDict()` gives it, can be read by PyTorch under the same keys.
+ *
+ * The file is written aside, flushed to the disk and renamed: whatever happens, the path holds the old file or the new one
+ * whole. Needs `--allow-read` and `--allow-write` for the folder.
+ * Errors: CheckpointError that names file and reason, or the path of a value that cannot be kept.
+ *
+ * ```ts
+ * import { checkpoint, nn } from "@toro/toro";
+ *
+ * const file = await Deno.makeTempFile(), model = new nn.Linear(2, 1);
+ * await checkpoint.save(file, { model: model.stateDict(), note: "first" });
+ * const { model: weights, note } = await checkpoint.load<{ model: nn.StateDict; note: string }>(file);
+ * model.loadStateDict(weights);
+ * console.log(note); // first
+ * await Deno.remove(file);
+ * ```
+ */
+// deno-lint-ignore require-await
+export async function save(path: string | URL, state: State): Promise<void> {
+  saveNow(path, state);
+}
+
+/** What `load` reads. */
+export interface LoadOptions {
+  /** Names of the state's parts that are wanted; default: all. */
+  only?: readonly string[];
+}
+
+/**
+ * Reads what `save` wrote; of any other safetensors file its tensors by name. Nothing in a file is ever run.
+ *
+ * Errors: CheckpointError that names file and reason: truncated, damaged, a header that lies, a wrong checksum.
+ */
+// deno-lint-ignore require-await
+export async function load<S extends Record<string, unknown> = Record<string, unknown>>(
+  path: string | URL,
+  { only }: LoadOptions = {},
+): Promise<S> {
+  return loadNow(path, only ?? null).state as S;
+}

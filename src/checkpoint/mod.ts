@@ -1,0 +1,16 @@
+/**
+ * Checkpoints: states in safetensors files, and whole training runs that go on where they were cut.
+ *
+ * @module
+ */
+import "../methods.ts";
+
+export { load, type LoadOptions, save, type State } from "./file.ts";
+export {
+  type Latest,
+  type Metrics,
+  ModelCheckpoint,
+  type ModelCheckpointOptions,
+  type Stateful,
+  type TrainingParts,
+} from "./model_checkpoint.ts";

@@ -1,0 +1,48 @@
+/**
+ * Data: files, datasets, samplers, loaders.
+ *
+ * @module
+ */
+import "../methods.ts";
+
+export { type Collated, defaultCollate } from "./collate.ts";
+export {
+  type Column,
+  type Columns,
+  Dataset,
+  type ExampleOf,
+  IterableDataset,
+  type MapSource,
+  randomSplit,
+  type RandomSplitOptions,
+  type Row,
+  type Split,
+  Subset,
+  TensorDataset,
+} from "./dataset.ts";
+export { type ColumnsOf, DataLoader, type DataLoaderOptions, type DataLoaderState } from "./loader.ts";
+export { type SeedSource } from "./order.ts";
+export {
+  type AnyTable,
+  type ColumnOptions,
+  type ColumnSpec,
+  type ColumnSpecs,
+  type ColumnType,
+  type CsvFormat,
+  type CsvOptions,
+  type ParquetOptions,
+  readCsv,
+  readParquet,
+  type Table,
+} from "./read.ts";
+export {
+  BatchSampler,
+  type BatchSamplerOptions,
+  RandomSampler,
+  type RandomSamplerOptions,
+  Sampler,
+  SequentialSampler,
+  type Sized,
+  WeightedRandomSampler,
+  type WeightedRandomSamplerOptions,
+} from "./sampler.ts";

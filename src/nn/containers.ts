@@ -1,0 +1,187 @@
+/**
+ * Modules that hold modules: in a row, in a list, by name. Members are own properties, so that keys are `0.weight`.
+ *
+ * @module
+ */
+import { ArgumentError, show } from "../errors.ts";
+import { isOptions } from "../op.ts";
+import type { Tensor } from "../tensor.ts";
+import { Module, type TensorModule } from "./module.ts";
+
+function checkMember(value: unknown, where: string, owner: string): asserts value is Module {
+  if (value instanceof Module) return;
+  throw new ArgumentError(`Cannot put ${show(value)} into ${owner} at ${where}: it must be a module`, { op: owner });
+}
+
+function checkName(module: Module, name: string): void {
+  const owner = module.constructor.name;
+  const taken = name in module && !Object.hasOwn(module, name) || name === "training";
+  if (name === "" || name.includes(".") || taken) {
+    const why = name === "" ? "a name must not be empty" : taken ? "every module has that name" : "a name must hold no dot";
+    throw new ArgumentError(`Cannot put a module into ${owner} under ${show(name)}: ${why}`, { op: owner });
+  }
+}
+
+/** What lists share: members under the keys 0, 1, … */
+abstract class Row<M extends Module> extends Module implements Iterable<M> {
+  /** The members by place. */
+  [index: number]: M;
+  #length = 0;
+
+  /** How many members there are. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** The member at a place; negative ones count from the end. */
+  at(index: number): M {
+    const i = index < 0 ? index + this.#length : index;
+    if (Number.isInteger(i) && i >= 0 && i < this.#length) return this[i];
+    throw new ArgumentError(`Cannot take member ${show(index)} of ${this.constructor.name}: it has ${this.#length}`, {
+      op: this.constructor.name,
+    });
+  }
+
+  /** Adds members at the end. */
+  push(...modules: M[]): this {
+    for (const module of modules) {
+      checkMember(module, String(this.#length), this.constructor.name);
+      this[this.#length++] = module;
+    }
+    return this;
+  }
+
+  /** The members in order. */
+  *[Symbol.iterator](): IterableIterator<M> {
+    for (let i = 0; i < this.#length; i++) yield this[i];
+  }
+}
+
+/**
+ * Modules in a row, each taking what the one before gives.
+ *
+ * ```ts
+ * import { nn, ones } from "@toro/toro";
+ *
+ * const mlp = new nn.Sequential(new nn.Linear(4, 8), new nn.ReLU(), new nn.Linear(8, 1));
+ * console.log(mlp.forward(ones([2, 4])).shape); // [ 2, 1 ]
+ * ```
+ *
+ * An object in place of the list names them: `new nn.Sequential({ up: …, act: …, down: … })`.
+ */
+export class Sequential extends Row<TensorModule> {
+  readonly #sequential = true;
+  readonly #named: readonly string[] | null = null;
+
+  /** Modules in order, or one object of named modules. */
+  constructor(...modules: readonly TensorModule[] | readonly [Readonly<Record<string, TensorModule>>]) {
+    super();
+    const [first] = modules;
+    if (modules.length === 1 && isOptions(first)) {
+      this.#named = Object.keys(first);
+      for (const [name, module] of Object.entries(first)) {
+        checkName(this, name);
+        checkMember(module, name, "Sequential");
+        (this as Record<string, unknown>)[name] = module;
+      }
+    } else this.push(...modules as readonly TensorModule[]);
+  }
+
+  override get length(): number {
+    return this.#named?.length ?? super.length;
+  }
+
+  override *[Symbol.iterator](): IterableIterator<TensorModule> {
+    if (this.#named === null) yield* super[Symbol.iterator]();
+    else for (const name of this.#named) yield (this as unknown as Record<string, TensorModule>)[name];
+  }
+
+  /** Runs the modules in order. */
+  override forward(x: Tensor): Tensor {
+    for (const module of this) x = module.forward(x);
+    return x;
+  }
+}
+
+/**
+ * A list of modules that are found by `parameters()` and the like. A plain array in a field does the same; this one can
+ * be passed around and prints as PyTorch's.
+ */
+export class ModuleList<M extends Module = Module> extends Row<M> {
+  readonly #list = true;
+
+  /** Takes any iterable of modules. */
+  constructor(modules: Iterable<M> = []) {
+    super();
+    this.push(...modules);
+  }
+
+  /** A list has no way to compute: loop over it. */
+  override forward(): never {
+    throw new ArgumentError("Cannot forward a ModuleList: loop over its modules", { op: "ModuleList" });
+  }
+}
+
+/** Modules by name. */
+export class ModuleDict<M extends Module = Module> extends Module implements Iterable<[string, M]> {
+  readonly #dict = true;
+
+  /** Takes an object or pairs of name and module. */
+  constructor(modules: Readonly<Record<string, M>> | Iterable<readonly [string, M]> = {}) {
+    super();
+    const pairs = Symbol.iterator in modules
+      ? modules as Iterable<readonly [string, M]>
+      : Object.entries(modules as Readonly<Record<string, M>>);
+    for (const [name, module] of pairs) this.set(name, module);
+  }
+
+  #members(): Record<string, M> {
+    return this as unknown as Record<string, M>;
+  }
+
+  /** Whether there is a module of that name. */
+  has(name: string): boolean {
+    return name !== "training" && Object.hasOwn(this, name) && this.#members()[name] instanceof Module;
+  }
+
+  /** The module of that name. Errors: ArgumentError that lists the names. */
+  get(name: string): M {
+    if (this.has(name)) return this.#members()[name];
+    throw new ArgumentError(`Cannot get ${show(name)} of ModuleDict: it has ${this.keys().join(", ") || "nothing"}`, {
+      op: "ModuleDict",
+    });
+  }
+
+  /** Puts a module under a name. */
+  set(name: string, module: M): this {
+    checkName(this, name);
+    checkMember(module, name, "ModuleDict");
+    this.#members()[name] = module;
+    return this;
+  }
+
+  /** Takes a module out; returns whether it was there. */
+  delete(name: string): boolean {
+    return this.has(name) && delete this.#members()[name];
+  }
+
+  /** The names. */
+  keys(): string[] {
+    return Object.keys(this).filter((name) => this.has(name));
+  }
+
+  /** The modules. */
+  values(): M[] {
+    return this.keys().map((name) => this.#members()[name]);
+  }
+
+  /** Names with modules. */
+  *[Symbol.iterator](): IterableIterator<[string, M]> {
+    for (const name of this.keys()) yield [name, this.#members()[name]];
+  }
+
+  /** A dictionary has no way to compute: take modules by name. */
+  override forward(): never {
+    throw new ArgumentError("Cannot forward a ModuleDict: take its modules by name", { op: "ModuleDict" });
+  }
+}

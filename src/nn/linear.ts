@@ -1,0 +1,132 @@
+/**
+ * Layers of matrix products, and layers that only pass or reshape.
+ *
+ * @module
+ */
+import type { DType } from "../dtype.ts";
+import { bind, declare } from "../op.ts";
+import type { Tensor } from "../tensor.ts";
+import { flatten, linear } from "./functional.ts";
+import { uniform_ } from "./init.ts";
+import { Module } from "./module.ts";
+import { checkCount, factoryOf, type FactoryOptions, newParameter } from "./options.ts";
+import type { Parameter } from "./parameter.ts";
+
+/** Options of `Linear`. */
+export interface LinearOptions extends FactoryOptions {
+  /** Whether a learned vector is added; default true. */
+  bias?: boolean;
+}
+
+/**
+ * `y = x Wᵀ + b`.
+ *
+ * Shapes: x (…, inFeatures) → y (…, outFeatures); weight (outFeatures, inFeatures), bias (outFeatures). Weight and bias
+ * begin uniform in ±1/√inFeatures.
+ * Errors: ShapeError when the last dim of x is not inFeatures.
+ *
+ * ```ts
+ * import { nn, ones } from "@toro/toro";
+ * console.log(new nn.Linear(3, 2, { bias: false }).forward(ones([5, 3])).shape); // [ 5, 2 ]
+ * ```
+ */
+export class Linear extends Module {
+  readonly #linear = true;
+  /** Size of the last dim of the input. */
+  readonly inFeatures: number;
+  /** Size of the last dim of the output. */
+  readonly outFeatures: number;
+  /** (outFeatures, inFeatures). */
+  weight: Parameter;
+  /** (outFeatures), or null. */
+  bias: Parameter | null;
+
+  /** A layer from so many to so many features. */
+  constructor(inFeatures: number, outFeatures: number, options?: LinearOptions) {
+    super();
+    const [fanIn, fanOut, bias, device, dtype] = bind(LINEAR, [inFeatures, outFeatures, options]) as [
+      number,
+      number,
+      boolean,
+      string | null,
+      DType | null,
+    ];
+    checkCount(fanIn, "Linear", "inFeatures");
+    checkCount(fanOut, "Linear", "outFeatures");
+    const factory = factoryOf("Linear", device, dtype);
+    this.inFeatures = fanIn;
+    this.outFeatures = fanOut;
+    this.weight = newParameter([fanOut, fanIn], factory);
+    this.bias = bias ? newParameter([fanOut], factory) : null;
+    this.resetParameters();
+  }
+
+  /** Sets the parameters to new values. */
+  resetParameters(): void {
+    // PyTorch's kaiming_uniform_ with a = √5 comes to the same bound.
+    const bound = this.inFeatures > 0 ? 1 / Math.sqrt(this.inFeatures) : 0;
+    uniform_(this.weight, -bound, bound);
+    if (this.bias !== null) uniform_(this.bias, -bound, bound);
+  }
+
+  override forward(x: Tensor): Tensor {
+    return linear(x, this.weight, this.bias);
+  }
+
+  override extraRepr(): string {
+    return `inFeatures=${this.inFeatures}, outFeatures=${this.outFeatures}, bias=${this.bias !== null}`;
+  }
+}
+
+const LINEAR = declare(Linear, "Linear(inFeatures, outFeatures, bias=true, device=null, dtype=null)");
+
+/** Gives its input back; arguments of its constructor are taken and ignored, as in PyTorch. */
+export class Identity extends Module {
+  readonly #identity = true;
+
+  /** Takes anything. */
+  constructor(..._ignored: unknown[]) {
+    super();
+  }
+
+  override forward(x: Tensor): Tensor {
+    return x;
+  }
+}
+
+declare(Identity, "Identity()");
+
+/** Options of `Flatten`. */
+export interface FlattenOptions {
+  /** First dim that is joined; default 1. */
+  startDim?: number;
+  /** Last dim that is joined; default -1. */
+  endDim?: number;
+}
+
+/** Joins dims into one: (N, C, H, W) → (N, C·H·W). */
+export class Flatten extends Module {
+  readonly #flatten = true;
+  /** First dim that is joined. */
+  readonly startDim: number;
+  /** Last dim that is joined. */
+  readonly endDim: number;
+
+  /** Joins all dims from startDim to endDim. */
+  constructor(startDim?: number | FlattenOptions, endDim?: number | FlattenOptions) {
+    super();
+    const [start, end] = bind(FLATTEN, [startDim, endDim]) as [number, number];
+    this.startDim = start;
+    this.endDim = end;
+  }
+
+  override forward(x: Tensor): Tensor {
+    return flatten(x, this.startDim, this.endDim);
+  }
+
+  override extraRepr(): string {
+    return `startDim=${this.startDim}, endDim=${this.endDim}`;
+  }
+}
+
+const FLATTEN = declare(Flatten, "Flatten(startDim=1, endDim=-1)");

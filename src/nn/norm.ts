@@ -1,0 +1,226 @@
+/**
+ * Layers that normalise.
+ *
+ * @module
+ */
+import { type DType, DTYPES } from "../dtype.ts";
+import { OP } from "../../ffi/opcodes.gen.ts";
+import { ArgumentError, ShapeError, show } from "../errors.ts";
+import { bind, declare } from "../op.ts";
+import { filled } from "../ops/creation.ts";
+import { mapOut } from "../ops/pointwise.ts";
+import { shapeText } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
+import { batchNorm, layerNorm } from "./functional.ts";
+import { constant_ } from "./init.ts";
+import { Module } from "./module.ts";
+import { checkCount, checkNumber, factoryOf, type FactoryOptions, newParameter } from "./options.ts";
+import { Buffer, type Parameter } from "./parameter.ts";
+
+/** Options of `BatchNorm1d`. */
+export interface BatchNormOptions extends FactoryOptions {
+  /** Added to the variance; default 1e-5. */
+  eps?: number;
+  /** Share of a batch in the running statistics, default 0.1; null: their plain mean over all batches. */
+  momentum?: number | null;
+  /** Whether there are weight and bias; default true. */
+  affine?: boolean;
+  /** Whether running statistics are kept; without them the batch's own serve in evaluation too. Default true. */
+  trackRunningStats?: boolean;
+}
+
+/**
+ * Batch norm: `y = (x - mean) / sqrt(var + eps) * weight + bias`, mean and variance of each channel taken over the batch
+ * in training and from the running statistics in evaluation. The running variance is the unbiased one.
+ *
+ * Shapes: x (N, C) or (N, C, L) → the same; weight, bias, runningMean, runningVar (C).
+ * Errors: ShapeError when x has other dims or another C, and for one value per channel in training.
+ * Source: Ioffe and Szegedy 2015, arXiv 1502.03167.
+ */
+export class BatchNorm1d extends Module {
+  readonly #batchNorm = true;
+  /** Channels. */
+  readonly numFeatures: number;
+  /** Added to the variance. */
+  readonly eps: number;
+  /** Share of a batch in the running statistics; null: their plain mean. */
+  momentum: number | null;
+  /** Whether there are weight and bias. */
+  readonly affine: boolean;
+  /** Whether running statistics are kept. */
+  readonly trackRunningStats: boolean;
+  /** (C), or null. */
+  weight: Parameter | null;
+  /** (C), or null. */
+  bias: Parameter | null;
+  /** (C), or null. */
+  runningMean: Buffer | null;
+  /** (C), or null. */
+  runningVar: Buffer | null;
+  /** How many batches the running statistics saw; int64, or null. */
+  numBatchesTracked: Buffer | null;
+
+  /** Norm of so many channels. */
+  constructor(
+    numFeatures: number,
+    eps?: number | BatchNormOptions,
+    momentum?: number | null | BatchNormOptions,
+    options?: BatchNormOptions,
+  ) {
+    super();
+    const [features, epsilon, share, affine, track, device, dtype] = bind(BATCH_NORM, [
+      numFeatures,
+      eps,
+      momentum,
+      options,
+    ]) as [number, number, number | null, boolean, boolean, string | null, DType | null];
+    checkCount(features, "BatchNorm1d", "numFeatures");
+    checkNumber(epsilon, "BatchNorm1d", "eps");
+    if (share !== null) checkNumber(share, "BatchNorm1d", "momentum");
+    const factory = factoryOf("BatchNorm1d", device, dtype);
+    this.numFeatures = features;
+    this.eps = epsilon;
+    this.momentum = share;
+    this.affine = affine;
+    this.trackRunningStats = track;
+    this.weight = affine ? newParameter([features], factory) : null;
+    this.bias = affine ? newParameter([features], factory) : null;
+    const buffer = (value: number) => track ? new Buffer(filled([features], value, factory.info, factory.device)) : null;
+    this.runningMean = buffer(0);
+    this.runningVar = buffer(1);
+    this.numBatchesTracked = track ? new Buffer(filled([], 0, DTYPES.int64, factory.device)) : null;
+    this.resetParameters();
+  }
+
+  /** Sets the running statistics back to mean 0 and variance 1. */
+  resetRunningStats(): void {
+    if (this.runningMean === null) return;
+    constant_(this.runningMean, 0);
+    constant_(this.runningVar!, 1);
+    constant_(this.numBatchesTracked!, 0);
+  }
+
+  /** Sets weight, bias and running statistics back. */
+  resetParameters(): void {
+    this.resetRunningStats();
+    if (this.weight !== null) constant_(this.weight, 1);
+    if (this.bias !== null) constant_(this.bias, 0);
+  }
+
+  override forward(x: Tensor): Tensor {
+    if ((x.ndim !== 2 && x.ndim !== 3) || x.shape[1] !== this.numFeatures) {
+      const n = this.numFeatures;
+      throw new ShapeError(
+        `Cannot batchNorm input ${shapeText(x.shape)}: BatchNorm1d(${n}) takes [N, ${n}] or [N, ${n}, L]`,
+        { op: "batchNorm" },
+      );
+    }
+    let momentum = this.momentum ?? 0;
+    if (this.training && this.numBatchesTracked !== null) {
+      const count = this.numBatchesTracked;
+      mapOut("batchNorm", OP.add, count, count, 1, count.info);
+      if (this.momentum === null) momentum = 1 / this.numBatchesTracked.item();
+    }
+    return batchNorm(x, this.runningMean, this.runningVar, {
+      weight: this.weight,
+      bias: this.bias,
+      training: this.training || this.runningMean === null,
+      momentum,
+      eps: this.eps,
+    });
+  }
+
+  override extraRepr(): string {
+    return `${this.numFeatures}, eps=${this.eps}, momentum=${this.momentum}, affine=${this.affine}, ` +
+      `trackRunningStats=${this.trackRunningStats}`;
+  }
+}
+
+const BATCH_NORM = declare(
+  BatchNorm1d,
+  "BatchNorm1d(numFeatures, eps=1e-5, momentum=0.1, affine=true, trackRunningStats=true, device=null, dtype=null)",
+);
+
+/** Options of `LayerNorm`. */
+export interface LayerNormOptions extends FactoryOptions {
+  /** Added to the variance; default 1e-5. */
+  eps?: number;
+  /** Whether there are weight and bias; default true. */
+  elementwiseAffine?: boolean;
+  /** Whether there is a bias; default true. */
+  bias?: boolean;
+}
+
+/**
+ * Layer norm over the last dims: `y = (x - mean) / sqrt(var + eps) * weight + bias`, with the biased variance.
+ *
+ * Shapes: x (…, normalizedShape) → the same; weight and bias have the shape of normalizedShape.
+ * Errors: ShapeError when the last dims of x differ from normalizedShape.
+ * Source: Ba, Kiros and Hinton 2016, arXiv 1607.06450.
+ */
+export class LayerNorm extends Module {
+  readonly #layerNorm = true;
+  /** The last dims, over which mean and variance are taken. */
+  readonly normalizedShape: readonly number[];
+  /** Added to the variance. */
+  readonly eps: number;
+  /** Whether there are weight and bias. */
+  readonly elementwiseAffine: boolean;
+  /** Of normalizedShape, or null. */
+  weight: Parameter | null;
+  /** Of normalizedShape, or null. */
+  bias: Parameter | null;
+
+  /** Norm over the last dims; one number stands for the last dim alone. */
+  constructor(
+    normalizedShape: number | readonly number[],
+    eps?: number | LayerNormOptions,
+    options?: LayerNormOptions,
+  ) {
+    super();
+    const [dims, epsilon, affine, bias, device, dtype] = bind(LAYER_NORM, [normalizedShape, eps, options]) as [
+      number | readonly number[],
+      number,
+      boolean,
+      boolean,
+      string | null,
+      DType | null,
+    ];
+    const shape = typeof dims === "number" ? [dims] : dims;
+    if (!Array.isArray(shape) || shape.length === 0) {
+      throw new ArgumentError(
+        `Cannot make LayerNorm: normalizedShape must be a size or an array of sizes, got ${show(dims)}`,
+        { op: "LayerNorm" },
+      );
+    }
+    for (const n of shape) checkCount(n, "LayerNorm", "each size of normalizedShape");
+    checkNumber(epsilon, "LayerNorm", "eps");
+    const factory = factoryOf("LayerNorm", device, dtype);
+    this.normalizedShape = Object.freeze([...shape]);
+    this.eps = epsilon;
+    this.elementwiseAffine = affine;
+    this.weight = affine ? newParameter(shape, factory) : null;
+    this.bias = affine && bias ? newParameter(shape, factory) : null;
+    this.resetParameters();
+  }
+
+  /** Sets weight to ones and bias to zeros. */
+  resetParameters(): void {
+    if (this.weight !== null) constant_(this.weight, 1);
+    if (this.bias !== null) constant_(this.bias, 0);
+  }
+
+  override forward(x: Tensor): Tensor {
+    return layerNorm(x, this.normalizedShape, { weight: this.weight, bias: this.bias, eps: this.eps });
+  }
+
+  override extraRepr(): string {
+    return `${shapeText(this.normalizedShape)}, eps=${this.eps}, elementwiseAffine=${this.elementwiseAffine}, ` +
+      `bias=${this.bias !== null}`;
+  }
+}
+
+const LAYER_NORM = declare(
+  LayerNorm,
+  "LayerNorm(normalizedShape, eps=1e-5, elementwiseAffine=true, bias=true, device=null, dtype=null)",
+);

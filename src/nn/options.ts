@@ -1,0 +1,52 @@
+/**
+ * What the constructors of layers share: options of their parameters, and checks of sizes.
+ *
+ * @module
+ */
+import { type DType, type DTypeInfo, dtypeInfo, getDefaultDtype } from "../dtype.ts";
+import { ArgumentError, show } from "../errors.ts";
+import { deviceNumber } from "../ops/creation.ts";
+import { empty } from "../tensor.ts";
+import { Parameter } from "./parameter.ts";
+
+/** Where and in what type a layer makes its parameters. */
+export interface FactoryOptions {
+  /** `"cpu"` (default) or `"cuda"`. */
+  device?: string | null;
+  /** A float type; default: the default one. */
+  dtype?: DType | null;
+}
+
+/** A size given to a constructor: a whole number from 0 on. */
+export function checkCount(value: unknown, name: string, what: string): void {
+  if (typeof value === "number" && Number.isInteger(value) && value >= 0) return;
+  throw new ArgumentError(`Cannot make ${name}: ${what} must be a whole number from 0 on, got ${show(value)}`, {
+    op: name,
+  });
+}
+
+/** A number given to a constructor. */
+export function checkNumber(value: unknown, name: string, what: string): void {
+  if (typeof value === "number" && !Number.isNaN(value)) return;
+  throw new ArgumentError(`Cannot make ${name}: ${what} must be a number, got ${show(value)}`, { op: name });
+}
+
+/** The type and device of a layer's parameters. */
+export interface Factory {
+  readonly info: DTypeInfo;
+  readonly device: number;
+}
+
+/** Checks a layer's dtype and device. */
+export function factoryOf(name: string, device: string | null, dtype: DType | null): Factory {
+  const info = dtypeInfo(dtype ?? getDefaultDtype(), `make ${name}`);
+  if (!info.isFloat) {
+    throw new ArgumentError(`Cannot make ${name} of ${dtype}: parameters are of a float type`, { op: name });
+  }
+  return { info, device: deviceNumber(device, `make ${name}`) };
+}
+
+/** A parameter whose values are yet to be set. */
+export function newParameter(shape: readonly number[], { info, device }: Factory): Parameter {
+  return new Parameter(empty(shape, info, device));
+}

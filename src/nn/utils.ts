@@ -1,0 +1,224 @@
+/**
+ * What is done to the parameters of a model together: clipping of gradients, flattening.
+ *
+ * @module
+ */
+import { type Operand, run } from "../../ffi/instruction.ts";
+import { OP } from "../../ffi/opcodes.gen.ts";
+import { DTYPES, promoteTypes } from "../dtype.ts";
+import { ArgumentError, ShapeError, show } from "../errors.ts";
+import { op } from "../op.ts";
+import { cat } from "../ops/joining.ts";
+import { mapOut } from "../ops/map.ts";
+import { reshape, view } from "../ops/view.ts";
+import { narrow } from "../ops/window.ts";
+import { type RowSparse, rowsOf } from "../rows.ts";
+import { empty, Tensor } from "../tensor.ts";
+
+/** Options of `clipGradNorm_`. */
+export interface ClipGradNormOptions {
+  /** The norm's order, also Infinity; default 2. */
+  normType?: number;
+  /** Throw where the norm is NaN or infinite, which waits for the device; default false. */
+  errorIfNonfinite?: boolean;
+}
+
+/** Parameters as clipping takes them. */
+export type ParametersLike = Iterable<Tensor> | Tensor;
+
+/** Gradients of parameters, dense ones as runs of elements, row-sparse ones as pairs of values and count. */
+class Gradients {
+  readonly dense: Tensor[] = [];
+  readonly rows: { tensor: Tensor; sum: RowSparse }[] = [];
+
+  constructor(parameters: unknown, name: string, byRows: boolean) {
+    const list = parameters instanceof Tensor ? [parameters] : parameters;
+    if (typeof list !== "object" || list === null || !(Symbol.iterator in list)) {
+      throw new ArgumentError(`Cannot ${name} of ${show(list)}: parameters must be tensors`, { op: name });
+    }
+    for (const p of list as Iterable<unknown>) {
+      if (!(p instanceof Tensor)) {
+        throw new ArgumentError(`Cannot ${name}: ${show(p)} is no tensor`, { op: name });
+      }
+      const grad = p.meta?.grad;
+      if (!grad) continue;
+      const sum = byRows ? rowsOf(grad) : null;
+      if (sum === null) this.dense.push(grad);
+      else this.rows.push({ tensor: grad, sum });
+    }
+  }
+
+  get all(): Tensor[] {
+    return [...this.dense, ...this.rows.map((r) => r.tensor)];
+  }
+
+  /** Calls `each` with operands that fit into one instruction, and how many of them are dense. */
+  inParts(each: (operands: Operand[], dense: number) => void): void {
+    const { dense, rows } = this;
+    for (let at = 0; at < Math.max(dense.length, rows.length) || at === 0; at += MOST) {
+      const some = dense.slice(at, at + MOST);
+      const pairs = rows.slice(at, at + MOST).flatMap(({ sum }) => [sum.values, sum.count]);
+      each([...some.map(flat), ...pairs], some.length);
+    }
+  }
+
+  /** Notes that all were changed in place. */
+  changed(): void {
+    for (const { storage } of this.all) storage.version++;
+  }
+}
+
+/** Gradients of a kind that one instruction takes: six words of a dense one, fourteen of rows. */
+const MOST = 3000;
+
+function flat(t: Tensor): Operand {
+  return { storage: t.storage, info: t.info, shape: [t.numel], strides: UNIT, offset: t.offset };
+}
+
+const UNIT: readonly number[] = [1];
+
+/** Gradients that are not contiguous are brought into that form, in place of the old ones. */
+function straighten(parameters: Iterable<Tensor>): void {
+  for (const p of parameters) {
+    const grad = p.meta?.grad;
+    if (!grad || grad.isContiguous()) continue;
+    const copy = empty(grad.shape, grad.info, grad.storage.device);
+    mapOut("contiguous", OP.copy, copy, grad, null, grad.info);
+    p.meta!.grad = copy;
+  }
+}
+
+/** The norm of all gradients as a 0-d tensor. */
+function totalNorm(gradients: Gradients, order: number): Tensor {
+  const all = gradients.all;
+  const info = all.length === 0
+    ? DTYPES.float32
+    : DTYPES[all.map((g) => g.dtype).reduce((a, b) => promoteTypes(a, b))];
+  const device = all[0]?.storage.device ?? 0;
+  const norms: Tensor[] = [];
+  gradients.inParts((operands, dense) => {
+    const norm = empty([], info, device);
+    run("clipGradNorm_", OP.grad_norm, [norm], operands, [dense, order]);
+    norms.push(norm);
+  });
+  if (norms.length === 1) return norms[0];
+  const total = empty([], info, device);
+  run("clipGradNorm_", OP.grad_norm, [total], norms, [norms.length, order]);
+  return total;
+}
+
+/** Scales gradients down together. */
+export type ClipGradNorm = {
+  (parameters: ParametersLike, maxNorm: number, options?: ClipGradNormOptions): Tensor;
+  (parameters: ParametersLike, maxNorm: number, normType: number, options?: ClipGradNormOptions): Tensor;
+};
+
+/**
+ * Scales all gradients in place so that their norm together is at most `maxNorm`:
+ * `g ← g · min(1, maxNorm / (norm + 1e-6))`. Returns the norm before, a 0-d tensor; nothing waits for the device.
+ *
+ * Norms are summed in float64. Gradients of embeddings are read and scaled only where they have rows.
+ * Errors: AutogradError with `{ errorIfNonfinite: true }` where the norm is NaN or infinite. Source: Pascanu, Mikolov
+ * and Bengio 2012, arXiv 1211.5063.
+ *
+ * ```ts
+ * import { nn, tensor } from "@toro/toro";
+ * const w = tensor([3, 4], { requiresGrad: true });
+ * w.mul(w).sum().backward();
+ * nn.utils.clipGradNorm_([w], 1).item(); // 10
+ * ```
+ */
+export const clipGradNorm_: ClipGradNorm = op<ClipGradNorm>(
+  "clipGradNorm_(parameters, maxNorm, normType=2, errorIfNonfinite=false)",
+  (parameters: ParametersLike, maxNorm: number, normType: number, errorIfNonfinite: boolean) => {
+    for (const [what, value] of [["maxNorm", maxNorm], ["normType", normType]] as const) {
+      if (typeof value !== "number" || Number.isNaN(value)) {
+        throw new ArgumentError(`Cannot clipGradNorm_: ${what} must be a number, got ${show(value)}`, {
+          op: "clipGradNorm_",
+        });
+      }
+    }
+    const list = listOf(parameters);
+    straighten(list);
+    // Orders up to 0 count the zeros of rows that no batch has read.
+    const gradients = new Gradients(list, "clipGradNorm_", normType > 0);
+    const norm = totalNorm(gradients, normType);
+    if (errorIfNonfinite && !Number.isFinite(norm.item())) {
+      throw new ArgumentError(
+        `Cannot clipGradNorm_: the norm of order ${normType} of all gradients is ${norm.item()}`,
+        { op: "clipGradNorm_", hint: "leave errorIfNonfinite out to scale by it anyway" },
+      );
+    }
+    if (gradients.all.length === 0) return norm;
+    gradients.inParts((operands, dense) => {
+      run("clipGradNorm_", OP.grad_scale, [], [norm, ...operands], [dense, maxNorm]);
+    });
+    gradients.changed();
+    return norm;
+  },
+);
+
+/** An iterable may be read once only. */
+function listOf(parameters: ParametersLike): Tensor[] {
+  if (parameters instanceof Tensor) return [parameters];
+  if (typeof parameters !== "object" || parameters === null || !(Symbol.iterator in parameters)) {
+    throw new ArgumentError(`Cannot clip gradients of ${show(parameters)}: parameters must be tensors`, {
+      op: "clipGradNorm_",
+    });
+  }
+  return [...parameters];
+}
+
+/** Clamps gradients. */
+export type ClipGradValue = (parameters: ParametersLike, clipValue: number) => void;
+
+/** Clamps every element of all gradients, in place, to `[-clipValue, clipValue]`. */
+export const clipGradValue_: ClipGradValue = op<ClipGradValue>(
+  "clipGradValue_(parameters, clipValue)",
+  (parameters: ParametersLike, clipValue: number) => {
+    if (typeof clipValue !== "number" || Number.isNaN(clipValue)) {
+      throw new ArgumentError(`Cannot clipGradValue_: clipValue must be a number, got ${show(clipValue)}`, {
+        op: "clipGradValue_",
+      });
+    }
+    const list = listOf(parameters);
+    straighten(list);
+    const gradients = new Gradients(list, "clipGradValue_", true);
+    // What lies in rows that are not in use may be clamped too.
+    const values = gradients.rows.map(({ sum }) => sum.values);
+    const all = [...gradients.dense, ...values];
+    for (let at = 0; at < all.length; at += MOST) {
+      run("clipGradValue_", OP.grad_clamp, [], all.slice(at, at + MOST).map(flat), [clipValue]);
+    }
+    gradients.changed();
+  },
+);
+
+/** Parameters as one vector. */
+export const parametersToVector: (parameters: Iterable<Tensor>) => Tensor = op(
+  "parametersToVector(parameters)",
+  (parameters: Iterable<Tensor>) => cat(listOf(parameters).map((p) => reshape(p, [-1]))),
+);
+
+/**
+ * Writes a vector's elements into parameters, in order.
+ * Errors: ShapeError unless the vector has as many elements as the parameters together.
+ */
+export const vectorToParameters: (vec: Tensor, parameters: Iterable<Tensor>) => void = op(
+  "vectorToParameters(vec, parameters)",
+  (vec: Tensor, parameters: Iterable<Tensor>) => {
+    const list = listOf(parameters);
+    const numel = list.reduce((n, p) => n + p.numel, 0);
+    if (!(vec instanceof Tensor) || vec.ndim !== 1 || vec.numel !== numel) {
+      throw new ShapeError(`Cannot vectorToParameters of ${show(vec)}: the parameters have ${numel} elements`, {
+        op: "vectorToParameters",
+      });
+    }
+    let at = 0;
+    for (const p of list) {
+      mapOut("vectorToParameters", OP.copy, p, view(narrow(vec.detach(), 0, at, p.numel), p.shape), null, p.info);
+      p.storage.version++;
+      at += p.numel;
+    }
+  },
+);
