@@ -6,6 +6,7 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { AutogradError } from "./errors.ts";
+import { type Block, noteStorages, type Storage } from "./memory.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Gradients of a node's outputs in, gradients of its inputs out; null stands for zero. */
@@ -334,12 +335,44 @@ function reachable(roots: readonly Edge[]): Node[] {
   return [...seen].sort((a, b) => b.seq - a.seq);
 }
 
-/** Walks back from the roots. With targets, gradients are captured for them and no leaf is touched. */
+/**
+ * Walks back from the roots. With targets, gradients are captured for them and no leaf is touched. What the pass made
+ * on its way is freed at its end, unless the user may have got hold of it (by a hook) or it is needed again.
+ */
 function walk(
   roots: readonly Edge[],
   seeds: readonly Tensor[],
   targets: readonly Target[] | null,
   options: BackwardOptions,
+): (Tensor | null)[] {
+  if (options.createGraph || options.retainGraph) return pass(roots, seeds, targets, options, []);
+  const made: Storage[] = [];
+  const outer = noteStorages(made);
+  const left: (Tensor | null)[] = [];
+  let captured: (Tensor | null)[] = [];
+  try {
+    captured = pass(roots, seeds, targets, options, left);
+  } finally {
+    noteStorages(outer);
+  }
+  if (left.includes(null)) return captured;
+  const held = new Set<Block>();
+  for (const g of [...left, ...captured]) {
+    if (g === null) continue;
+    held.add(g.storage.block);
+    for (const part of g.storage.pending?.parts?.() ?? []) held.add(part.block);
+  }
+  for (const storage of made) if (!storage.kept && !held.has(storage.block)) storage.dispose();
+  return captured;
+}
+
+/** One walk; notes in `left` the gradients that it left on leaves, or null when a hook saw one on its way. */
+function pass(
+  roots: readonly Edge[],
+  seeds: readonly Tensor[],
+  targets: readonly Target[] | null,
+  options: BackwardOptions,
+  left: (Tensor | null)[],
 ): (Tensor | null)[] {
   const createGraph = options.createGraph ?? false;
   const retain = options.retainGraph ?? createGraph;
@@ -376,6 +409,7 @@ function walk(
       const hooks = node.hooks?.get(slot);
       if (!g || hooks === undefined) continue;
       for (const hook of hooks) g = hook(g) ?? g;
+      left.push(null);
       shared.add(g.storage);
       grads[slot] = g;
     }
@@ -383,7 +417,10 @@ function walk(
       for (const t of targets) if (t.node === node) captured[t.at] = grads[t.slot] ?? null;
     }
     if (node.leaf !== null) {
-      if (targets === null && grads[0]) deposit(node.leaf, grads[0], shared, createGraph);
+      if (targets === null && grads[0]) {
+        deposit(node.leaf, grads[0], shared, createGraph);
+        left.push(node.leaf.meta!.grad);
+      }
       continue;
     }
     if (node.backward === null) {

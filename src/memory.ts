@@ -30,6 +30,8 @@ export const PENDING = 2;
 export interface Pending {
   /** Makes the bytes right; afterwards the storage is ordinary, or pending again by the next step. */
   settle(storage: Storage): void;
+  /** The storages that it works from, which must live as long as it does. */
+  parts?(): readonly Storage[];
 }
 
 /** The bytes that a tensor and its views share. */
