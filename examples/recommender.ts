@@ -429,11 +429,22 @@ const isGuide = options.model === "guide", isGenerated = options.data === undefi
 const epochs = options.epochs ?? (isGenerated ? 4 : isGuide ? 10 : 12);
 const lr = options.lr ?? (isGuide ? 1e-3 : 2e-3);
 
-const sales = isGenerated
-  ? options.full
-    ? generateSales(1_000_000, 100_000, 20, seed)
-    : generateSales(20_000, 5_000, 40, seed)
-  : await readSales(options.data!, options);
+async function load(): Promise<Sales> {
+  if (isGenerated) {
+    return options.full
+      ? generateSales(1_000_000, 100_000, 20, seed)
+      : generateSales(20_000, 5_000, 40, seed);
+  }
+  try {
+    return await readSales(options.data!, options);
+  } catch (error) {
+    if (!(error instanceof ToroError)) throw error;
+    console.error(error.message);
+    Deno.exit(1);
+  }
+}
+
+const sales = await load();
 const parts = split(sales, seed);
 console.log(
   `${sales.users.toLocaleString("en")} users × ${sales.items.toLocaleString("en")} items: ` +
