@@ -94,6 +94,31 @@ fn panic_text(panic: &(dyn core::any::Any + Send)) -> String {
     )
 }
 
+/// The ids that a thread was registered under; when the thread ends, so does what it made.
+struct Opened(RefCell<Vec<u32>>);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        for &thread in self.0.borrow().iter() {
+            forget(thread);
+        }
+    }
+}
+
+thread_local! {
+    static OPENED: Opened = const { Opened(RefCell::new(Vec::new())) };
+}
+
+/// Frees what a thread still has and gives its place away.
+fn forget(thread: u32) {
+    let mut buffers = BUFFERS.lock().unwrap_or_else(|e| e.into_inner());
+    if let Some(entry) = buffers.get_mut((thread as usize).wrapping_sub(1))
+        && entry.take().is_some()
+    {
+        memory::free_owner(thread);
+    }
+}
+
 /// Registers a thread's buffer of `words` doubles; returns its id from 1, or 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn toro_open(address: *mut f64, words: u32) -> u32 {
@@ -108,35 +133,43 @@ pub extern "C" fn toro_open(address: *mut f64, words: u32) -> u32 {
         words: words as usize,
     });
     let mut buffers = BUFFERS.lock().unwrap_or_else(|e| e.into_inner());
-    if let Some(free) = buffers.iter().position(Option::is_none) {
-        buffers[free] = entry;
-        return free as u32 + 1;
-    }
-    if buffers.len() == MAX_THREADS {
+    let place = buffers.iter().position(Option::is_none).unwrap_or(buffers.len());
+    if place == MAX_THREADS {
         return 0;
     }
-    buffers.push(entry);
-    buffers.len() as u32
+    if place == buffers.len() {
+        buffers.push(None);
+    }
+    buffers[place] = entry;
+    let thread = place as u32 + 1;
+    OPENED.with(|opened| opened.0.borrow_mut().push(thread));
+    thread
 }
 
 /// Forgets a thread's buffer and frees what the thread still has.
 #[unsafe(no_mangle)]
 pub extern "C" fn toro_close(thread: u32) -> i32 {
-    let code = guard(thread, |_| {
-        memory::free_owner(thread);
-        Ok(())
-    });
-    if code != 5 {
-        LAST.set((
-            0,
-            Buffer {
-                address: 0,
-                words: 0,
-            },
-        ));
-        BUFFERS.lock().unwrap_or_else(|e| e.into_inner())[thread as usize - 1] = None;
+    if buffer(thread).is_none() {
+        return 5;
     }
-    code
+    LAST.set((
+        0,
+        Buffer {
+            address: 0,
+            words: 0,
+        },
+    ));
+    // What was not opened here may be open under the same number elsewhere, so only this thread's list changes.
+    OPENED.with(|opened| opened.0.borrow_mut().retain(|&t| t != thread));
+    guard_without_buffer(|| forget(thread))
+}
+
+/// Runs what has no buffer to report into; a panic becomes its code.
+fn guard_without_buffer(body: impl FnOnce()) -> i32 {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(()) => 0,
+        Err(_) => 4,
+    }
 }
 
 /// Makes a storage; returns its handle, or minus the code.

@@ -14,18 +14,10 @@ export {
   tensor,
   zeros,
 } from "./creation.ts";
-export {
-  add,
-  type Binary,
-  type BinaryInplace,
-  div,
-  eq,
-  exp,
-  mul,
-  type Operand,
-  sub,
-  type Unary,
-} from "./pointwise.ts";
+export { add, div, mul, sub } from "./pointwise.ts";
+export { eq } from "./logic.ts";
+export { exp } from "./math.ts";
+export { type Binary, type BinaryInplace, type Operand, type Unary } from "./map.ts";
 export {
   broadcastTo,
   clone,
@@ -92,3 +84,73 @@ export {
   type TypedReduceOptions,
   type TypedReduction,
 } from "./reduction.ts";
+export { type Embed, embedding, type EmbeddingOptions } from "./embedding.ts";
+export {
+  type IndexAdd,
+  indexAdd,
+  indexAdd_,
+  indexCopy,
+  indexCopy_,
+  type IndexFill,
+  indexFill,
+  indexFill_,
+  type IndexPut,
+  indexPut,
+  indexPut_,
+  type IndexSelect,
+  indexSelect,
+  type IndexWrite,
+} from "./indexing.ts";
+export {
+  type Gather,
+  gather,
+  type Scatter,
+  scatter,
+  scatter_,
+  type ScatterAdd,
+  scatterAdd,
+  scatterAdd_,
+  type ScatterMode,
+  type ScatterOptions,
+  type ScatterReduce,
+  scatterReduce,
+  scatterReduce_,
+  take,
+  takeAlongDim,
+} from "./scattering.ts";
+export {
+  argwhere,
+  bincount,
+  type BincountOptions,
+  histc,
+  type HistcOptions,
+  type MaskedScatter,
+  maskedScatter,
+  maskedScatter_,
+  maskedSelect,
+  type Nonzero,
+  nonzero,
+  repeatInterleave,
+  type RepeatOptions,
+} from "./masking.ts";
+export {
+  addmm,
+  type AddProduct,
+  type AddProductOptions,
+  baddbmm,
+  bmm,
+  dot,
+  type Linear,
+  linear,
+  matmul,
+  mm,
+  mv,
+  outer,
+  type Product,
+} from "./matmul.ts";
+export {
+  logSoftmax,
+  type Softmax,
+  softmax,
+  type SoftmaxOptions,
+} from "./softmax.ts";
