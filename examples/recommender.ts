@@ -402,7 +402,10 @@ const { options } = await new Command()
     default: "Quantity:int64",
   })
   .option("--model <kind:string>", "product or guide.", { default: "product" })
-  .option("--epochs <n:integer>", "Passes over the sales; default 12, guide 10, generated 4.")
+  .option(
+    "--epochs <n:integer>",
+    "Passes over the sales; default 12, guide 10, generated 4, --full 2.",
+  )
   .option("--batch-size <n:integer>", "Pairs a step.", { default: 4096 })
   .option("--embedding-dim <n:integer>", "Width of the embeddings.", { default: 64 })
   .option("--accumulate <n:integer>", "Batches whose gradients are summed for one update.", {
@@ -426,13 +429,13 @@ if (options.model !== "product" && options.model !== "guide") {
 const started = performance.now();
 const { seed, batchSize, embeddingDim: dim, accumulate, out } = options;
 const isGuide = options.model === "guide", isGenerated = options.data === undefined;
-const epochs = options.epochs ?? (isGenerated ? 4 : isGuide ? 10 : 12);
+const epochs = options.epochs ?? (options.full ? 2 : isGenerated ? 4 : isGuide ? 10 : 12);
 const lr = options.lr ?? (isGuide ? 1e-3 : 2e-3);
 
 async function load(): Promise<Sales> {
   if (isGenerated) {
     return options.full
-      ? generateSales(1_000_000, 100_000, 20, seed)
+      ? generateSales(1_000_000, 100_000, 8, seed)
       : generateSales(20_000, 5_000, 40, seed);
   }
   try {
