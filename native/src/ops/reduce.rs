@@ -100,14 +100,17 @@ impl Plan {
     }
 }
 
-/// Runs a reduction: one output; the input, and the aux where the kind reads one.
+/// Runs a reducing instruction: one output; the input, and the aux where the kind reads one.
 pub fn run<C: Number, R: Reduce<C>>(call: &Call, kind: R) -> Outcome {
-    let (out, x) = (&call.outs()[0], &call.ins()[0]);
     if R::AUX != (call.ins().len() > 1) {
         bail!("{}: {} inputs", call.name, call.ins().len());
     }
-    let aux = call.ins().get(1);
-    let plan = Plan::new(call.name, out, x, aux, false)?;
+    over::<C, R>(call.name, &call.outs()[0], &call.ins()[0], call.ins().get(1), kind)
+}
+
+/// Reduces x into the dims of size 1 of an output.
+pub fn over<C: Number, R: Reduce<C>>(name: &str, out: &Operand, x: &Operand, aux: Option<&Operand>, kind: R) -> Outcome {
+    let plan = Plan::new(name, out, x, aux, false)?;
     let task = Task::<C, R> { plan: &plan, kind, out: Place::of(out), x: Place::of(x), aux: aux.map(Place::of), _c: core::marker::PhantomData };
     let (grain, length, pieces) = plan.split();
     let (outs, count) = (plan.kept.numel, plan.reduced.numel);

@@ -1,0 +1,308 @@
+//! Softmax and its logarithm over one dim, forward and backward. Lines that lie along memory are worked one by one;
+//! lines that lie across it are brought in as tiles of `TILE` lines side by side, so that vectors span lines.
+
+use super::nest::{Nest, Place};
+use super::real::Real;
+use crate::fault::Outcome;
+use crate::instruction::{Call, MAX_DIMS, Row};
+use crate::memory::Scratch;
+use crate::{pool, simd, with_real};
+
+const LANES: usize = 16;
+const TILE: usize = 16;
+const GRAIN: usize = 16 * 1024;
+/// Elements whose sum stays in lanes of the compute type.
+const BLOCK: usize = 1024;
+
+simd! {
+    /// The greatest of n elements; NaN is passed over.
+    pub unsafe fn line_max<C: Real>(x: *const C, n: usize) -> C {
+        let mut lanes = [C::LOWEST; LANES];
+        let whole = n / LANES * LANES;
+        let mut i = 0;
+        // SAFETY: the caller gives n elements.
+        unsafe {
+            while i < whole {
+                for l in 0..LANES {
+                    let v = *x.add(i + l);
+                    lanes[l] = if v > lanes[l] { v } else { lanes[l] };
+                }
+                i += LANES;
+            }
+            while i < n {
+                let v = *x.add(i);
+                lanes[0] = if v > lanes[0] { v } else { lanes[0] };
+                i += 1;
+            }
+        }
+        let mut most = lanes[0];
+        for l in 1..LANES {
+            most = if lanes[l] > most { lanes[l] } else { most };
+        }
+        most
+    }
+}
+
+simd! {
+    /// `Σ exp(x - most)` in float64; `y`, when it is not null, gets the exponentials.
+    pub unsafe fn line_exp<C: Real>(x: *const C, y: *mut C, n: usize, most: C) -> f64 {
+        let mut total = 0.0;
+        let mut from = 0;
+        while from < n {
+            let size = if n - from < BLOCK { n - from } else { BLOCK };
+            let mut lanes = [C::ZERO; LANES];
+            let whole = size / LANES * LANES;
+            let mut i = 0;
+            // SAFETY: the caller gives n elements of each.
+            unsafe {
+                if y.is_null() {
+                    while i < whole {
+                        for l in 0..LANES {
+                            lanes[l] += (*x.add(from + i + l) - most).exp();
+                        }
+                        i += LANES;
+                    }
+                } else {
+                    while i < whole {
+                        for l in 0..LANES {
+                            let e = (*x.add(from + i + l) - most).exp();
+                            *y.add(from + i + l) = e;
+                            lanes[l] += e;
+                        }
+                        i += LANES;
+                    }
+                }
+                let mut l = 0;
+                while i < size {
+                    let e = (*x.add(from + i) - most).exp();
+                    if !y.is_null() { *y.add(from + i) = e; }
+                    lanes[l] += e;
+                    l += 1;
+                    i += 1;
+                }
+            }
+            for l in 0..LANES {
+                total += lanes[l].to_f64();
+            }
+            from += size;
+        }
+        total
+    }
+}
+
+simd! {
+    unsafe fn line<C: Real>(x: *const C, y: *mut C, n: usize, log: bool) {
+        // SAFETY: the caller gives n elements of each.
+        unsafe {
+            let most = line_max::<C>(x, n);
+            let total = line_exp::<C>(x, if log { core::ptr::null_mut() } else { y }, n, most);
+            if log {
+                let rest = C::of(total.ln());
+                for i in 0..n { *y.add(i) = (*x.add(i) - most) - rest; }
+            } else {
+                let scale = C::of(1.0 / total);
+                for i in 0..n { *y.add(i) = *y.add(i) * scale; }
+            }
+        }
+    }
+}
+
+simd! {
+    /// As `line`, for TILE lines of n elements side by side, in place.
+    unsafe fn tile<C: Real>(x: *mut C, n: usize, log: bool) {
+        let mut most = [C::LOWEST; TILE];
+        let mut total = [C::ZERO; TILE];
+        // SAFETY: the caller gives n rows of TILE elements.
+        unsafe {
+            for i in 0..n {
+                for l in 0..TILE {
+                    let v = *x.add(i * TILE + l);
+                    most[l] = if v > most[l] { v } else { most[l] };
+                }
+            }
+            for i in 0..n {
+                for l in 0..TILE {
+                    let d = *x.add(i * TILE + l) - most[l];
+                    let e = d.exp();
+                    *x.add(i * TILE + l) = if log { d } else { e };
+                    total[l] += e;
+                }
+            }
+            for l in 0..TILE {
+                total[l] = if log { total[l].ln() } else { C::ONE / total[l] };
+            }
+            for i in 0..n {
+                for l in 0..TILE {
+                    let v = *x.add(i * TILE + l);
+                    *x.add(i * TILE + l) = if log { v - total[l] } else { v * total[l] };
+                }
+            }
+        }
+    }
+}
+
+simd! {
+    /// Softmax: `gx = y (g - Σ g y)`; its logarithm: `gx = g - exp(y) Σ g`.
+    unsafe fn line_backward<C: Real>(g: *const C, y: *const C, gx: *mut C, n: usize, log: bool) {
+        let mut total = 0.0;
+        let mut from = 0;
+        // SAFETY: the caller gives n elements of each.
+        unsafe {
+            while from < n {
+                let size = if n - from < BLOCK { n - from } else { BLOCK };
+                let mut lanes = [C::ZERO; LANES];
+                let whole = size / LANES * LANES;
+                let mut i = 0;
+                while i < whole {
+                    for l in 0..LANES {
+                        let at = from + i + l;
+                        lanes[l] += if log { *g.add(at) } else { *g.add(at) * *y.add(at) };
+                    }
+                    i += LANES;
+                }
+                let mut l = 0;
+                while i < size {
+                    let at = from + i;
+                    lanes[l] += if log { *g.add(at) } else { *g.add(at) * *y.add(at) };
+                    l += 1;
+                    i += 1;
+                }
+                for l in 0..LANES {
+                    total += lanes[l].to_f64();
+                }
+                from += size;
+            }
+            let sum = C::of(total);
+            if log {
+                for i in 0..n { *gx.add(i) = *g.add(i) - (*y.add(i)).exp() * sum; }
+            } else {
+                for i in 0..n { *gx.add(i) = *y.add(i) * (*g.add(i) - sum); }
+            }
+        }
+    }
+}
+
+simd! {
+    /// As `line_backward`, for TILE lines side by side; the result takes the place of g.
+    unsafe fn tile_backward<C: Real>(g: *mut C, y: *const C, n: usize, log: bool) {
+        let mut total = [C::ZERO; TILE];
+        // SAFETY: the caller gives n rows of TILE elements of each.
+        unsafe {
+            for i in 0..n {
+                for l in 0..TILE {
+                    let at = i * TILE + l;
+                    total[l] += if log { *g.add(at) } else { *g.add(at) * *y.add(at) };
+                }
+            }
+            for i in 0..n {
+                for l in 0..TILE {
+                    let at = i * TILE + l;
+                    let (a, b) = (*g.add(at), *y.add(at));
+                    *g.add(at) = if log { a - b.exp() * total[l] } else { b * (a - total[l]) };
+                }
+            }
+        }
+    }
+}
+
+/// Output first, then the inputs, all of one shape; scalar 0 the dim, scalar 1 whether it is the logarithm.
+fn run<C: Real, const K: usize>(call: &Call) -> Outcome {
+    let all = call.all();
+    let dims = all[0].dims();
+    call.require(all.iter().all(|o| o.dims() == dims), || "the operands differ in shape".into())?;
+    let (d, log) = (call.count(0)?, call.float(1) != 0.0);
+    call.require(d < dims.len().max(1), || format!("dim {d} of {} dims", dims.len()))?;
+    let mut others = [(0, [0isize; K]); MAX_DIMS];
+    let mut m = 0;
+    for i in (0..dims.len()).filter(|&i| i != d) {
+        others[m] = (dims[i], core::array::from_fn(|k| all[k].strides()[i]));
+        m += 1;
+    }
+    let lines = Nest::<K>::new(&others[..m]);
+    let (n, along): (usize, [isize; K]) =
+        if dims.is_empty() { (1, [1; K]) } else { (dims[d], core::array::from_fn(|k| all[k].strides()[d])) };
+    if n == 0 || lines.numel == 0 {
+        return Ok(());
+    }
+    let places: [Place; K] = core::array::from_fn(|k| Place::of(&all[k]));
+    let (_, across) = lines.inner();
+    let tiles = lines.inner().0 >= TILE && along[1].unsigned_abs() > across[1].unsigned_abs() && across[1] != 0;
+    let grain = GRAIN.div_ceil(n).next_multiple_of(TILE);
+    let direct: [bool; K] = core::array::from_fn(|k| places[k].dtype == C::DTYPE && (along[k] == 1 || n == 1));
+    // Room for the tiles or the lines of one task, taken beforehand so that a task cannot fail.
+    let tasks = lines.numel.div_ceil(grain);
+    let room = if tiles { n * TILE } else if direct.iter().all(|&d| d) { 0 } else { n };
+    let scratch = Scratch::new::<C>(tasks * room * K)?;
+    let base = Place { ptr: scratch.as_ptr(), dtype: C::DTYPE };
+    pool::parallel_ranges(lines.numel, grain, &|range| {
+        let mine = base.at((range.start / grain * room * K) as isize).cast::<C>();
+        let areas: [*mut C; K] = core::array::from_fn(|k| mine.wrapping_add(k * room));
+        lines.runs(range.start, range.len(), |offset, stride, _, length| {
+            let mut at = 0;
+            while at < length {
+                let here: [isize; K] = core::array::from_fn(|k| offset[k] + at as isize * stride[k]);
+                if tiles {
+                    let w = TILE.min(length - at);
+                    // SAFETY: n rows of w checked elements; each area has n rows of TILE.
+                    unsafe {
+                        for k in 1..K {
+                            for i in 0..n {
+                                let row = areas[k - 1].add(i * TILE);
+                                places[k].gather(here[k] + i as isize * along[k], stride[k], row, w);
+                                for l in w..TILE {
+                                    *row.add(l) = C::ZERO;
+                                }
+                            }
+                        }
+                        if K == 2 { tile::<C>(areas[0], n, log) } else { tile_backward::<C>(areas[0], areas[1], n, log) }
+                        for i in 0..n {
+                            places[0].scatter(here[0] + i as isize * along[0], stride[0], areas[0].add(i * TILE).cast_const(), w);
+                        }
+                    }
+                    at += w;
+                    continue;
+                }
+                // SAFETY: lines of n checked elements; each area has room for one.
+                unsafe {
+                    let mut ends = areas;
+                    for k in 0..K {
+                        if direct[k] {
+                            ends[k] = places[k].at(here[k]).cast();
+                        } else if k > 0 {
+                            places[k].gather(here[k], along[k], areas[k], n);
+                        }
+                    }
+                    if K == 2 {
+                        line::<C>(ends[1], ends[0], n, log);
+                    } else {
+                        line_backward::<C>(ends[1], ends[2], ends[0], n, log);
+                    }
+                    if !direct[0] {
+                        places[0].scatter(here[0], along[0], areas[0].cast_const(), n);
+                    }
+                }
+                at += 1;
+            }
+        });
+    });
+    Ok(())
+}
+
+pub const ROWS: &[Row] = &[
+    Row {
+        name: "softmax",
+        outs: 1,
+        ins: (1, 1),
+        scalars: (2, 2),
+        alias: false,
+        run: |call| with_real!(call.name, call.outs()[0].dtype.compute(), C => run::<C, 2>(call)),
+    },
+    Row {
+        name: "softmax_grad",
+        outs: 1,
+        ins: (2, 2),
+        scalars: (2, 2),
+        alias: false,
+        run: |call| with_real!(call.name, call.ins()[1].dtype.compute(), C => run::<C, 3>(call)),
+    },
+];
