@@ -78,7 +78,7 @@ export class Storage {
     if (this.state & DISPOSED) return;
     this.state |= DISPOSED;
     this.pending = null;
-    if (this.block.bytes > SMALL) release(this.block);
+    if (this.bytes > SMALL || this.device !== 0) release(this.block);
     this.block = GONE;
   }
 }
