@@ -35,5 +35,16 @@ export {
 } from "./src/autograd.ts";
 export * as autograd from "./src/gradcheck.ts";
 export { type Scope, scope } from "./src/scope.ts";
+export {
+  getRngState,
+  initialSeed,
+  manualSeed,
+  type RngState,
+  seed,
+  setRngState,
+} from "./src/random.ts";
 export * as cuda from "./src/cuda.ts";
+export { type Index, Slice, slice } from "./src/slice.ts";
 export * from "./src/ops/mod.ts";
+export * as data from "./src/data/mod.ts";
+export * as checkpoint from "./src/checkpoint/mod.ts";

@@ -144,7 +144,8 @@ const flat: number[] = [0];
 const unit: readonly number[] = [1];
 
 /**
- * Runs an elementwise instruction on tensors of one shape, all contiguous: the shortest way through.
+ * Runs an elementwise instruction on tensors of one shape, all contiguous: the shortest way through. `scalars` are
+ * those behind the dtype to compute in.
  */
 export function runFlat(
   op: string,
@@ -154,6 +155,7 @@ export function runFlat(
   out: Operand,
   a: Operand | number | bigint,
   b: Operand | number | bigint | null,
+  scalars?: readonly ScalarWord[],
 ): void {
   if (out.storage.state !== 0) out.storage.settle(op);
   if (typeof a === "object" && a.storage.state !== 0) a.storage.settle(op);
@@ -170,5 +172,10 @@ export function runFlat(
   words[at++] = 0;
   words[at++] = compute;
   words[at++] = 0;
-  finish(opcode, b === null ? 2 : 3, 1);
+  let count = 1;
+  if (scalars !== undefined) {
+    count += scalars.length;
+    for (let i = 0; i < scalars.length; i++) putScalar(scalars[i]);
+  }
+  finish(opcode, b === null ? 2 : 3, count);
 }

@@ -6,11 +6,25 @@
  */
 import "./ops/engine.ts";
 import * as autograd from "./autograd.ts";
+import type { DType, Scalar } from "./dtype.ts";
 import { DTypeError } from "./errors.ts";
+import * as activation from "./ops/activation.ts";
+import * as converts from "./ops/convert.ts";
+import * as creation from "./ops/creation.ts";
+import * as logic from "./ops/logic.ts";
+import * as mathOps from "./ops/math.ts";
+import * as patterns from "./ops/pattern.ts";
+import * as products from "./ops/matmul.ts";
+import * as softmaxes from "./ops/softmax.ts";
 import * as pointwise from "./ops/pointwise.ts";
+import * as random from "./ops/random.ts";
 import * as reduction from "./ops/reduction.ts";
 import * as views from "./ops/view.ts";
 import * as windows from "./ops/window.ts";
+import * as indexing from "./ops/indexing.ts";
+import * as scattering from "./ops/scattering.ts";
+import * as masking from "./ops/masking.ts";
+import type { Index } from "./slice.ts";
 import { Tensor } from "./tensor.ts";
 
 /** The methods that ops give a tensor. */
@@ -31,18 +45,398 @@ export interface Methods {
   /** Calls `hook` with each gradient of this tensor; returns the function that removes it. */
   registerHook(hook: autograd.GradHook): () => void;
 
-  /** `this + other`. */
-  add(other: pointwise.Operand): Tensor;
-  /** `this - other`. */
-  sub(other: pointwise.Operand): Tensor;
-  /** `this * other`. */
+  /** `this + alpha · other`. */
+  add(other: pointwise.Operand, alpha?: Scalar | pointwise.AlphaOptions): Tensor;
+  /** `this += alpha · other`. */
+  add_(other: pointwise.Operand, alpha?: Scalar | pointwise.AlphaOptions): Tensor;
+  /** `this - alpha · other`. */
+  sub(other: pointwise.Operand, alpha?: Scalar | pointwise.AlphaOptions): Tensor;
+  /** `this -= alpha · other`. */
+  sub_(other: pointwise.Operand, alpha?: Scalar | pointwise.AlphaOptions): Tensor;
+  /** `this · other`. */
   mul(other: pointwise.Operand): Tensor;
-  /** `this / other`. */
-  div(other: pointwise.Operand): Tensor;
+  /** `this ·= other`. */
+  mul_(other: pointwise.Operand): Tensor;
+  /** `this / other`, true division unless `roundingMode` is given. */
+  div(
+    other: pointwise.Operand,
+    roundingMode?: pointwise.RoundingMode | pointwise.DivOptions,
+  ): Tensor;
+  /** `this /= other`. */
+  div_(
+    other: pointwise.Operand,
+    roundingMode?: pointwise.RoundingMode | pointwise.DivOptions,
+  ): Tensor;
+  /** The quotient rounded down. */
+  floorDivide(other: pointwise.Operand): Tensor;
+  /** `floorDivide` in place. */
+  floorDivide_(other: pointwise.Operand): Tensor;
+  /** The remainder with the divisor's sign. */
+  remainder(other: pointwise.Operand): Tensor;
+  /** `remainder` in place. */
+  remainder_(other: pointwise.Operand): Tensor;
+  /** The remainder with the dividend's sign. */
+  fmod(other: pointwise.Operand): Tensor;
+  /** `fmod` in place. */
+  fmod_(other: pointwise.Operand): Tensor;
+  /** `this` to a power. */
+  pow(exponent: pointwise.Operand): Tensor;
+  /** `pow` in place. */
+  pow_(exponent: pointwise.Operand): Tensor;
+  /** The greater value; NaN where either is. */
+  maximum(other: pointwise.Operand): Tensor;
+  /** The smaller value; NaN where either is. */
+  minimum(other: pointwise.Operand): Tensor;
+  /** The greater value; a NaN gives way. */
+  fmax(other: pointwise.Operand): Tensor;
+  /** The smaller value; a NaN gives way. */
+  fmin(other: pointwise.Operand): Tensor;
+  /** The angle of the point (other, this). */
+  atan2(other: pointwise.Operand): Tensor;
+  /** `√(this² + other²)`. */
+  hypot(other: pointwise.Operand): Tensor;
+  /** This magnitude with the sign of other. */
+  copysign(other: pointwise.Operand): Tensor;
+  /** `log(eᵗʰⁱˢ + eᵒᵗʰᵉʳ)`. */
+  logaddexp(other: pointwise.Operand): Tensor;
+  /** `this · log(other)`. */
+  xlogy(other: pointwise.Operand): Tensor;
+  /** Values kept between two bounds. */
+  clamp(
+    min?: pointwise.Operand | null | pointwise.ClampOptions,
+    max?: pointwise.Operand | null | pointwise.ClampOptions,
+  ): Tensor;
+  /** `clamp` in place. */
+  clamp_(
+    min?: pointwise.Operand | null | pointwise.ClampOptions,
+    max?: pointwise.Operand | null | pointwise.ClampOptions,
+  ): Tensor;
+  /** `max(this, min)`. */
+  clampMin(min: pointwise.Operand): Tensor;
+  /** `clampMin` in place. */
+  clampMin_(min: pointwise.Operand): Tensor;
+  /** `min(this, max)`. */
+  clampMax(max: pointwise.Operand): Tensor;
+  /** `clampMax` in place. */
+  clampMax_(max: pointwise.Operand): Tensor;
+  /** `this + weight · (end - this)`. */
+  lerp(end: Tensor, weight: pointwise.Operand): Tensor;
+  /** `lerp` in place. */
+  lerp_(end: Tensor, weight: pointwise.Operand): Tensor;
+  /** `this + value · tensor1 · tensor2`. */
+  addcmul(tensor1: Tensor, tensor2: Tensor, value?: Scalar | pointwise.ValueOptions): Tensor;
+  /** `addcmul` in place. */
+  addcmul_(tensor1: Tensor, tensor2: Tensor, value?: Scalar | pointwise.ValueOptions): Tensor;
+  /** `this + value · tensor1 / tensor2`. */
+  addcdiv(tensor1: Tensor, tensor2: Tensor, value?: Scalar | pointwise.ValueOptions): Tensor;
+  /** `addcdiv` in place. */
+  addcdiv_(tensor1: Tensor, tensor2: Tensor, value?: Scalar | pointwise.ValueOptions): Tensor;
+  /** Sets every element. */
+  fill_(value: pointwise.Operand): Tensor;
+  /** Sets every element to 0. */
+  zero_(): Tensor;
+  /** Copies another tensor's elements into this one. */
+  copy_(src: Tensor): Tensor;
   /** Whether equal, elementwise. */
   eq(other: pointwise.Operand): Tensor;
-  /** `eˣ`. */
+  /** Whether different, elementwise. */
+  ne(other: pointwise.Operand): Tensor;
+  /** Whether less, elementwise. */
+  lt(other: pointwise.Operand): Tensor;
+  /** Whether less or equal, elementwise. */
+  le(other: pointwise.Operand): Tensor;
+  /** Whether greater, elementwise. */
+  gt(other: pointwise.Operand): Tensor;
+  /** Whether greater or equal, elementwise. */
+  ge(other: pointwise.Operand): Tensor;
+  /** Whether NaN. */
+  isnan(): Tensor;
+  /** Whether infinite. */
+  isinf(): Tensor;
+  /** Whether finite. */
+  isfinite(): Tensor;
+  /** Whether the sign is negative. */
+  signbit(): Tensor;
+  /** Whether 0. */
+  logicalNot(): Tensor;
+  /** `logicalNot` in place. */
+  logicalNot_(): Tensor;
+  /** Each bit inverted. */
+  bitwiseNot(): Tensor;
+  /** Whether shape and all elements are equal. */
+  equal(other: Tensor): boolean;
+  /** Whether close, elementwise. */
+  isclose(
+    other: Tensor,
+    rtol?: number | logic.CloseOptions,
+    atol?: number | logic.CloseOptions,
+    options?: logic.CloseOptions,
+  ): Tensor;
+  /** Whether close everywhere. */
+  allclose(
+    other: Tensor,
+    rtol?: number | logic.CloseOptions,
+    atol?: number | logic.CloseOptions,
+    options?: logic.CloseOptions,
+  ): boolean;
+  /** Whether both differ from 0. */
+  logicalAnd(other: pointwise.Operand): Tensor;
+  /** `logicalAnd` in place. */
+  logicalAnd_(other: pointwise.Operand): Tensor;
+  /** Whether either differs from 0. */
+  logicalOr(other: pointwise.Operand): Tensor;
+  /** `logicalOr` in place. */
+  logicalOr_(other: pointwise.Operand): Tensor;
+  /** Whether one of both differs from 0. */
+  logicalXor(other: pointwise.Operand): Tensor;
+  /** `logicalXor` in place. */
+  logicalXor_(other: pointwise.Operand): Tensor;
+  /** Bits that both have. */
+  bitwiseAnd(other: pointwise.Operand): Tensor;
+  /** `bitwiseAnd` in place. */
+  bitwiseAnd_(other: pointwise.Operand): Tensor;
+  /** Bits that either has. */
+  bitwiseOr(other: pointwise.Operand): Tensor;
+  /** `bitwiseOr` in place. */
+  bitwiseOr_(other: pointwise.Operand): Tensor;
+  /** Bits that one of both has. */
+  bitwiseXor(other: pointwise.Operand): Tensor;
+  /** `bitwiseXor` in place. */
+  bitwiseXor_(other: pointwise.Operand): Tensor;
+  /** Bits moved up. */
+  bitwiseLeftShift(other: pointwise.Operand): Tensor;
+  /** Bits moved down. */
+  bitwiseRightShift(other: pointwise.Operand): Tensor;
+  /** `condition ? this : other`, elementwise. */
+  where(condition: Tensor, other: pointwise.Operand): Tensor;
+  /** `value` where the mask holds. */
+  maskedFill(mask: Tensor, value: pointwise.Operand): Tensor;
+  /** `maskedFill` in place. */
+  maskedFill_(mask: Tensor, value: pointwise.Operand): Tensor;
+  /** `-this`. */
+  neg(): Tensor;
+  /** `neg` in place. */
+  neg_(): Tensor;
+  /** `|this|`. */
+  abs(): Tensor;
+  /** `abs` in place. */
+  abs_(): Tensor;
+  /** -1, 0 or 1. */
+  sign(): Tensor;
+  /** `sign` in place. */
+  sign_(): Tensor;
+  /** -1, 0 or 1. */
+  sgn(): Tensor;
+  /** `sgn` in place. */
+  sgn_(): Tensor;
+  /** `this²`. */
+  square(): Tensor;
+  /** `square` in place. */
+  square_(): Tensor;
+  /** `1 / this`. */
+  reciprocal(): Tensor;
+  /** `reciprocal` in place. */
+  reciprocal_(): Tensor;
+  /** `√this`. */
+  sqrt(): Tensor;
+  /** `sqrt` in place. */
+  sqrt_(): Tensor;
+  /** `1 / √this`. */
+  rsqrt(): Tensor;
+  /** `rsqrt` in place. */
+  rsqrt_(): Tensor;
+  /** `eᵗʰⁱˢ`. */
   exp(): Tensor;
+  /** `exp` in place. */
+  exp_(): Tensor;
+  /** `2ᵗʰⁱˢ`. */
+  exp2(): Tensor;
+  /** `exp2` in place. */
+  exp2_(): Tensor;
+  /** `eᵗʰⁱˢ - 1`. */
+  expm1(): Tensor;
+  /** `expm1` in place. */
+  expm1_(): Tensor;
+  /** The natural logarithm. */
+  log(): Tensor;
+  /** `log` in place. */
+  log_(): Tensor;
+  /** The logarithm to base 2. */
+  log2(): Tensor;
+  /** `log2` in place. */
+  log2_(): Tensor;
+  /** The logarithm to base 10. */
+  log10(): Tensor;
+  /** `log10` in place. */
+  log10_(): Tensor;
+  /** `log(1 + this)`. */
+  log1p(): Tensor;
+  /** `log1p` in place. */
+  log1p_(): Tensor;
+  /** The sine. */
+  sin(): Tensor;
+  /** `sin` in place. */
+  sin_(): Tensor;
+  /** The cosine. */
+  cos(): Tensor;
+  /** `cos` in place. */
+  cos_(): Tensor;
+  /** The tangent. */
+  tan(): Tensor;
+  /** `tan` in place. */
+  tan_(): Tensor;
+  /** The inverse sine. */
+  asin(): Tensor;
+  /** `asin` in place. */
+  asin_(): Tensor;
+  /** The inverse cosine. */
+  acos(): Tensor;
+  /** `acos` in place. */
+  acos_(): Tensor;
+  /** The inverse tangent. */
+  atan(): Tensor;
+  /** `atan` in place. */
+  atan_(): Tensor;
+  /** The hyperbolic sine. */
+  sinh(): Tensor;
+  /** `sinh` in place. */
+  sinh_(): Tensor;
+  /** The hyperbolic cosine. */
+  cosh(): Tensor;
+  /** `cosh` in place. */
+  cosh_(): Tensor;
+  /** The hyperbolic tangent. */
+  tanh(): Tensor;
+  /** `tanh` in place. */
+  tanh_(): Tensor;
+  /** The inverse of sinh. */
+  asinh(): Tensor;
+  /** `asinh` in place. */
+  asinh_(): Tensor;
+  /** The inverse of cosh. */
+  acosh(): Tensor;
+  /** `acosh` in place. */
+  acosh_(): Tensor;
+  /** The inverse of tanh. */
+  atanh(): Tensor;
+  /** `atanh` in place. */
+  atanh_(): Tensor;
+  /** The error function. */
+  erf(): Tensor;
+  /** `erf` in place. */
+  erf_(): Tensor;
+  /** `1 - erf(this)`. */
+  erfc(): Tensor;
+  /** `erfc` in place. */
+  erfc_(): Tensor;
+  /** The inverse of erf. */
+  erfinv(): Tensor;
+  /** `erfinv` in place. */
+  erfinv_(): Tensor;
+  /** The greatest whole number up to each element. */
+  floor(): Tensor;
+  /** `floor` in place. */
+  floor_(): Tensor;
+  /** The least whole number from each element on. */
+  ceil(): Tensor;
+  /** `ceil` in place. */
+  ceil_(): Tensor;
+  /** The whole part. */
+  trunc(): Tensor;
+  /** `trunc` in place. */
+  trunc_(): Tensor;
+  /** The fraction. */
+  frac(): Tensor;
+  /** `frac` in place. */
+  frac_(): Tensor;
+  /** The nearest whole number, or so many digits. */
+  round(decimals?: number | mathOps.RoundOptions): Tensor;
+  /** `round` in place. */
+  round_(decimals?: number | mathOps.RoundOptions): Tensor;
+  /** NaN and infinities replaced. */
+  nanToNum(
+    nan?: number | null | mathOps.NanToNumOptions,
+    posinf?: number | null | mathOps.NanToNumOptions,
+    options?: mathOps.NanToNumOptions,
+  ): Tensor;
+  /** `nanToNum` in place. */
+  nanToNum_(
+    nan?: number | null | mathOps.NanToNumOptions,
+    posinf?: number | null | mathOps.NanToNumOptions,
+    options?: mathOps.NanToNumOptions,
+  ): Tensor;
+  /** `max(this, 0)`. */
+  relu(): Tensor;
+  /** `relu` in place. */
+  relu_(): Tensor;
+  /** `1 / (1 + e⁻ᵗʰⁱˢ)`. */
+  sigmoid(): Tensor;
+  /** `sigmoid` in place. */
+  sigmoid_(): Tensor;
+  /** This above 0, `weight · this` below. */
+  prelu(weight: Tensor): Tensor;
+  /** 0 where the magnitude is up to `lambd`. */
+  hardshrink(lambd?: number | activation.ShrinkOptions): Tensor;
+  /** Zeros of a size, of this dtype and device. */
+  newZeros(size: readonly number[] | number, options?: creation.CreationOptions): Tensor;
+  /** Ones of a size, of this dtype and device. */
+  newOnes(size: readonly number[] | number, options?: creation.CreationOptions): Tensor;
+  /** Undefined elements of a size, of this dtype and device. */
+  newEmpty(size: readonly number[] | number, options?: creation.CreationOptions): Tensor;
+  /** One number, of a size, of this dtype and device. */
+  newFull(
+    size: readonly number[] | number,
+    fillValue: Scalar,
+    options?: creation.CreationOptions,
+  ): Tensor;
+  /** What lies on and below a diagonal. */
+  tril(diagonal?: number | patterns.TriangleOptions): Tensor;
+  /** What lies on and above a diagonal. */
+  triu(diagonal?: number | patterns.TriangleOptions): Tensor;
+  /** 0 or 1, with these probabilities of 1. */
+  bernoulli(p?: number | null | { p?: number | null }): Tensor;
+  /** Draws classes by these weights. */
+  multinomial(numSamples: number, options?: { replacement?: boolean }): Tensor;
+  /** Fills with uniform numbers. */
+  uniform_(from?: number | random.UniformOptions, to?: number | random.UniformOptions): Tensor;
+  /** Fills with normal numbers. */
+  normal_(
+    mean?: number | random.NormalInplaceOptions,
+    std?: number | random.NormalInplaceOptions,
+  ): Tensor;
+  /** Fills with exponentially distributed numbers. */
+  exponential_(lambd?: number | { lambd?: number }): Tensor;
+  /** Fills with 0 and 1. */
+  bernoulli_(p?: number | Tensor | { p?: number | Tensor }): Tensor;
+  /** Fills with integers. */
+  random_(from: number | bigint, to?: number | bigint | null): Tensor;
+  /** The tensor in another dtype or on another device. */
+  to(
+    target?: DType | string | Tensor | converts.ToOptions | null,
+    options?: converts.ToOptions,
+  ): Tensor;
+  /** The tensor in another's dtype. */
+  typeAs(other: Tensor): Tensor;
+  /** The tensor as float32. */
+  float(): Tensor;
+  /** The tensor as float64. */
+  double(): Tensor;
+  /** The tensor as float16. */
+  half(): Tensor;
+  /** The tensor as bfloat16. */
+  bfloat16(): Tensor;
+  /** The tensor as int64. */
+  long(): Tensor;
+  /** The tensor as int32. */
+  int(): Tensor;
+  /** The tensor as int16. */
+  short(): Tensor;
+  /** The tensor as int8. */
+  char(): Tensor;
+  /** The tensor as uint8. */
+  byte(): Tensor;
+  /** The tensor as bool. */
+  bool(): Tensor;
 
   /** The sum over dims. */
   sum(
@@ -55,6 +449,38 @@ export interface Methods {
     options?: reduction.TypedReduceOptions,
   ): Tensor;
 
+  /** The matrix product. */
+  matmul(other: Tensor): Tensor;
+  /** The product of two matrices. */
+  mm(mat2: Tensor): Tensor;
+  /** Products of a batch of matrices. */
+  bmm(mat2: Tensor): Tensor;
+  /** A matrix times a vector. */
+  mv(vec: Tensor): Tensor;
+  /** The inner product of two vectors. */
+  dot(other: Tensor): Tensor;
+  /** All products of elements of two vectors. */
+  outer(vec2: Tensor): Tensor;
+  /** `beta · this + alpha · (first · second)`. */
+  addmm(
+    first: Tensor,
+    second: Tensor,
+    beta?: number | products.AddProductOptions,
+    alpha?: number | products.AddProductOptions,
+    options?: products.AddProductOptions,
+  ): Tensor;
+  /** `beta · this + alpha · (first · second)`. */
+  baddbmm(
+    first: Tensor,
+    second: Tensor,
+    beta?: number | products.AddProductOptions,
+    alpha?: number | products.AddProductOptions,
+    options?: products.AddProductOptions,
+  ): Tensor;
+  /** `exp(x) / Σ exp(x)` over a dim. */
+  softmax(dim: number, options?: softmaxes.SoftmaxOptions): Tensor;
+  /** The logarithm of `softmax`. */
+  logSoftmax(dim: number, options?: softmaxes.SoftmaxOptions): Tensor;
   /** A copy in new memory. */
   clone(): Tensor;
   /** Itself, or a copy whose elements lie row-major. */
@@ -99,11 +525,19 @@ export interface Methods {
   /** One index of a dim, which goes away. */
   select(dim: number, index: number): Tensor;
   /** The diagonal of two dims as the last dim. */
-  diagonal(offset?: number | windows.DiagonalOptions, dim1?: number | windows.DiagonalOptions, options?: windows.DiagonalOptions): Tensor;
+  diagonal(
+    offset?: number | windows.DiagonalOptions,
+    dim1?: number | windows.DiagonalOptions,
+    options?: windows.DiagonalOptions,
+  ): Tensor;
   /** Sliding windows over a dim, as a new last dim. */
   unfold(dimension: number, size: number, step: number): Tensor;
   /** Any dims and strides on its storage. */
-  asStrided(size: readonly number[], stride: readonly number[], storageOffset?: number | null | windows.AsStridedOptions): Tensor;
+  asStrided(
+    size: readonly number[],
+    stride: readonly number[],
+    storageOffset?: number | null | windows.AsStridedOptions,
+  ): Tensor;
   /** Each index of a dim as a tensor of its own. */
   unbind(dim?: windows.DimArgument): Tensor[];
   /** Pieces of a size, or of given sizes. */
@@ -118,6 +552,104 @@ export interface Methods {
   vsplit(indicesOrSections: number | readonly number[]): Tensor[];
   /** `tensorSplit` of dim 2. */
   dsplit(indicesOrSections: number | readonly number[]): Tensor[];
+
+  /** Reads by indices, as PyTorch's `x[…]`. */
+  at(...indices: readonly Index[]): Tensor;
+  /** Writes by indices, in place: `x.set([0], 1)`. */
+  set(indices: readonly Index[], value: pointwise.Operand): Tensor;
+  /** Slices of a dim at indices. */
+  indexSelect(dim: number, index: Tensor): Tensor;
+  /** With slices added at indices of a dim. */
+  indexAdd(dim: number, index: Tensor, source: Tensor, options?: { alpha?: Scalar }): Tensor;
+  /** `indexAdd` in place. */
+  indexAdd_(dim: number, index: Tensor, source: Tensor, options?: { alpha?: Scalar }): Tensor;
+  /** With slices written at indices of a dim. */
+  indexCopy(dim: number, index: Tensor, source: Tensor): Tensor;
+  /** `indexCopy` in place. */
+  indexCopy_(dim: number, index: Tensor, source: Tensor): Tensor;
+  /** With one number at indices of a dim. */
+  indexFill(dim: number, index: Tensor, value: pointwise.Operand): Tensor;
+  /** `indexFill` in place. */
+  indexFill_(dim: number, index: Tensor, value: pointwise.Operand): Tensor;
+  /** With values at the places that tensors of indices give. */
+  indexPut(
+    indices: readonly (Tensor | null)[],
+    values: pointwise.Operand,
+    options?: { accumulate?: boolean },
+  ): Tensor;
+  /** `indexPut` in place. */
+  indexPut_(
+    indices: readonly (Tensor | null)[],
+    values: pointwise.Operand,
+    options?: { accumulate?: boolean },
+  ): Tensor;
+  /** One element for each index along a dim. */
+  gather(dim: number, index: Tensor): Tensor;
+  /** With elements, or one number, written at indices of a dim. */
+  scatter(
+    dim: number,
+    index: Tensor,
+    src?: pointwise.Operand | null | scattering.ScatterOptions,
+    options?: scattering.ScatterOptions,
+  ): Tensor;
+  /** `scatter` in place. */
+  scatter_(
+    dim: number,
+    index: Tensor,
+    src?: pointwise.Operand | null | scattering.ScatterOptions,
+    options?: scattering.ScatterOptions,
+  ): Tensor;
+  /** With elements added at indices of a dim. */
+  scatterAdd(dim: number, index: Tensor, src: Tensor): Tensor;
+  /** `scatterAdd` in place. */
+  scatterAdd_(dim: number, index: Tensor, src: Tensor): Tensor;
+  /** With elements combined at indices of a dim. */
+  scatterReduce(
+    dim: number,
+    index: Tensor,
+    src: Tensor,
+    reduce: scattering.ScatterMode,
+    options?: { includeSelf?: boolean },
+  ): Tensor;
+  /** `scatterReduce` in place. */
+  scatterReduce_(
+    dim: number,
+    index: Tensor,
+    src: Tensor,
+    reduce: scattering.ScatterMode,
+    options?: { includeSelf?: boolean },
+  ): Tensor;
+  /** Elements at indices that count them row-major. */
+  take(index: Tensor): Tensor;
+  /** `gather` with indices that broadcast. */
+  takeAlongDim(indices: Tensor, dim?: number | null | { dim?: number | null }): Tensor;
+  /** The indices of the elements that are not zero. */
+  nonzero(options?: { asTuple?: false }): Tensor;
+  /** The indices of the elements that are not zero. */
+  argwhere(): Tensor;
+  /** The elements where a mask is set. */
+  maskedSelect(mask: Tensor): Tensor;
+  /** With a source's elements where a mask is set. */
+  maskedScatter(mask: Tensor, source: Tensor): Tensor;
+  /** `maskedScatter` in place. */
+  maskedScatter_(mask: Tensor, source: Tensor): Tensor;
+  /** Each element repeated, one beside the other. */
+  repeatInterleave(
+    repeats: number | Tensor,
+    dim?: number | null | masking.RepeatOptions,
+    options?: masking.RepeatOptions,
+  ): Tensor;
+  /** How often each number from 0 on occurs. */
+  bincount(
+    weights?: Tensor | null | masking.BincountOptions,
+    minlength?: number | masking.BincountOptions,
+  ): Tensor;
+  /** How many elements fall into each of equal bins. */
+  histc(
+    bins?: number | masking.HistcOptions,
+    min?: number | masking.HistcOptions,
+    options?: masking.HistcOptions,
+  ): Tensor;
 }
 
 /** Methods as functions with `this`. */
@@ -140,29 +672,569 @@ const methods: Installed & ThisType<Tensor> = {
   registerHook(hook) {
     return autograd.registerHook(this, hook);
   },
-  add(other) {
-    return pointwise.add(this, other);
+  add(...args) {
+    return pointwise.add(this, ...args);
   },
-  sub(other) {
-    return pointwise.sub(this, other);
+  add_(...args) {
+    return pointwise.add_(this, ...args);
+  },
+  sub(...args) {
+    return pointwise.sub(this, ...args);
+  },
+  sub_(...args) {
+    return pointwise.sub_(this, ...args);
   },
   mul(other) {
     return pointwise.mul(this, other);
   },
-  div(other) {
-    return pointwise.div(this, other);
+  mul_(other) {
+    return pointwise.mul_(this, other);
+  },
+  div(...args) {
+    return pointwise.div(this, ...args);
+  },
+  div_(...args) {
+    return pointwise.div_(this, ...args);
+  },
+  floorDivide(other) {
+    return pointwise.floorDivide(this, other);
+  },
+  floorDivide_(other) {
+    return pointwise.floorDivide_(this, other);
+  },
+  remainder(other) {
+    return pointwise.remainder(this, other);
+  },
+  remainder_(other) {
+    return pointwise.remainder_(this, other);
+  },
+  fmod(other) {
+    return pointwise.fmod(this, other);
+  },
+  fmod_(other) {
+    return pointwise.fmod_(this, other);
+  },
+  pow(exponent) {
+    return pointwise.pow(this, exponent);
+  },
+  pow_(exponent) {
+    return pointwise.pow_(this, exponent);
+  },
+  maximum(other) {
+    return pointwise.maximum(this, other);
+  },
+  minimum(other) {
+    return pointwise.minimum(this, other);
+  },
+  fmax(other) {
+    return pointwise.fmax(this, other);
+  },
+  fmin(other) {
+    return pointwise.fmin(this, other);
+  },
+  atan2(other) {
+    return pointwise.atan2(this, other);
+  },
+  hypot(other) {
+    return pointwise.hypot(this, other);
+  },
+  copysign(other) {
+    return pointwise.copysign(this, other);
+  },
+  logaddexp(other) {
+    return pointwise.logaddexp(this, other);
+  },
+  xlogy(other) {
+    return pointwise.xlogy(this, other);
+  },
+  clamp(...args) {
+    return pointwise.clamp(this, ...args);
+  },
+  clamp_(...args) {
+    return pointwise.clamp_(this, ...args);
+  },
+  clampMin(min) {
+    return pointwise.clampMin(this, min);
+  },
+  clampMin_(min) {
+    return pointwise.clampMin_(this, min);
+  },
+  clampMax(max) {
+    return pointwise.clampMax(this, max);
+  },
+  clampMax_(max) {
+    return pointwise.clampMax_(this, max);
+  },
+  lerp(end, weight) {
+    return pointwise.lerp(this, end, weight);
+  },
+  lerp_(end, weight) {
+    return pointwise.lerp_(this, end, weight);
+  },
+  addcmul(...args) {
+    return pointwise.addcmul(this, ...args);
+  },
+  addcmul_(...args) {
+    return pointwise.addcmul_(this, ...args);
+  },
+  addcdiv(...args) {
+    return pointwise.addcdiv(this, ...args);
+  },
+  addcdiv_(...args) {
+    return pointwise.addcdiv_(this, ...args);
+  },
+  fill_(value) {
+    return pointwise.fill_(this, value);
+  },
+  zero_() {
+    return pointwise.zero_(this);
+  },
+  copy_(src) {
+    return pointwise.copy_(this, src);
   },
   eq(other) {
-    return pointwise.eq(this, other);
+    return logic.eq(this, other);
+  },
+  ne(other) {
+    return logic.ne(this, other);
+  },
+  lt(other) {
+    return logic.lt(this, other);
+  },
+  le(other) {
+    return logic.le(this, other);
+  },
+  gt(other) {
+    return logic.gt(this, other);
+  },
+  ge(other) {
+    return logic.ge(this, other);
+  },
+  isnan() {
+    return logic.isnan(this);
+  },
+  isinf() {
+    return logic.isinf(this);
+  },
+  isfinite() {
+    return logic.isfinite(this);
+  },
+  signbit() {
+    return logic.signbit(this);
+  },
+  logicalNot() {
+    return logic.logicalNot(this);
+  },
+  logicalNot_() {
+    return logic.logicalNot_(this);
+  },
+  bitwiseNot() {
+    return logic.bitwiseNot(this);
+  },
+  equal(other) {
+    return logic.equal(this, other);
+  },
+  isclose(...args) {
+    return logic.isclose(this, ...args);
+  },
+  allclose(...args) {
+    return logic.allclose(this, ...args);
+  },
+  logicalAnd(other) {
+    return logic.logicalAnd(this, other);
+  },
+  logicalAnd_(other) {
+    return logic.logicalAnd_(this, other);
+  },
+  logicalOr(other) {
+    return logic.logicalOr(this, other);
+  },
+  logicalOr_(other) {
+    return logic.logicalOr_(this, other);
+  },
+  logicalXor(other) {
+    return logic.logicalXor(this, other);
+  },
+  logicalXor_(other) {
+    return logic.logicalXor_(this, other);
+  },
+  bitwiseAnd(other) {
+    return logic.bitwiseAnd(this, other);
+  },
+  bitwiseAnd_(other) {
+    return logic.bitwiseAnd_(this, other);
+  },
+  bitwiseOr(other) {
+    return logic.bitwiseOr(this, other);
+  },
+  bitwiseOr_(other) {
+    return logic.bitwiseOr_(this, other);
+  },
+  bitwiseXor(other) {
+    return logic.bitwiseXor(this, other);
+  },
+  bitwiseXor_(other) {
+    return logic.bitwiseXor_(this, other);
+  },
+  bitwiseLeftShift(other) {
+    return logic.bitwiseLeftShift(this, other);
+  },
+  bitwiseRightShift(other) {
+    return logic.bitwiseRightShift(this, other);
+  },
+  where(condition, other) {
+    return logic.where(condition, this, other);
+  },
+  maskedFill(mask, value) {
+    return logic.maskedFill(this, mask, value);
+  },
+  maskedFill_(mask, value) {
+    return logic.maskedFill_(this, mask, value);
+  },
+  neg() {
+    return mathOps.neg(this);
+  },
+  neg_() {
+    return mathOps.neg_(this);
+  },
+  abs() {
+    return mathOps.abs(this);
+  },
+  abs_() {
+    return mathOps.abs_(this);
+  },
+  sign() {
+    return mathOps.sign(this);
+  },
+  sign_() {
+    return mathOps.sign_(this);
+  },
+  sgn() {
+    return mathOps.sgn(this);
+  },
+  sgn_() {
+    return mathOps.sgn_(this);
+  },
+  square() {
+    return mathOps.square(this);
+  },
+  square_() {
+    return mathOps.square_(this);
+  },
+  reciprocal() {
+    return mathOps.reciprocal(this);
+  },
+  reciprocal_() {
+    return mathOps.reciprocal_(this);
+  },
+  sqrt() {
+    return mathOps.sqrt(this);
+  },
+  sqrt_() {
+    return mathOps.sqrt_(this);
+  },
+  rsqrt() {
+    return mathOps.rsqrt(this);
+  },
+  rsqrt_() {
+    return mathOps.rsqrt_(this);
   },
   exp() {
-    return pointwise.exp(this);
+    return mathOps.exp(this);
+  },
+  exp_() {
+    return mathOps.exp_(this);
+  },
+  exp2() {
+    return mathOps.exp2(this);
+  },
+  exp2_() {
+    return mathOps.exp2_(this);
+  },
+  expm1() {
+    return mathOps.expm1(this);
+  },
+  expm1_() {
+    return mathOps.expm1_(this);
+  },
+  log() {
+    return mathOps.log(this);
+  },
+  log_() {
+    return mathOps.log_(this);
+  },
+  log2() {
+    return mathOps.log2(this);
+  },
+  log2_() {
+    return mathOps.log2_(this);
+  },
+  log10() {
+    return mathOps.log10(this);
+  },
+  log10_() {
+    return mathOps.log10_(this);
+  },
+  log1p() {
+    return mathOps.log1p(this);
+  },
+  log1p_() {
+    return mathOps.log1p_(this);
+  },
+  sin() {
+    return mathOps.sin(this);
+  },
+  sin_() {
+    return mathOps.sin_(this);
+  },
+  cos() {
+    return mathOps.cos(this);
+  },
+  cos_() {
+    return mathOps.cos_(this);
+  },
+  tan() {
+    return mathOps.tan(this);
+  },
+  tan_() {
+    return mathOps.tan_(this);
+  },
+  asin() {
+    return mathOps.asin(this);
+  },
+  asin_() {
+    return mathOps.asin_(this);
+  },
+  acos() {
+    return mathOps.acos(this);
+  },
+  acos_() {
+    return mathOps.acos_(this);
+  },
+  atan() {
+    return mathOps.atan(this);
+  },
+  atan_() {
+    return mathOps.atan_(this);
+  },
+  sinh() {
+    return mathOps.sinh(this);
+  },
+  sinh_() {
+    return mathOps.sinh_(this);
+  },
+  cosh() {
+    return mathOps.cosh(this);
+  },
+  cosh_() {
+    return mathOps.cosh_(this);
+  },
+  tanh() {
+    return mathOps.tanh(this);
+  },
+  tanh_() {
+    return mathOps.tanh_(this);
+  },
+  asinh() {
+    return mathOps.asinh(this);
+  },
+  asinh_() {
+    return mathOps.asinh_(this);
+  },
+  acosh() {
+    return mathOps.acosh(this);
+  },
+  acosh_() {
+    return mathOps.acosh_(this);
+  },
+  atanh() {
+    return mathOps.atanh(this);
+  },
+  atanh_() {
+    return mathOps.atanh_(this);
+  },
+  erf() {
+    return mathOps.erf(this);
+  },
+  erf_() {
+    return mathOps.erf_(this);
+  },
+  erfc() {
+    return mathOps.erfc(this);
+  },
+  erfc_() {
+    return mathOps.erfc_(this);
+  },
+  erfinv() {
+    return mathOps.erfinv(this);
+  },
+  erfinv_() {
+    return mathOps.erfinv_(this);
+  },
+  floor() {
+    return mathOps.floor(this);
+  },
+  floor_() {
+    return mathOps.floor_(this);
+  },
+  ceil() {
+    return mathOps.ceil(this);
+  },
+  ceil_() {
+    return mathOps.ceil_(this);
+  },
+  trunc() {
+    return mathOps.trunc(this);
+  },
+  trunc_() {
+    return mathOps.trunc_(this);
+  },
+  frac() {
+    return mathOps.frac(this);
+  },
+  frac_() {
+    return mathOps.frac_(this);
+  },
+  round(...args) {
+    return mathOps.round(this, ...args);
+  },
+  round_(...args) {
+    return mathOps.round_(this, ...args);
+  },
+  nanToNum(...args) {
+    return mathOps.nanToNum(this, ...args);
+  },
+  nanToNum_(...args) {
+    return mathOps.nanToNum_(this, ...args);
+  },
+  relu() {
+    return activation.relu(this);
+  },
+  relu_() {
+    return activation.relu_(this);
+  },
+  sigmoid() {
+    return activation.sigmoid(this);
+  },
+  sigmoid_() {
+    return activation.sigmoid_(this);
+  },
+  prelu(weight) {
+    return activation.prelu(this, weight);
+  },
+  hardshrink(...args) {
+    return activation.hardshrink(this, ...args);
+  },
+  newZeros(...args) {
+    return creation.newZeros(this, ...args);
+  },
+  newOnes(...args) {
+    return creation.newOnes(this, ...args);
+  },
+  newEmpty(...args) {
+    return creation.newEmpty(this, ...args);
+  },
+  newFull(...args) {
+    return creation.newFull(this, ...args);
+  },
+  tril(...args) {
+    return patterns.tril(this, ...args);
+  },
+  triu(...args) {
+    return patterns.triu(this, ...args);
+  },
+  bernoulli(...args) {
+    return random.bernoulli(this, ...args);
+  },
+  multinomial(...args) {
+    return random.multinomial(this, ...args);
+  },
+  uniform_(...args) {
+    return random.uniform_(this, ...args);
+  },
+  normal_(...args) {
+    return random.normal_(this, ...args);
+  },
+  exponential_(...args) {
+    return random.exponential_(this, ...args);
+  },
+  bernoulli_(...args) {
+    return random.bernoulli_(this, ...args);
+  },
+  random_(...args) {
+    return random.random_(this, ...args);
+  },
+  to(...args) {
+    return converts.to(this, ...args);
+  },
+  typeAs(other) {
+    return converts.typeAs(this, other);
+  },
+  float() {
+    return pointwise.cast(this, "float32");
+  },
+  double() {
+    return pointwise.cast(this, "float64");
+  },
+  half() {
+    return pointwise.cast(this, "float16");
+  },
+  bfloat16() {
+    return pointwise.cast(this, "bfloat16");
+  },
+  long() {
+    return pointwise.cast(this, "int64");
+  },
+  int() {
+    return pointwise.cast(this, "int32");
+  },
+  short() {
+    return pointwise.cast(this, "int16");
+  },
+  char() {
+    return pointwise.cast(this, "int8");
+  },
+  byte() {
+    return pointwise.cast(this, "uint8");
+  },
+  bool() {
+    return pointwise.cast(this, "bool");
   },
   sum(dim, options) {
     return reduction.sum(this, dim, options);
   },
   mean(dim, options) {
     return reduction.mean(this, dim, options);
+  },
+  matmul(other) {
+    return products.matmul(this, other);
+  },
+  mm(mat2) {
+    return products.mm(this, mat2);
+  },
+  bmm(mat2) {
+    return products.bmm(this, mat2);
+  },
+  mv(vec) {
+    return products.mv(this, vec);
+  },
+  dot(other) {
+    return products.dot(this, other);
+  },
+  outer(vec2) {
+    return products.outer(this, vec2);
+  },
+  addmm(first, second, beta, alpha, options) {
+    return products.addmm(this, first, second, beta, alpha, options);
+  },
+  baddbmm(first, second, beta, alpha, options) {
+    return products.baddbmm(this, first, second, beta, alpha, options);
+  },
+  softmax(dim, options) {
+    return softmaxes.softmax(this, dim, options);
+  },
+  logSoftmax(dim, options) {
+    return softmaxes.logSoftmax(this, dim, options);
   },
   clone() {
     return views.clone(this);
@@ -256,6 +1328,90 @@ const methods: Installed & ThisType<Tensor> = {
   },
   dsplit(indicesOrSections) {
     return windows.dsplit(this, indicesOrSections);
+  },
+  at(...indices) {
+    return indexing.at(this, ...indices);
+  },
+  set(indices, value) {
+    return indexing.set(this, indices, value);
+  },
+  indexSelect(dim, index) {
+    return indexing.indexSelect(this, dim, index);
+  },
+  indexAdd(dim, index, source, options) {
+    return indexing.indexAdd(this, dim, index, source, options);
+  },
+  indexAdd_(dim, index, source, options) {
+    return indexing.indexAdd_(this, dim, index, source, options);
+  },
+  indexCopy(dim, index, source) {
+    return indexing.indexCopy(this, dim, index, source);
+  },
+  indexCopy_(dim, index, source) {
+    return indexing.indexCopy_(this, dim, index, source);
+  },
+  indexFill(dim, index, value) {
+    return indexing.indexFill(this, dim, index, value);
+  },
+  indexFill_(dim, index, value) {
+    return indexing.indexFill_(this, dim, index, value);
+  },
+  indexPut(indices, values, options) {
+    return indexing.indexPut(this, indices, values, options);
+  },
+  indexPut_(indices, values, options) {
+    return indexing.indexPut_(this, indices, values, options);
+  },
+  gather(dim, index) {
+    return scattering.gather(this, dim, index);
+  },
+  scatter(dim, index, src, options) {
+    return scattering.scatter(this, dim, index, src, options);
+  },
+  scatter_(dim, index, src, options) {
+    return scattering.scatter_(this, dim, index, src, options);
+  },
+  scatterAdd(dim, index, src) {
+    return scattering.scatterAdd(this, dim, index, src);
+  },
+  scatterAdd_(dim, index, src) {
+    return scattering.scatterAdd_(this, dim, index, src);
+  },
+  scatterReduce(dim, index, src, reduce, options) {
+    return scattering.scatterReduce(this, dim, index, src, reduce, options);
+  },
+  scatterReduce_(dim, index, src, reduce, options) {
+    return scattering.scatterReduce_(this, dim, index, src, reduce, options);
+  },
+  take(index) {
+    return scattering.take(this, index);
+  },
+  takeAlongDim(indices, dim) {
+    return scattering.takeAlongDim(this, indices, dim);
+  },
+  nonzero(options) {
+    return masking.nonzero(this, options);
+  },
+  argwhere() {
+    return masking.argwhere(this);
+  },
+  maskedSelect(mask) {
+    return masking.maskedSelect(this, mask);
+  },
+  maskedScatter(mask, source) {
+    return masking.maskedScatter(this, mask, source);
+  },
+  maskedScatter_(mask, source) {
+    return masking.maskedScatter_(this, mask, source);
+  },
+  repeatInterleave(repeats, dim, options) {
+    return masking.repeatInterleave(this, repeats, dim, options);
+  },
+  bincount(weights, minlength) {
+    return masking.bincount(this, weights, minlength);
+  },
+  histc(bins, min, options) {
+    return masking.histc(this, bins, min, options);
   },
 };
 

@@ -55,7 +55,13 @@ export function parseSignature(text: string): Signature {
     ) break;
     positional++;
   }
-  return { name, action: /^[A-Z]/.test(name) ? `make ${name}` : name, params, required, positional };
+  return {
+    name,
+    action: /^[A-Z]/.test(name) ? `make ${name}` : name,
+    params,
+    required,
+    positional,
+  };
 }
 
 function splitParams(text: string): string[] {

@@ -21,7 +21,7 @@ import { ArgumentError, DeviceError, DTypeError, ShapeError, show } from "../err
 import { op } from "../op.ts";
 import { checkSize } from "../shape.ts";
 import { empty as emptyTensor, fromElements, Tensor } from "../tensor.ts";
-import { cast, word } from "./pointwise.ts";
+import { cast, checkNumber, word } from "./map.ts";
 
 /** What every creation op takes by name. */
 export interface CreationOptions {
@@ -37,23 +37,36 @@ export interface CreationOptions {
 export function deviceNumber(device: unknown, op: string): number {
   if (device === null || device === undefined || device === "cpu") return 0;
   if (typeof device === "string" && /^cuda(:\d+)?$/.test(device)) {
-    throw new DeviceError(`Cannot ${op} on ${show(device)}: this build of Toro runs on the CPU only`, { op });
+    throw new DeviceError(
+      `Cannot ${op} on ${show(device)}: this build of Toro runs on the CPU only`,
+      { op },
+    );
   }
-  throw new DeviceError(`Cannot ${op} on ${show(device)}: a device is "cpu", "cuda" or "cuda:1"`, { op });
+  throw new DeviceError(`Cannot ${op} on ${show(device)}: a device is "cpu", "cuda" or "cuda:1"`, {
+    op,
+  });
 }
 
 /** Marks a new tensor as a leaf that wants gradients. */
 export function wantGrad(t: Tensor, requiresGrad: boolean, op: string): Tensor {
   if (!requiresGrad) return t;
   if (!t.info.isFloat) {
-    throw new DTypeError(`Cannot ${op} a ${t.dtype} tensor with requiresGrad: only float tensors carry gradients`, { op });
+    throw new DTypeError(
+      `Cannot ${op} a ${t.dtype} tensor with requiresGrad: only float tensors carry gradients`,
+      { op },
+    );
   }
   metaOf(t).requiresGrad = true;
   return t;
 }
 
 /** A new tensor filled with one number. */
-export function filled(shape: readonly number[], value: Scalar, info: DTypeInfo, device = 0): Tensor {
+export function filled(
+  shape: readonly number[],
+  value: Scalar,
+  info: DTypeInfo,
+  device = 0,
+): Tensor {
   const t = emptyTensor(shape, info, device);
   run("fill", OP.fill, [t], [], [info.code, word(value, info)]);
   return t;
@@ -77,7 +90,12 @@ export type MakeTensor = (data: NestedValues | TypedArray, options?: CreationOpt
  */
 export const tensor: MakeTensor = op(
   "tensor(data, dtype=null, device=null, requiresGrad=false)",
-  (data: NestedValues | TypedArray, dtype: DType | null, device: string | null, requiresGrad: boolean) => {
+  (
+    data: NestedValues | TypedArray,
+    dtype: DType | null,
+    device: string | null,
+    requiresGrad: boolean,
+  ) => {
     deviceNumber(device, "tensor");
     const t = ArrayBuffer.isView(data) ? fromTyped(data) : fromNested(data, dtype);
     const info = dtype === null ? t.info : dtypeInfo(dtype, "tensor");
@@ -114,13 +132,19 @@ function fromNested(data: NestedValues, dtype: DType | null): Tensor {
   const flat: unknown[] = [];
   const walk = (v: unknown, d: number): void => {
     if (d === shape.length) {
-      if (!isScalar(v)) throw new ArgumentError(`Cannot tensor: ${show(v)} is no number, boolean or bigint`, { op: "tensor" });
+      if (!isScalar(v)) {
+        throw new ArgumentError(`Cannot tensor: ${show(v)} is no number, boolean or bigint`, {
+          op: "tensor",
+        });
+      }
       flat.push(v);
       return;
     }
     if (!Array.isArray(v) || v.length !== shape[d]) {
       throw new ShapeError(
-        `Cannot tensor a ragged array: an entry of dim ${d} has ${Array.isArray(v) ? `${v.length} elements` : "no elements of its own"}, the first has ${shape[d]}`,
+        `Cannot tensor a ragged array: an entry of dim ${d} has ${
+          Array.isArray(v) ? `${v.length} elements` : "no elements of its own"
+        }, the first has ${shape[d]}`,
         { op: "tensor" },
       );
     }
@@ -132,7 +156,14 @@ function fromNested(data: NestedValues, dtype: DType | null): Tensor {
   }
   const bigints = flat.some((v) => typeof v === "bigint");
   if ((bigints && flat.every((v) => typeof v === "bigint")) || dtype === "int64") {
-    return fromElements(BigInt64Array.from(flat as unknown[], (v) => typeof v === "bigint" ? v : BigInt(Math.trunc(numberOf(v)))), "int64", shape);
+    return fromElements(
+      BigInt64Array.from(
+        flat as unknown[],
+        (v) => typeof v === "bigint" ? v : BigInt(Math.trunc(numberOf(v))),
+      ),
+      "int64",
+      shape,
+    );
   }
   const target = dtype ?? getDefaultDtype();
   const wide = target === "float64" || !DTYPES[target].isFloat;
@@ -148,19 +179,167 @@ function numberOf(v: unknown): number {
 /** A tensor of a size. */
 export type Create = (size: readonly number[] | number, options?: CreationOptions) => Tensor;
 
-function create(name: string, make: (shape: number[], info: DTypeInfo, device: number) => Tensor): Create {
+function create(
+  name: string,
+  make: (shape: number[], info: DTypeInfo, device: number) => Tensor,
+): Create {
   return op<Create>(
     `${name}(size, dtype=null, device=null, requiresGrad=false)`,
-    (size: readonly number[] | number, dtype: DType | null, device: string | null, requiresGrad: boolean) => {
+    (
+      size: readonly number[] | number,
+      dtype: DType | null,
+      device: string | null,
+      requiresGrad: boolean,
+    ) => {
       const info = dtypeInfo(dtype ?? getDefaultDtype(), name);
-      return wantGrad(make(checkSize(size, name), info, deviceNumber(device, name)), requiresGrad, name);
+      return wantGrad(
+        make(checkSize(size, name), info, deviceNumber(device, name)),
+        requiresGrad,
+        name,
+      );
     },
   );
 }
 
 /** Zeros. */
-export const zeros: Create = create("zeros", (shape, info, device) => filled(shape, 0, info, device));
+export const zeros: Create = create(
+  "zeros",
+  (shape, info, device) => filled(shape, 0, info, device),
+);
 /** Ones. */
 export const ones: Create = create("ones", (shape, info, device) => filled(shape, 1, info, device));
 /** Elements of undefined value, the quickest to make. */
 export const empty: Create = create("empty", emptyTensor);
+
+/** A tensor of a size, filled with a number. */
+export type Full = (
+  size: readonly number[] | number,
+  fillValue: Scalar,
+  options?: CreationOptions,
+) => Tensor;
+
+/** One number everywhere. Numbers give the default float dtype, booleans bool, bigints int64. */
+export const full: Full = op(
+  "full(size, fillValue, dtype=null, device=null, requiresGrad=false)",
+  (
+    size: readonly number[] | number,
+    fillValue: Scalar,
+    dtype: DType | null,
+    device: string | null,
+    requiresGrad: boolean,
+  ) => {
+    checkNumber("full", fillValue, "fillValue");
+    const natural = typeof fillValue === "boolean"
+      ? "bool"
+      : typeof fillValue === "bigint"
+      ? "int64"
+      : getDefaultDtype();
+    const info = dtypeInfo(dtype ?? natural, "full");
+    const t = filled(checkSize(size, "full"), fillValue, info, deviceNumber(device, "full"));
+    return wantGrad(t, requiresGrad, "full");
+  },
+);
+
+// ---- like another tensor ------------------------------------------------------------------------
+
+/** A tensor of another's shape, dtype and device. */
+export type CreateLike = (input: Tensor, options?: CreationOptions) => Tensor;
+
+function like(name: string, value: Scalar | null): CreateLike {
+  return op<CreateLike>(
+    `${name}(input, dtype=null, device=null, requiresGrad=false)`,
+    (x: Tensor, dtype: DType | null, device: string | null, requiresGrad: boolean) => {
+      const info = dtype === null ? x.info : dtypeInfo(dtype, name);
+      const place = device === null ? x.storage.device : deviceNumber(device, name);
+      const t = value === null
+        ? emptyTensor(x.shape, info, place)
+        : filled(x.shape, value, info, place);
+      return wantGrad(t, requiresGrad, name);
+    },
+  );
+}
+
+/** Zeros of a tensor's shape, dtype and device. */
+export const zerosLike: CreateLike = like("zerosLike", 0);
+/** Ones of a tensor's shape, dtype and device. */
+export const onesLike: CreateLike = like("onesLike", 1);
+/** Elements of undefined value of a tensor's shape, dtype and device. */
+export const emptyLike: CreateLike = like("emptyLike", null);
+
+/** One number everywhere, of a tensor's shape, dtype and device. */
+export const fullLike: (input: Tensor, fillValue: Scalar, options?: CreationOptions) => Tensor = op(
+  "fullLike(input, fillValue, dtype=null, device=null, requiresGrad=false)",
+  (
+    x: Tensor,
+    fillValue: Scalar,
+    dtype: DType | null,
+    device: string | null,
+    requiresGrad: boolean,
+  ) => {
+    checkNumber("fullLike", fillValue, "fillValue");
+    const info = dtype === null ? x.info : dtypeInfo(dtype, "fullLike");
+    const place = device === null ? x.storage.device : deviceNumber(device, "fullLike");
+    return wantGrad(filled(x.shape, fillValue, info, place), requiresGrad, "fullLike");
+  },
+);
+
+/** A tensor of a given size and another tensor's dtype and device. */
+export type New = (
+  input: Tensor,
+  size: readonly number[] | number,
+  options?: CreationOptions,
+) => Tensor;
+
+function fresh(name: string, value: Scalar | null): New {
+  return op<New>(
+    `${name}(input, size, dtype=null, device=null, requiresGrad=false)`,
+    (
+      x: Tensor,
+      size: readonly number[] | number,
+      dtype: DType | null,
+      device: string | null,
+      requiresGrad: boolean,
+    ) => {
+      const info = dtype === null ? x.info : dtypeInfo(dtype, name);
+      const place = device === null ? x.storage.device : deviceNumber(device, name);
+      const shape = checkSize(size, name);
+      const t = value === null
+        ? emptyTensor(shape, info, place)
+        : filled(shape, value, info, place);
+      return wantGrad(t, requiresGrad, name);
+    },
+  );
+}
+
+/** Zeros of a size, of a tensor's dtype and device; a method. */
+export const newZeros: New = fresh("newZeros", 0);
+/** Ones of a size, of a tensor's dtype and device; a method. */
+export const newOnes: New = fresh("newOnes", 1);
+/** Undefined elements of a size, of a tensor's dtype and device; a method. */
+export const newEmpty: New = fresh("newEmpty", null);
+/** One number, of a size and of a tensor's dtype and device; a method. */
+export const newFull: (
+  input: Tensor,
+  size: readonly number[] | number,
+  fillValue: Scalar,
+  options?: CreationOptions,
+) => Tensor = op(
+  "newFull(input, size, fillValue, dtype=null, device=null, requiresGrad=false)",
+  (
+    x: Tensor,
+    size: readonly number[] | number,
+    fillValue: Scalar,
+    dtype: DType | null,
+    device: string | null,
+    requiresGrad: boolean,
+  ) => {
+    checkNumber("newFull", fillValue, "fillValue");
+    const info = dtype === null ? x.info : dtypeInfo(dtype, "newFull");
+    const place = device === null ? x.storage.device : deviceNumber(device, "newFull");
+    return wantGrad(
+      filled(checkSize(size, "newFull"), fillValue, info, place),
+      requiresGrad,
+      "newFull",
+    );
+  },
+);

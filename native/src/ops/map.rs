@@ -14,7 +14,7 @@ const CHUNK: usize = 1024;
 const GRAIN: usize = 32 * 1024;
 const MOST: usize = 4;
 
-/// `out[i] = op(a[i], b[i], c[i])` for n dense elements; `out` may be one of the inputs.
+/// `out[i] = op(a[i], b[i], c[i])` for n dense elements; `out` overlaps no input, so that loops vectorise.
 pub type Kernel<T> = unsafe fn(ins: [*const T; 3], out: *mut T, n: usize, scalars: &[Scalar]);
 
 /// An op's kernels in the types it computes in.
@@ -269,9 +269,14 @@ fn typed<C: Number>(call: &Call, kernel: Kernel<C>) -> Outcome {
     }
     let space = Space::new(call.name, operands)?;
     let scalars = &call.scalars()[1..];
-    // An output that shares bytes with an input without being it goes through buffers: no element is read after
-    // another thread or a vector store may have written it only if the layouts agree, which TypeScript sees to.
-    let direct = |k: usize| operands[k].dtype == C::DTYPE && space.is_dense(k);
+    // An input that the output shares bytes with is brought into a buffer first: a kernel may take its loads and
+    // stores for independent then. That no other thread writes what is still to be read holds only if the layouts
+    // agree, which TypeScript sees to.
+    let direct = |k: usize| {
+        operands[k].dtype == C::DTYPE
+            && space.is_dense(k)
+            && (k == 0 || !operands[k].overlaps(&operands[0]))
+    };
     let modes: [Mode; MOST] = core::array::from_fn(|k| match k {
         _ if k >= count => Mode::Absent,
         _ if direct(k) => Mode::Direct,
@@ -348,7 +353,8 @@ fn small_and_dense<C: Number>(operands: &[Operand]) -> Option<usize> {
     let fits = n < GRAIN
         && operands
             .iter()
-            .all(|o| o.dtype == C::DTYPE && o.dims() == [n] && o.strides() == [1]);
+            .all(|o| o.dtype == C::DTYPE && o.dims() == [n] && o.strides() == [1])
+        && operands[1..].iter().all(|o| !o.overlaps(&operands[0]));
     fits.then_some(n)
 }
 
@@ -374,6 +380,8 @@ macro_rules! maps {
                 $crate::simd! {
                     pub unsafe fn $type(ins: [*const $type; 3], out: *mut $type, n: usize, $p: &[$crate::instruction::Scalar]) {
                         let [a0, a1, a2] = ins;
+                        // Copied, so that LLVM sees that the loop's stores do not change them.
+                        let $p: [$crate::instruction::Scalar; $scalars] = core::array::from_fn(|i| $p[i]);
                         for i in 0..n {
                             // SAFETY: the engine hands in n elements of each operand.
                             unsafe { *out.add(i) = $crate::maps!(@value $value, i, $ins, a0, a1, a2); }

@@ -1,12 +1,29 @@
 //! The opcode table: every family's rows, in order. A row's place is its opcode.
 
 pub mod activation;
+pub mod creation;
+pub mod embedding;
+pub mod extreme;
+pub mod indexing;
 pub mod joining;
+pub mod layer_norm;
+pub mod loss;
 pub mod map;
+pub mod masking;
+pub mod matmul;
 pub mod nest;
+pub mod normalization;
+pub mod optim;
 pub mod pointwise;
+pub mod random;
+pub mod real;
 pub mod reduce;
 pub mod reduction;
+pub mod scan;
+pub mod scattering;
+pub mod searching;
+pub mod sorting;
+pub mod softmax;
 pub mod walk;
 
 use crate::instruction::Row;
@@ -15,5 +32,5 @@ use std::sync::OnceLock;
 /// All rows; built once.
 pub fn table() -> &'static [Row] {
     static TABLE: OnceLock<Vec<Row>> = OnceLock::new();
-    TABLE.get_or_init(|| [pointwise::ROWS, pointwise::TRIG, pointwise::division::ROWS, activation::ROWS, reduction::ROWS, joining::ROWS].concat())
+    TABLE.get_or_init(|| [pointwise::ROWS, pointwise::TRIG, pointwise::division::ROWS, activation::ROWS, creation::ROWS, random::ROWS, reduction::ROWS, joining::ROWS, indexing::ROWS, scattering::ROWS, masking::ROWS, sorting::ROWS, searching::ROWS, embedding::ROWS, optim::ROWS, extreme::ROWS, matmul::ROWS, softmax::ROWS, normalization::ROWS, layer_norm::ROWS, loss::ROWS, loss::elementwise::ROWS, scan::ROWS].concat())
 }

@@ -1,10 +1,144 @@
 //! Elementwise arithmetic, comparison, logic and mathematical functions: one line an op.
 //! Comparisons compute 0 or 1 in the compute type; the output's dtype (bool) does the rest.
+//! Operands of one op are tensors of any strides and dtypes, or numbers; the engine is map.rs.
+
+use crate::instruction::{Call, Row, Scalar};
+use crate::math::*;
+use crate::ops::map::{self, Map};
 
 #[inline(always)]
 fn one<T: From<u8>>(condition: bool) -> T {
     T::from(u8::from(condition))
 }
+
+unsafe extern "C" {
+    // The C library's, which Rust's standard library links anyway but does not offer.
+    safe fn erf(x: f64) -> f64;
+    safe fn erfc(x: f64) -> f64;
+    safe fn lgamma(x: f64) -> f64;
+}
+
+/// erf x in float64.
+pub fn erf_f64(x: f64) -> f64 {
+    erf(x)
+}
+
+/// Power by squaring, wrapping; a negative exponent leaves only the inverses of 1 and -1.
+#[inline(always)]
+fn pow_i64(base: i64, exponent: i64) -> i64 {
+    if exponent < 0 {
+        return match base {
+            1 => 1,
+            -1 if exponent % 2 == 0 => 1,
+            -1 => -1,
+            _ => 0,
+        };
+    }
+    let (mut result, mut square, mut left) = (1i64, base, exponent);
+    while left > 0 {
+        if left & 1 == 1 {
+            result = result.wrapping_mul(square);
+        }
+        square = square.wrapping_mul(square);
+        left >>= 1;
+    }
+    result
+}
+
+/// The inverse of erf: rational start (P. J. Acklam's regions, as PyTorch has them), two Newton steps.
+fn erfinv_f64(y: f64) -> f64 {
+    if y.abs() >= 1.0 {
+        let limit = if y.abs() == 1.0 {
+            f64::INFINITY
+        } else {
+            f64::NAN
+        };
+        return limit.copysign(y);
+    }
+    let sum = |c: &[f64], x: f64| c.iter().rev().fold(0.0, |s, c| s * x + c);
+    let mut x = if y.abs() <= 0.7 {
+        let z = y * y;
+        let num = sum(&[0.886226899, -1.645349621, 0.914624893, -0.140543331], z);
+        let den = sum(
+            &[1.0, -2.118377725, 1.442710462, -0.329097515, 0.012229801],
+            z,
+        );
+        y * num / den
+    } else {
+        let z = (-((1.0 - y.abs()) / 2.0).ln()).sqrt();
+        let num = sum(&[-1.970840454, -1.624906493, 3.429567803, 1.641345311], z);
+        let den = sum(&[1.0, 3.543889200, 1.637067800], z);
+        (num / den).copysign(y)
+    };
+    for _ in 0..2 {
+        x -= (erf(x) - y) / (std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp());
+    }
+    x
+}
+
+/// log(eᵃ + eᵇ) without overflow.
+#[inline(always)]
+fn logaddexp_f32(a: f32, b: f32) -> f32 {
+    let top = if a > b || a.is_nan() { a } else { b };
+    let sum = top + log1p_f32(exp_f32(-(a - b).abs()));
+    if a == b && a.is_infinite() { a } else { sum }
+}
+
+fn logaddexp_f64(a: f64, b: f64) -> f64 {
+    let top = if a > b || a.is_nan() { a } else { b };
+    let sum = top + (-(a - b).abs()).exp().ln_1p();
+    if a == b && a.is_infinite() { a } else { sum }
+}
+
+/// Functions that only differ in their number type.
+macro_rules! both {
+    ($($t:ident),*) => { $(
+        pub mod $t {
+            #[inline(always)]
+            pub fn maximum(a: $t, b: $t) -> $t { if a > b || a.is_nan() { a } else { b } }
+            #[inline(always)]
+            pub fn minimum(a: $t, b: $t) -> $t { if a < b || a.is_nan() { a } else { b } }
+            #[inline(always)]
+            pub fn fmax(a: $t, b: $t) -> $t { if a >= b || b.is_nan() { a } else { b } }
+            #[inline(always)]
+            pub fn fmin(a: $t, b: $t) -> $t { if a <= b || b.is_nan() { a } else { b } }
+            #[inline(always)]
+            pub fn sign(x: $t) -> $t { if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { 0.0 } }
+            /// The remainder with the divisor's sign, as Python's `%`.
+            #[inline(always)]
+            pub fn remainder(a: $t, b: $t) -> $t {
+                let r = a % b;
+                if r != 0.0 && (b < 0.0) != (r < 0.0) { r + b } else { r }
+            }
+            /// The quotient rounded down, exact where `(a / b).floor()` is off by a rounding; as Python's `//`.
+            #[inline(always)]
+            pub fn div_floor(a: $t, b: $t) -> $t {
+                let r = a % b;
+                let mut quotient = (a - r) / b;
+                if r != 0.0 && (b < 0.0) != (r < 0.0) { quotient -= 1.0; }
+                let floor = quotient.floor();
+                let near = if quotient - floor > 0.5 { floor + 1.0 } else { floor };
+                let value = if quotient == 0.0 { (0.0 as $t).copysign(a / b) } else { near };
+                if b == 0.0 { a / b } else { value }
+            }
+            /// Rounded to `digits` decimals, a half to even.
+            #[inline(always)]
+            pub fn round_decimals(x: $t, digits: i32) -> $t {
+                let ten = (10.0 as $t).powi(digits.abs());
+                if digits < 0 { (x / ten).round_ties_even() * ten } else { (x * ten).round_ties_even() / ten }
+            }
+            #[inline(always)]
+            pub fn hypot(a: $t, b: $t) -> $t {
+                let length = (a as f64).hypot(b as f64);
+                length as $t
+            }
+        }
+    )* };
+}
+mod of {
+    both!(f32, f64);
+}
+use of::{f32 as single, f64 as double};
 
 crate::maps! {
     /// A copy, with conversion where the dtypes differ.
@@ -16,5 +150,266 @@ crate::maps! {
     mul [a, b] (p; 0) { f32: a * b; f64: a * b; i64: a.wrapping_mul(b) }
     div [a, b] (p; 0) { f32: a / b; f64: a / b }
     eq [a, b] (p; 0) { f32: one::<f32>(a == b); f64: one::<f64>(a == b); i64: i64::from(a == b) }
-    exp [x] (p; 0) { f32: x.exp(); f64: x.exp() }
+    exp [x] (p; 0) { f32: exp_f32(x); f64: x.exp() }
+
+    /// a + scalar · b
+    add_scaled [a, b] (p; 1) {
+        f32: a + b * p[0].float() as f32;
+        f64: a + b * p[0].float();
+        i64: a.wrapping_add(b.wrapping_mul(p[0].int()))
+    }
+    ne [a, b] (p; 0) { f32: one::<f32>(a != b); f64: one::<f64>(a != b); i64: i64::from(a != b) }
+    lt [a, b] (p; 0) { f32: one::<f32>(a < b); f64: one::<f64>(a < b); i64: i64::from(a < b) }
+    le [a, b] (p; 0) { f32: one::<f32>(a <= b); f64: one::<f64>(a <= b); i64: i64::from(a <= b) }
+    gt [a, b] (p; 0) { f32: one::<f32>(a > b); f64: one::<f64>(a > b); i64: i64::from(a > b) }
+    ge [a, b] (p; 0) { f32: one::<f32>(a >= b); f64: one::<f64>(a >= b); i64: i64::from(a >= b) }
+    neg [x] (p; 0) { f32: -x; f64: -x; i64: x.wrapping_neg() }
+    abs [x] (p; 0) { f32: x.abs(); f64: x.abs(); i64: x.wrapping_abs() }
+    sign [x] (p; 0) { f32: single::sign(x); f64: double::sign(x); i64: x.signum() }
+    reciprocal [x] (p; 0) { f32: 1.0 / x; f64: 1.0 / x }
+    sqrt [x] (p; 0) { f32: sqrt_f32(x); f64: x.sqrt() }
+    rsqrt [x] (p; 0) { f32: rsqrt_f32(x); f64: 1.0 / x.sqrt() }
+    square [x] (p; 0) { f32: x * x; f64: x * x; i64: x.wrapping_mul(x) }
+    pow [a, b] (p; 0) { f32: pow_f32(a, b); f64: a.powf(b); i64: pow_i64(a, b) }
+    maximum [a, b] (p; 0) { f32: single::maximum(a, b); f64: double::maximum(a, b); i64: a.max(b) }
+    minimum [a, b] (p; 0) { f32: single::minimum(a, b); f64: double::minimum(a, b); i64: a.min(b) }
+    fmax [a, b] (p; 0) { f32: single::fmax(a, b); f64: double::fmax(a, b); i64: a.max(b) }
+    fmin [a, b] (p; 0) { f32: single::fmin(a, b); f64: double::fmin(a, b); i64: a.min(b) }
+    /// condition ? a : b
+    select [c, a, b] (p; 0) {
+        f32: if c != 0.0 { a } else { b };
+        f64: if c != 0.0 { a } else { b };
+        i64: if c != 0 { a } else { b }
+    }
+    /// min(max(x, low), high)
+    clamp [x, low, high] (p; 0) {
+        f32: single::minimum(single::maximum(x, low), high);
+        f64: double::minimum(double::maximum(x, low), high);
+        i64: x.max(low).min(high)
+    }
+    /// Passes g where low < x < high.
+    clamp_grad [g, x] (p; 2) {
+        f32: if x > p[0].float() as f32 && x < p[1].float() as f32 { g } else { 0.0 };
+        f64: if x > p[0].float() && x < p[1].float() { g } else { 0.0 }
+    }
+    log [x] (p; 0) { f32: log_f32(x); f64: x.ln() }
+    log2 [x] (p; 0) { f32: log2_f32(x); f64: x.log2() }
+    log10 [x] (p; 0) { f32: log10_f32(x); f64: x.log10() }
+    log1p [x] (p; 0) { f32: log1p_f32(x); f64: x.ln_1p() }
+    exp2 [x] (p; 0) { f32: exp2_f32(x); f64: x.exp2() }
+    expm1 [x] (p; 0) { f32: expm1_f32(x); f64: x.exp_m1() }
+    asin [x] (p; 0) { f32: x.asin(); f64: x.asin() }
+    acos [x] (p; 0) { f32: x.acos(); f64: x.acos() }
+    atan [x] (p; 0) { f32: x.atan(); f64: x.atan() }
+    sinh [x] (p; 0) { f32: x.sinh(); f64: x.sinh() }
+    cosh [x] (p; 0) { f32: x.cosh(); f64: x.cosh() }
+    tanh [x] (p; 0) { f32: tanh_f32(x); f64: x.tanh() }
+    asinh [x] (p; 0) { f32: f64::from(x).asinh() as f32; f64: x.asinh() }
+    acosh [x] (p; 0) { f32: f64::from(x).acosh() as f32; f64: x.acosh() }
+    atanh [x] (p; 0) { f32: f64::from(x).atanh() as f32; f64: x.atanh() }
+    erf [x] (p; 0) { f32: erf_f32(x); f64: erf(x) }
+    erfc [x] (p; 0) { f32: erfc(f64::from(x)) as f32; f64: erfc(x) }
+    erfinv [x] (p; 0) { f32: erfinv_f64(f64::from(x)) as f32; f64: erfinv_f64(x) }
+    lgamma [x] (p; 0) { f32: lgamma(f64::from(x)) as f32; f64: lgamma(x) }
+    floor [x] (p; 0) { f32: x.floor(); f64: x.floor() }
+    ceil [x] (p; 0) { f32: x.ceil(); f64: x.ceil() }
+    trunc [x] (p; 0) { f32: x.trunc(); f64: x.trunc() }
+    frac [x] (p; 0) { f32: x - x.trunc(); f64: x - x.trunc() }
+    /// To the nearest integer, a half to even.
+    round [x] (p; 0) { f32: x.round_ties_even(); f64: x.round_ties_even() }
+    round_decimals [x] (p; 1) {
+        f32: single::round_decimals(x, p[0].float() as i32);
+        f64: double::round_decimals(x, p[0].float() as i32)
+    }
+    isnan [x] (p; 0) { f32: one::<f32>(x.is_nan()); f64: one::<f64>(x.is_nan()); i64: 0 * x }
+    isinf [x] (p; 0) { f32: one::<f32>(x.is_infinite()); f64: one::<f64>(x.is_infinite()); i64: 0 * x }
+    isfinite [x] (p; 0) { f32: one::<f32>(x.is_finite()); f64: one::<f64>(x.is_finite()); i64: 0 * x + 1 }
+    signbit [x] (p; 0) {
+        f32: one::<f32>(x.is_sign_negative());
+        f64: one::<f64>(x.is_sign_negative());
+        i64: i64::from(x < 0)
+    }
+    /// NaN, ∞ and -∞ replaced by three numbers.
+    nan_to_num [x] (p; 3) {
+        f32: if x.is_nan() { p[0].float() as f32 } else if x == f32::INFINITY { p[1].float() as f32 }
+            else if x == f32::NEG_INFINITY { p[2].float() as f32 } else { x };
+        f64: if x.is_nan() { p[0].float() } else if x == f64::INFINITY { p[1].float() }
+            else if x == f64::NEG_INFINITY { p[2].float() } else { x };
+        i64: x
+    }
+    logical_not [x] (p; 0) { f32: one::<f32>(x == 0.0); f64: one::<f64>(x == 0.0); i64: i64::from(x == 0) }
+    logical_and [a, b] (p; 0) {
+        f32: one::<f32>(a != 0.0 && b != 0.0);
+        f64: one::<f64>(a != 0.0 && b != 0.0);
+        i64: i64::from(a != 0 && b != 0)
+    }
+    logical_or [a, b] (p; 0) {
+        f32: one::<f32>(a != 0.0 || b != 0.0);
+        f64: one::<f64>(a != 0.0 || b != 0.0);
+        i64: i64::from(a != 0 || b != 0)
+    }
+    logical_xor [a, b] (p; 0) {
+        f32: one::<f32>((a != 0.0) != (b != 0.0));
+        f64: one::<f64>((a != 0.0) != (b != 0.0));
+        i64: i64::from((a != 0) != (b != 0))
+    }
+    bitwise_not [x] (p; 0) { i64: !x }
+    bitwise_and [a, b] (p; 0) { i64: a & b }
+    bitwise_or [a, b] (p; 0) { i64: a | b }
+    bitwise_xor [a, b] (p; 0) { i64: a ^ b }
+    /// A shift by less than 0 or by the width and more leaves 0; the store cuts to the width.
+    shift_left [a, b] (p; 0) { i64: if (0..64).contains(&b) { a << b } else { 0 } }
+    /// A shift by less than 0 or by the width and more leaves the sign.
+    shift_right [a, b] (p; 0) { i64: a >> (if (0..64).contains(&b) { b } else { 63 }) }
+    atan2 [a, b] (p; 0) { f32: a.atan2(b); f64: a.atan2(b) }
+    hypot [a, b] (p; 0) { f32: single::hypot(a, b); f64: double::hypot(a, b) }
+    copysign [a, b] (p; 0) { f32: a.copysign(b); f64: a.copysign(b) }
+    logaddexp [a, b] (p; 0) { f32: logaddexp_f32(a, b); f64: logaddexp_f64(a, b) }
+    /// x log y, 0 where x is 0 and y a number
+    xlogy [x, y] (p; 0) {
+        f32: if y.is_nan() { y } else if x == 0.0 { 0.0 } else { x * log_f32(y) };
+        f64: if y.is_nan() { y } else if x == 0.0 { 0.0 } else { x * y.ln() }
+    }
+    /// a + w (b - a), from the nearer end
+    lerp [a, b, w] (p; 0) {
+        f32: if w.abs() < 0.5 { a + w * (b - a) } else { b - (b - a) * (1.0 - w) };
+        f64: if w.abs() < 0.5 { a + w * (b - a) } else { b - (b - a) * (1.0 - w) }
+    }
+    /// x + scalar · a · b
+    addcmul [x, a, b] (p; 1) {
+        f32: x + p[0].float() as f32 * a * b;
+        f64: x + p[0].float() * a * b;
+        i64: x.wrapping_add(p[0].int().wrapping_mul(a).wrapping_mul(b))
+    }
+    /// x + scalar · a / b
+    addcdiv [x, a, b] (p; 1) {
+        f32: x + p[0].float() as f32 * a / b;
+        f64: x + p[0].float() * a / b
+    }
+    /// The gradient of sqrt: g / 2y
+    sqrt_grad [g, y] (p; 0) { f32: g / (y * 2.0); f64: g / (y * 2.0) }
+    /// The gradient of rsqrt: -g y³ / 2
+    rsqrt_grad [g, y] (p; 0) { f32: g * -0.5 * (y * y * y); f64: g * -0.5 * (y * y * y) }
+    /// The gradient of tanh: g (1 - y²)
+    tanh_grad [g, y] (p; 0) { f32: g * (1.0 - y * y); f64: g * (1.0 - y * y) }
+    /// The gradient of abs: g sign(x)
+    abs_grad [g, x] (p; 0) { f32: g * single::sign(x); f64: g * double::sign(x) }
+    /// The gradient of a / b for b: -g y / b
+    div_grad [g, y, b] (p; 0) { f32: -g * (y / b); f64: -g * (y / b) }
+}
+
+/// sin, cos and tan: their fast forms hold for arguments that are not huge, so whole slices go through math.rs.
+macro_rules! trig {
+    ($($name:ident: $slice:ident),*) => {
+        pub const TRIG: &[Row] = &[$( {
+            /// # Safety
+            /// As [`map::Kernel`]: n elements of each operand; the output is none of the inputs.
+            unsafe fn single(ins: [*const f32; 3], out: *mut f32, n: usize, _: &[Scalar]) {
+                // SAFETY: the engine hands in n elements of each, which do not overlap.
+                let (x, y) = unsafe { (core::slice::from_raw_parts(ins[0], n), core::slice::from_raw_parts_mut(out, n)) };
+                $slice(x, y);
+            }
+            /// # Safety
+            /// As above.
+            unsafe fn double(ins: [*const f64; 3], out: *mut f64, n: usize, _: &[Scalar]) {
+                for i in 0..n {
+                    // SAFETY: the engine hands in n elements of each.
+                    unsafe { *out.add(i) = (*ins[0].add(i)).$name() };
+                }
+            }
+            static MAP: Map = Map { f32: Some(single), f64: Some(double), i64: None };
+            Row { name: stringify!($name), outs: 1, ins: (1, 1), scalars: (1, 1), alias: true, run: |call| map::run(call, &MAP) }
+        } ),*];
+    };
+}
+trig!(sin: sin_slice, cos: cos_slice, tan: tan_slice);
+
+/// Divisions with a rounding. Integers have no quotient by zero, so their divisors are looked through first.
+pub mod division {
+    use super::*;
+    use crate::bail;
+    use crate::dtype::Compute;
+    use crate::fault::Outcome;
+    use core::sync::atomic::{AtomicBool, Ordering};
+
+    /// `action` is what the op is called in TypeScript.
+    fn run(call: &Call, map: &Map, action: &str) -> Outcome {
+        if call.dtype(0)?.compute() == Compute::I64 {
+            let divisors = &call.ins()[1..];
+            let space = map::Space::new(call.name, divisors)?;
+            let zero = AtomicBool::new(false);
+            let shared = map::Shared(divisors);
+            crate::pool::parallel_ranges(space.numel, 16 * 1024, &|range| {
+                let mut part = [1i64; 512];
+                for from in range.clone().step_by(512) {
+                    let n = 512.min(range.end - from);
+                    // SAFETY: the buffer has room for n, the operand was checked.
+                    unsafe {
+                        map::load::<i64>(&space, 0, shared.get(0), from, n, part.as_mut_ptr())
+                    };
+                    if part[..n].contains(&0) {
+                        zero.store(true, Ordering::Relaxed);
+                    }
+                }
+            });
+            if zero.load(Ordering::Relaxed) {
+                bail!("Cannot {action}: an integer was divided by zero");
+            }
+        }
+        map::run(call, map)
+    }
+
+    mod kernels {
+        use super::super::{double, single};
+        crate::maps! {
+            div_floor [a, b] (p; 0) {
+                f32: single::div_floor(a, b);
+                f64: double::div_floor(a, b);
+                i64: if b == 0 { 0 } else {
+                    a.wrapping_div(b) - i64::from(a.wrapping_rem(b) != 0 && (a < 0) != (b < 0))
+                }
+            }
+            div_trunc [a, b] (p; 0) {
+                f32: (a / b).trunc();
+                f64: (a / b).trunc();
+                i64: if b == 0 { 0 } else { a.wrapping_div(b) }
+            }
+            remainder [a, b] (p; 0) {
+                f32: single::remainder(a, b);
+                f64: double::remainder(a, b);
+                i64: if b == 0 { 0 } else {
+                    let r = a.wrapping_rem(b);
+                    if r != 0 && (r < 0) != (b < 0) { r + b } else { r }
+                }
+            }
+            fmod [a, b] (p; 0) {
+                f32: a % b;
+                f64: a % b;
+                i64: if b == 0 { 0 } else { a.wrapping_rem(b) }
+            }
+        }
+        /// In the order of ROWS.
+        pub static MAPS: [&crate::ops::map::Map; 4] = [
+            &div_floor::MAP,
+            &div_trunc::MAP,
+            &remainder::MAP,
+            &fmod::MAP,
+        ];
+    }
+
+    const fn row(i: usize, run: fn(&Call) -> Outcome) -> Row {
+        Row {
+            run,
+            ..kernels::ROWS[i]
+        }
+    }
+
+    pub const ROWS: &[Row] = &[
+        row(0, |call| run(call, kernels::MAPS[0], "floorDivide")),
+        row(1, |call| {
+            run(call, kernels::MAPS[1], "div with roundingMode trunc")
+        }),
+        row(2, |call| run(call, kernels::MAPS[2], "remainder")),
+        row(3, |call| run(call, kernels::MAPS[3], "fmod")),
+    ];
 }

@@ -1,0 +1,75 @@
+/**
+ * The element type or device of a tensor changed: `to` and its short forms. Methods only, as in PyTorch.
+ *
+ * @module
+ */
+import { type DType, dtypeInfo, DTYPES } from "../dtype.ts";
+import { ArgumentError, DeviceError, show } from "../errors.ts";
+import { Tensor } from "../tensor.ts";
+import { deviceNumber } from "./creation.ts";
+import { cast } from "./map.ts";
+import { clone } from "./view.ts";
+
+/** What `to` takes by name. */
+export interface ToOptions {
+  /** The element type; default: the tensor's. */
+  dtype?: DType | null;
+  /** The device; default: the tensor's. */
+  device?: string | null;
+  /** A copy even where nothing changes. */
+  copy?: boolean;
+  /** Accepted for PyTorch's sake: copies between devices are ordered anyway. */
+  nonBlocking?: boolean;
+}
+
+const OPTIONS = ["dtype", "device", "copy", "nonBlocking"];
+
+/**
+ * The tensor in another dtype or on another device, both taken from another tensor if one is given; the same tensor
+ * when it is so already. Floats become integers by dropping the fraction.
+ *
+ * Errors: ArgumentError for a name that is neither dtype nor device, DeviceError for a device that is not there.
+ */
+export function to(
+  x: Tensor,
+  target: DType | string | Tensor | ToOptions | null = null,
+  options: ToOptions = {},
+): Tensor {
+  let { dtype = null, device = null, copy = false } = options;
+  if (target instanceof Tensor) [dtype, device] = [target.dtype, target.device];
+  else if (typeof target === "string" && Object.hasOwn(DTYPES, target)) dtype = target as DType;
+  else if (typeof target === "string") device = target;
+  else if (target !== null && typeof target === "object") {
+    for (const key of Object.keys(target)) {
+      if (!OPTIONS.includes(key)) {
+        throw new ArgumentError(
+          `Cannot to: unknown option ${show(key)}; known are ${OPTIONS.join(", ")}`,
+          { op: "to" },
+        );
+      }
+    }
+    ({ dtype = null, device = null, copy = false } = target);
+  } else if (target !== null) {
+    throw new ArgumentError(`Cannot to ${show(target)}: it is no dtype, device or tensor`, {
+      op: "to",
+    });
+  }
+  if (device !== null && !/^(cpu|cuda(:\d+)?)$/.test(String(device))) {
+    throw new ArgumentError(
+      `Cannot to ${show(device)}: it is neither a dtype (${
+        Object.keys(DTYPES).join(", ")
+      }) nor a device`,
+      { op: "to" },
+    );
+  }
+  if (device !== null && deviceNumber(device, "to") !== x.storage.device) {
+    throw new DeviceError(`Cannot to ${device}: the tensor is on ${x.device}`, { op: "to" });
+  }
+  const result = dtype === null ? x : cast(x, dtypeInfo(dtype, "to").name);
+  return copy && result === x ? clone(x) : result;
+}
+
+/** The tensor in another's dtype. */
+export function typeAs(x: Tensor, other: Tensor): Tensor {
+  return cast(x, other.dtype);
+}
