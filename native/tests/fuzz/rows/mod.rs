@@ -1,8 +1,11 @@
 //! A generator of right instructions for each row of the opcode table: elementwise rows by their form, the others by
 //! name, one file per family.
 
+mod creation;
 mod embedding;
+mod indexing;
 mod joining;
+mod layers;
 mod optim;
 mod reduction;
 
@@ -15,8 +18,11 @@ use toro::instruction::Row;
 /// The generator of a row.
 pub fn generator(row: &Row) -> Option<Generate> {
     let families = [
+        creation::generator,
         embedding::generator,
+        indexing::generator,
         joining::generator,
+        layers::generator,
         optim::generator,
         reduction::generator,
     ];
@@ -26,6 +32,8 @@ pub fn generator(row: &Row) -> Option<Generate> {
         .or_else(|| is_map(row).then_some(map as Generate))
 }
 
+/// The types that kernels compute in.
+pub const COMPUTED: [DType; 3] = [DType::F32, DType::F64, DType::I64];
 pub const FLOATS: [DType; 4] = [DType::F32, DType::F64, DType::F16, DType::Bf16];
 
 /// Elementwise rows: one output that may be an input, up to three inputs, the compute type and some numbers.
@@ -40,8 +48,9 @@ fn is_map(row: &Row) -> bool {
 
 fn map(row: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
     let dims = r.dims((0, 5), 3000);
-    // Every op computes in floats; one in eight is asked to compute in integers, which most but not all can.
-    let compute = if r.one_in(8) {
+    // Bits are those of integers; of the others all compute in floats, and most but not all in integers.
+    let bits = row.name.starts_with("bitwise") || row.name.starts_with("shift");
+    let compute = if bits || r.one_in(8) {
         DType::I64
     } else {
         r.pick(&[DType::F32, DType::F64])

@@ -1,0 +1,250 @@
+//! Matrix products, norms with their gradients, cross entropy.
+
+use super::FLOATS;
+use crate::Generate;
+use crate::build::{Bench, Instruction, Operand};
+use crate::random::Random;
+use toro::dtype::{DTYPES, DType};
+use toro::instruction::Row;
+
+pub fn generator(name: &str) -> Option<Generate> {
+    Some(match name {
+        "matmul" => matmul,
+        "layer_norm" => layer_norm,
+        "layer_norm_grad" => layer_norm_grad,
+        "batch_norm" => batch_norm,
+        "batch_norm_eval" => batch_norm_eval,
+        "batch_norm_grad" => batch_norm_grad,
+        "cross_entropy" => cross_entropy,
+        "cross_entropy_grad" => cross_entropy_grad,
+        _ => return None,
+    })
+}
+
+fn matmul(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
+    let batch = r.dims((0, 2), 8);
+    let side = |r: &mut Random| {
+        if r.one_in(30) {
+            r.range(60, 200)
+        } else {
+            r.below(20)
+        }
+    };
+    let (m, k, n) = (side(r), side(r), side(r));
+    let of = |rows: usize, columns: usize| [&batch[..], &[rows, columns]].concat();
+    if r.one_in(5) {
+        let dtypes = &DTYPES[4..];
+        let (x, y, z) = (r.pick(dtypes), r.pick(dtypes), r.pick(dtypes));
+        let operands = vec![
+            b.output(x, &of(m, n), r),
+            b.input(y, &of(m, k), r),
+            b.input(z, &of(k, n), r),
+        ];
+        return Instruction::new(operands, &[1.0, 0.0, 0.0]);
+    }
+    let (x, y, z) = (r.pick(&FLOATS), r.pick(&FLOATS), r.pick(&FLOATS));
+    let mut operands = vec![
+        b.output(x, &of(m, n), r),
+        b.input(y, &of(m, k), r),
+        b.input(z, &of(k, n), r),
+    ];
+    if r.one_in(3) {
+        let dtype = r.pick(&FLOATS);
+        operands.push(b.input(dtype, &[n], r));
+    }
+    let (alpha, beta) = (r.pick(&[1.0, 0.5]), r.pick(&[0.0, 1.0, 0.5]));
+    Instruction::new(operands, &[alpha, beta, r.below(2) as f64])
+}
+
+/// The type that a float type is computed in.
+fn compute(dtype: DType) -> DType {
+    if dtype == DType::F64 {
+        DType::F64
+    } else {
+        DType::F32
+    }
+}
+
+/// A vector of n elements, or an empty one.
+fn optional(n: usize, given: bool, r: &mut Random, b: &mut Bench) -> Operand {
+    let dtype = r.pick(&FLOATS);
+    b.input(dtype, &[if given { n } else { 0 }], r)
+}
+
+/// The same for an output.
+fn wanted(n: usize, r: &mut Random, b: &mut Bench) -> Operand {
+    let dtype = r.pick(&FLOATS);
+    let n = if r.one_in(3) { 0 } else { n };
+    b.output(dtype, &[n], r)
+}
+
+/// Dims, how many of the last make a row, rows and elements of a row.
+fn rows(r: &mut Random) -> (Vec<usize>, usize, usize, usize) {
+    let dims = r.dims((1, 4), 2000);
+    let last = r.range(1, dims.len());
+    let (outer, inner) = dims.split_at(dims.len() - last);
+    let (rows, n) = (outer.iter().product(), inner.iter().product());
+    (dims, last, rows, n)
+}
+
+fn layer_norm(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
+    let (dims, last, rows, n) = rows(r);
+    let (x, y) = (r.pick(&FLOATS), r.pick(&FLOATS));
+    let weighted = r.one_in(2);
+    let biased = weighted && r.one_in(2);
+    let operands = vec![
+        b.output(y, &dims, r),
+        b.dense(compute(x), &[rows], r),
+        b.dense(compute(x), &[rows], r),
+        b.input(x, &dims, r),
+        optional(n, weighted, r, b),
+        optional(n, biased, r, b),
+    ];
+    Instruction::new(operands, &[last as f64, 1e-5, r.below(2) as f64])
+}
+
+fn layer_norm_grad(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
+    let (dims, last, rows, n) = rows(r);
+    let (x, g) = (r.pick(&FLOATS), r.pick(&FLOATS));
+    let none = r.one_in(4);
+    let gx = if none {
+        b.output(x, &[0], r)
+    } else {
+        b.output(x, &dims, r)
+    };
+    let weighted = r.one_in(2);
+    let operands = vec![
+        gx,
+        wanted(n, r, b),
+        wanted(n, r, b),
+        b.input(g, &dims, r),
+        b.input(x, &dims, r),
+        b.dense(compute(x), &[rows], r),
+        b.dense(compute(x), &[rows], r),
+        optional(n, weighted, r, b),
+    ];
+    Instruction::new(operands, &[last as f64, r.below(2) as f64])
+}
+
+fn batch_norm(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
+    let dims: Vec<usize> = r.dims((2, 5), 2000).iter().map(|&n| n.max(1)).collect();
+    let c = dims[1];
+    let channels: Vec<usize> = (0..dims.len())
+        .map(|d| if d == 1 { c } else { 1 })
+        .collect();
+    let (x, y) = (r.pick(&FLOATS), r.pick(&FLOATS));
+    let (running, weighted, biased) = (r.one_in(2), r.one_in(2), r.one_in(2));
+    let statistics = |r: &mut Random, b: &mut Bench, given: bool| {
+        let dtype = r.pick(&FLOATS);
+        b.output(dtype, &[if given { c } else { 0 }], r)
+    };
+    let operands = vec![
+        b.output(y, &dims, r),
+        b.dense(DType::F64, &channels, r),
+        b.dense(DType::F64, &channels, r),
+        statistics(r, b, running),
+        statistics(r, b, running),
+        b.input(x, &dims, r),
+        optional(c, weighted, r, b),
+        optional(c, biased, r, b),
+    ];
+    Instruction::new(operands, &[1e-5, 0.1])
+}
+
+fn batch_norm_eval(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
+    let dims = r.dims((2, 5), 2000);
+    let (x, y) = (r.pick(&FLOATS), r.pick(&FLOATS));
+    let (weighted, biased) = (r.one_in(2), r.one_in(2));
+    let operands = vec![
+        b.output(y, &dims, r),
+        b.input(x, &dims, r),
+        optional(dims[1], true, r, b),
+        optional(dims[1], true, r, b),
+        optional(dims[1], weighted, r, b),
+        optional(dims[1], biased, r, b),
+    ];
+    Instruction::new(operands, &[1e-5])
+}
+
+fn batch_norm_grad(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
+    let dims: Vec<usize> = r.dims((2, 5), 2000).iter().map(|&n| n.max(1)).collect();
+    let (x, g) = (r.pick(&FLOATS), r.pick(&FLOATS));
+    let none = r.one_in(4);
+    let gx = if none {
+        b.output(x, &[0], r)
+    } else {
+        b.output(x, &dims, r)
+    };
+    let weighted = r.one_in(2);
+    let operands = vec![
+        gx,
+        wanted(dims[1], r, b),
+        wanted(dims[1], r, b),
+        b.input(g, &dims, r),
+        b.input(x, &dims, r),
+        optional(dims[1], true, r, b),
+        optional(dims[1], true, r, b),
+        optional(dims[1], weighted, r, b),
+    ];
+    Instruction::new(operands, &[1e-5, r.below(2) as f64])
+}
+
+/// Rows of targets and how many classes there are.
+fn targets(r: &mut Random) -> (Vec<usize>, usize) {
+    let classes = if r.one_in(10) {
+        r.range(20, 600)
+    } else {
+        r.range(1, 9)
+    };
+    (r.dims((0, 3), 300), classes)
+}
+
+fn options(reduction: usize, r: &mut Random) -> [f64; 4] {
+    [
+        reduction as f64,
+        r.pick(&[-100.0, 0.0]),
+        r.pick(&[0.0, 0.1]),
+        r.below(2) as f64,
+    ]
+}
+
+fn cross_entropy(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
+    let (rows, classes) = targets(r);
+    let dims = [&rows[..], &[classes]].concat();
+    let reduction = r.below(3);
+    let x = r.pick(&FLOATS);
+    let weighted = r.one_in(3);
+    let operands = vec![
+        if reduction == 0 {
+            b.dense(x, &rows, r)
+        } else {
+            b.dense(x, &[], r)
+        },
+        b.dense(compute(x), &rows, r),
+        b.dense(DType::F64, &[], r),
+        b.input(x, &dims, r),
+        b.indices(&rows, 0, classes as i64, r),
+        optional(classes, weighted, r, b),
+    ];
+    let scalars = options(reduction, r);
+    Instruction::new(operands, &scalars)
+}
+
+fn cross_entropy_grad(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
+    let (rows, classes) = targets(r);
+    let dims = [&rows[..], &[classes]].concat();
+    let reduction = r.below(3);
+    let (x, g) = (r.pick(&FLOATS), r.pick(&FLOATS));
+    let weighted = r.one_in(3);
+    let operands = vec![
+        b.output(x, &dims, r),
+        b.input(g, &rows, r),
+        b.input(x, &dims, r),
+        b.indices(&rows, 0, classes as i64, r),
+        b.dense(compute(x), &rows, r),
+        b.dense(DType::F64, &[], r),
+        optional(classes, weighted, r, b),
+    ];
+    let scalars = options(reduction, r);
+    Instruction::new(operands, &scalars)
+}
