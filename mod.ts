@@ -48,3 +48,6 @@ export { type Index, Slice, slice } from "./src/slice.ts";
 export * from "./src/ops/mod.ts";
 export * as data from "./src/data/mod.ts";
 export * as checkpoint from "./src/checkpoint/mod.ts";
+export * as optim from "./src/optim/mod.ts";
+export * as monitor from "./src/monitor/mod.ts";
+export * as deploy from "./src/deploy/mod.ts";

@@ -12,7 +12,6 @@ import {
   broadcastStrides,
   inferSize,
   MAX_DIMS,
-  sameShape,
   shapeText,
   viewStrides,
   wrapDim,
