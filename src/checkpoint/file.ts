@@ -21,6 +21,8 @@ import { decode, encode } from "./values.ts";
 export type State = Readonly<Record<string, unknown>>;
 
 const CHUNK = 4 * 2 ** 20;
+/** Where the metadata has the SHA-256 of the file, itself taken with zeros in this place. */
+const CHECKSUM = "toro_sha256";
 const NO_CHECKSUM = "0".repeat(64);
 
 /** The path, once this script may read or write it; the error names the flag. */
@@ -51,7 +53,7 @@ export function saveNow(path: string | URL, state: State): void {
   const { head, order } = writeHeader(tensors, {
     format: "toro",
     version: "1",
-    sha256: NO_CHECKSUM,
+    [CHECKSUM]: NO_CHECKSUM,
     state: JSON.stringify(json),
   });
   const aside = join(folder, `.${basename(target)}.${Deno.pid}-${count++}.tmp`);
@@ -61,7 +63,8 @@ export function saveNow(path: string | URL, state: State): void {
     const hash = createHash("sha256");
     put(file, head, hash);
     for (const tensor of order) putTensor(file, tensor, hash);
-    const at = new TextDecoder("latin1").decode(head).indexOf(`"sha256":"${NO_CHECKSUM}"`) + '"sha256":"'.length;
+    const at = new TextDecoder("latin1").decode(head).indexOf(`"${CHECKSUM}":"${NO_CHECKSUM}"`) +
+      CHECKSUM.length + 4;
     file.seekSync(at, Deno.SeekMode.Start);
     put(file, new TextEncoder().encode(hash.digest("hex")), null);
     file.syncSync();
@@ -77,7 +80,10 @@ export function saveNow(path: string | URL, state: State): void {
       // It was never made, or is the checkpoint already.
     }
     if (error instanceof ToroError && !(error.name === "NativeError")) throw error;
-    throw new CheckpointError(`Cannot save ${target}: ${reasonOf(error)}`, { op: "save", cause: error });
+    throw new CheckpointError(`Cannot save ${target}: ${reasonOf(error)}`, {
+      op: "save",
+      cause: error,
+    });
   }
 }
 
@@ -119,7 +125,10 @@ export function loadNow(path: string | URL, only: readonly string[] | null = nul
     return unscoped(() => readFile(opened, only));
   } catch (error) {
     if (error instanceof ToroError && error.name === "OutOfMemoryError") throw error;
-    throw new CheckpointError(`Cannot load ${source}: ${reasonOf(error)}`, { op: "load", cause: error });
+    throw new CheckpointError(`Cannot load ${source}: ${reasonOf(error)}`, {
+      op: "load",
+      cause: error,
+    });
   } finally {
     file?.close();
   }
@@ -134,21 +143,28 @@ function readFile(file: Deno.FsFile, only: readonly string[] | null): Contents {
   if (fill(file, text) < length) throw new CheckpointError("it was truncated while it was read");
   const header = readHeader(text, size - 8 - length);
   const isCheckpoint = header.metadata.format === "toro";
-  const wanted = (name: string) => only === null || !isCheckpoint || only.some((part) => name === part || name.startsWith(`${part}.`));
-  const given = isCheckpoint ? header.metadata.sha256 ?? "" : null;
+  const wanted = (name: string) =>
+    only === null || !isCheckpoint ||
+    only.some((part) => name === part || name.startsWith(`${part}.`));
+  // Either of the two marks is enough to want the checksum: the other may be what is damaged.
+  const given = header.metadata[CHECKSUM] ?? (isCheckpoint ? "" : null);
   const hash = given === null ? null : createHash("sha256");
   if (hash !== null) {
-    // The checksum was taken with zeros in its own place.
-    const at = new TextDecoder("latin1").decode(text).indexOf(`"sha256":"${given}"`) + '"sha256":"'.length;
+    const at = new TextDecoder("latin1").decode(text).indexOf(`"${CHECKSUM}":"${given}"`) +
+      CHECKSUM.length + 4;
     const blank = text.slice();
     if (given!.length === 64) blank.fill(0x30, at, at + 64);
     hash.update(start).update(blank);
   }
   const tensors = readTensors(file, header, wanted, hash);
-  if (hash !== null && hash.digest("hex") !== given) throw new CheckpointError("it is damaged: its checksum differs from its content's");
+  if (hash !== null && hash.digest("hex") !== given) {
+    throw new CheckpointError("it is damaged: its checksum differs from its content's");
+  }
   if (!isCheckpoint) return { isCheckpoint, state: Object.fromEntries(tensors) };
   const json = JSON.parse(header.metadata.state) as Record<string, unknown>;
-  const parts = only === null ? json : Object.fromEntries(Object.entries(json).filter(([name]) => only.includes(name)));
+  const parts = only === null
+    ? json
+    : Object.fromEntries(Object.entries(json).filter(([name]) => only.includes(name)));
   const state = decode(parts, (name) => {
     const tensor = tensors.get(name);
     if (tensor === undefined) throw new CheckpointError(`it is damaged: tensor ${name} is missing`);
@@ -185,7 +201,9 @@ function readTensors(
   };
   for (let from = 0; from < bytes;) {
     const part = buffer.subarray(0, Math.min(CHUNK, bytes - from));
-    if (fill(file, part) < part.length) throw new CheckpointError("it was truncated while it was read");
+    if (fill(file, part) < part.length) {
+      throw new CheckpointError("it was truncated while it was read");
+    }
     hash?.update(part);
     const to = from + part.length;
     for (; next < entries.length && entries[next].begin < to; next++) {
@@ -195,7 +213,9 @@ function readTensors(
       if (tensor !== null && b > a) {
         const piece = part.subarray(a - from, b - from);
         if (entry.info.name === "bool" && piece.some((x) => x > 1)) {
-          throw new CheckpointError(`it is damaged: tensor ${entry.name} is bool and holds other bytes than 0 and 1`);
+          throw new CheckpointError(
+            `it is damaged: tensor ${entry.name} is bool and holds other bytes than 0 and 1`,
+          );
         }
         writeNative(tensor.storage.handle, tensor.storage.byteOffset + a - entry.begin, piece);
       }
@@ -203,7 +223,9 @@ function readTensors(
     }
     from = to;
   }
-  for (const entry of entries) if (entry.begin === entry.end && !tensors.has(entry.name)) open(entry);
+  for (const entry of entries) {
+    if (entry.begin === entry.end && !tensors.has(entry.name)) open(entry);
+  }
   return tensors;
 }
 

@@ -11,7 +11,7 @@ import type { Module } from "../nn/module.ts";
 import { getRngState, setRngState } from "../random.ts";
 import { interrupted, pendingSignal, watchSignals } from "../signals.ts";
 import { type Contents, loadNow, pathOf, saveNow, type State } from "./file.ts";
-import { listCheckpoints, type Named, nameFor, before, remove, removeLitter } from "./names.ts";
+import { before, listCheckpoints, type Named, nameFor, remove, removeLitter } from "./names.ts";
 
 /** Anything with a state: optimisers, schedulers, monitors and what a script adds. */
 export interface Stateful {
@@ -107,7 +107,9 @@ const RESERVED = new Set(["progress", "metrics", "values", "rng", "toro"]);
  */
 export class ModelCheckpoint {
   readonly #parts: TrainingParts;
-  readonly #options: Required<Omit<ModelCheckpointOptions, "best">> & Pick<ModelCheckpointOptions, "best">;
+  readonly #options:
+    & Required<Omit<ModelCheckpointOptions, "best">>
+    & Pick<ModelCheckpointOptions, "best">;
   readonly #dir: string;
   #step = 0;
   /** The script's number of the loader's epoch `#loaderEpoch`, which is null until the loader's first pass. */
@@ -122,15 +124,31 @@ export class ModelCheckpoint {
   /** Follows the loader; writes nothing yet. */
   constructor(parts: TrainingParts, options: ModelCheckpointOptions) {
     const { dir, everySteps = 0, keepLast = 5, best } = options ?? {};
-    const wrong = (text: string) => new ArgumentError(`Cannot make ModelCheckpoint: ${text}`, { op: "ModelCheckpoint" });
+    const wrong = (text: string) =>
+      new ArgumentError(`Cannot make ModelCheckpoint: ${text}`, { op: "ModelCheckpoint" });
     if (dir === undefined) throw wrong("dir is missing");
-    for (const [name, value, least] of [["everySteps", everySteps, 0], ["keepLast", keepLast, 1]] as const) {
-      if (!Number.isInteger(value) || value < least) throw wrong(`${name} must be a whole number from ${least} on, got ${show(value)}`);
+    for (
+      const [name, value, least] of [["everySteps", everySteps, 0], [
+        "keepLast",
+        keepLast,
+        1,
+      ]] as const
+    ) {
+      if (!Number.isInteger(value) || value < least) {
+        throw wrong(`${name} must be a whole number from ${least} on, got ${show(value)}`);
+      }
     }
-    if (best && best.mode !== "min" && best.mode !== "max") throw wrong(`mode must be "min" or "max", got ${show(best.mode)}`);
+    if (best && best.mode !== "min" && best.mode !== "max") {
+      throw wrong(`mode must be "min" or "max", got ${show(best.mode)}`);
+    }
     for (const [name, part] of Object.entries(parts)) {
-      if (RESERVED.has(name)) throw wrong(`a part cannot have the name ${name}, which the file uses itself`);
-      if (part !== undefined && (typeof part?.stateDict !== "function" || typeof part?.loadStateDict !== "function")) {
+      if (RESERVED.has(name)) {
+        throw wrong(`a part cannot have the name ${name}, which the file uses itself`);
+      }
+      if (
+        part !== undefined &&
+        (typeof part?.stateDict !== "function" || typeof part?.loadStateDict !== "function")
+      ) {
         throw wrong(`${name} is ${show(part)}, which has no stateDict and loadStateDict`);
       }
     }
@@ -185,8 +203,15 @@ export class ModelCheckpoint {
         }
         const signal = pendingSignal();
         if (signal === null) return;
-        const path = this.#savedStep === this.#step ? nameFor(this.#runningEpoch(), this.#step, false) : this.#saveMid();
-        throw interrupted(signal, `Stopped by ${signal} after ${this.#step} steps; ${join(this.#dir, path)} goes on from there`);
+        const path = this.#savedStep === this.#step
+          ? nameFor(this.#runningEpoch(), this.#step, false)
+          : this.#saveMid();
+        throw interrupted(
+          signal,
+          `Stopped by ${signal} after ${this.#step} steps; ${
+            join(this.#dir, path)
+          } goes on from there`,
+        );
       },
       end: () => {
         if (--running > 0) return;
@@ -197,13 +222,17 @@ export class ModelCheckpoint {
   }
 
   #loaderState(): DataLoaderState | null {
-    return this.#parts.loader === undefined ? null : this.#parts.loader.stateDict() as DataLoaderState;
+    return this.#parts.loader === undefined
+      ? null
+      : this.#parts.loader.stateDict() as DataLoaderState;
   }
 
   /** The script's number of the epoch that the loader runs. */
   #runningEpoch(): number {
     const state = this.#loaderState();
-    return state === null ? this.#epoch : this.#epoch + state.epoch - (this.#loaderEpoch ?? state.epoch);
+    return state === null
+      ? this.#epoch
+      : this.#epoch + state.epoch - (this.#loaderEpoch ?? state.epoch);
   }
 
   /** Stops following the loader. */
@@ -225,7 +254,10 @@ export class ModelCheckpoint {
 
   #saveEnd(epoch: number, metrics: Metrics, values: State, force: boolean | null): string {
     if (!Number.isInteger(epoch) || epoch < 0) {
-      throw new ArgumentError(`Cannot save epoch ${show(epoch)}: it must be a whole number from 0 on`, { op: "save" });
+      throw new ArgumentError(
+        `Cannot save epoch ${show(epoch)}: it must be a whole number from 0 on`,
+        { op: "save" },
+      );
     }
     const name = nameFor(epoch, this.#step, true);
     const isBest = this.#judge(epoch, metrics, name, force);
@@ -247,7 +279,9 @@ export class ModelCheckpoint {
 
   #write(name: string, epoch: number, metrics: Metrics, values: State): void {
     const parts: Record<string, unknown> = {};
-    for (const [key, part] of Object.entries(this.#parts)) if (part !== undefined) parts[key] = part.stateDict();
+    for (const [key, part] of Object.entries(this.#parts)) {
+      if (part !== undefined) parts[key] = part.stateDict();
+    }
     const progress: Progress = { epoch, step: this.#step, best: this.#best };
     this.#attempt(() => Deno.mkdirSync(this.#dir, { recursive: true }), "make the folder");
     saveNow(join(this.#dir, name), {
@@ -265,7 +299,10 @@ export class ModelCheckpoint {
       action();
     } catch (error) {
       if (error instanceof ToroError) throw error;
-      throw new CheckpointError(`Cannot ${what} in ${this.#dir}: ${(error as Error).message}`, { op: "save", cause: error });
+      throw new CheckpointError(`Cannot ${what} in ${this.#dir}: ${(error as Error).message}`, {
+        op: "save",
+        cause: error,
+      });
     }
   }
 
@@ -279,12 +316,18 @@ export class ModelCheckpoint {
     const value = metrics[best.metric];
     if (typeof value !== "number") {
       throw new ArgumentError(
-        `Cannot save epoch ${epoch}: the best is told by ${show(best.metric)}, the metrics are ${Object.keys(metrics).join(", ") || "none"}`,
+        `Cannot save epoch ${epoch}: the best is told by ${show(best.metric)}, the metrics are ${
+          Object.keys(metrics).join(", ") || "none"
+        }`,
         { op: "save", hint: `saver.save(epoch, { ${best.metric}: … })` },
       );
     }
     const known = this.#best?.value;
-    const better = known === undefined ? !Number.isNaN(value) : best.mode === "min" ? value < known : value > known;
+    const better = known === undefined
+      ? !Number.isNaN(value)
+      : best.mode === "min"
+      ? value < known
+      : value > known;
     if (!(force ?? better)) return false;
     this.#best = { epoch, value, file };
     return true;
@@ -292,7 +335,8 @@ export class ModelCheckpoint {
 
   /** A second name of the file, or, where the file system has no such thing, a copy. */
   #keepBest(name: string): void {
-    const aside = join(this.#dir, `.best.safetensors.${Deno.pid}-0.tmp`), from = join(this.#dir, name);
+    const aside = join(this.#dir, `.best.safetensors.${Deno.pid}-0.tmp`),
+      from = join(this.#dir, name);
     this.#attempt(() => {
       remove(aside);
       try {
@@ -310,7 +354,9 @@ export class ModelCheckpoint {
   #removeOld(now: Omit<Named, "path" | "name">): void {
     this.#attempt(() => {
       const older = listCheckpoints(this.#dir).filter((file) => !before(now, file));
-      for (const file of older.slice(0, Math.max(0, older.length - this.#options.keepLast))) remove(file.path);
+      for (const file of older.slice(0, Math.max(0, older.length - this.#options.keepLast))) {
+        remove(file.path);
+      }
       removeLitter(this.#dir);
     }, "remove old checkpoints");
   }
@@ -337,7 +383,9 @@ export class ModelCheckpoint {
     }
     if (files.length === 0) return null;
     throw new CheckpointError(
-      `Cannot resume from ${this.#dir}: none of its ${files.length} checkpoints can be read; ${skipped[0].reason}`,
+      `Cannot resume from ${this.#dir}: none of its ${files.length} checkpoints can be read; ${
+        skipped[0].reason
+      }`,
       { op: "resume", hint: "remove them to start anew" },
     );
   }
@@ -354,7 +402,9 @@ export class ModelCheckpoint {
     else {
       const found = this.#newest((path) => loadNow(path));
       if (found === null) return 0;
-      for (const { reason } of found.latest.skipped) console.warn(`Passed over a checkpoint: ${reason}`);
+      for (const { reason } of found.latest.skipped) {
+        console.warn(`Passed over a checkpoint: ${reason}`);
+      }
       contents = found.contents;
       const { best } = contents.state.progress as Progress;
       // Cut between the file and its second name, the run would lack its best.
@@ -366,11 +416,19 @@ export class ModelCheckpoint {
   #take({ isCheckpoint, state }: Contents, source: string | URL): Progress {
     const progress = state.progress as Progress | undefined;
     if (!isCheckpoint || progress === undefined) {
-      throw new CheckpointError(`Cannot resume from ${source}: it was not written by a ModelCheckpoint`, { op: "resume" });
+      throw new CheckpointError(
+        `Cannot resume from ${source}: it was not written by a ModelCheckpoint`,
+        { op: "resume" },
+      );
     }
-    const lacking = Object.keys(this.#parts).filter((name) => this.#parts[name] !== undefined && !Object.hasOwn(state, name));
+    const lacking = Object.keys(this.#parts).filter((name) =>
+      this.#parts[name] !== undefined && !Object.hasOwn(state, name)
+    );
     if (lacking.length > 0) {
-      throw new CheckpointError(`Cannot resume from ${source}: it holds no state of ${lacking.join(", ")}`, { op: "resume" });
+      throw new CheckpointError(
+        `Cannot resume from ${source}: it holds no state of ${lacking.join(", ")}`,
+        { op: "resume" },
+      );
     }
     for (const [name, part] of Object.entries(this.#parts)) {
       if (part === undefined) continue;
@@ -378,7 +436,10 @@ export class ModelCheckpoint {
         part.loadStateDict(state[name] as never);
       } catch (error) {
         if (!(error instanceof ToroError)) throw error;
-        throw new CheckpointError(`Cannot resume from ${source}, ${name}: ${error.message}`, { op: "resume", cause: error });
+        throw new CheckpointError(`Cannot resume from ${source}, ${name}: ${error.message}`, {
+          op: "resume",
+          cause: error,
+        });
       }
     }
     setRngState(state.rng as never);
@@ -394,7 +455,12 @@ export class ModelCheckpoint {
 
   /** Saves an epoch with its loss among the metrics; `isBest` keeps it as the best, whatever the metrics say. */
   // deno-lint-ignore require-await
-  async saveCheckpoint(epoch: number, loss: number, metrics: Metrics = {}, isBest?: boolean): Promise<string> {
+  async saveCheckpoint(
+    epoch: number,
+    loss: number,
+    metrics: Metrics = {},
+    isBest?: boolean,
+  ): Promise<string> {
     return this.#saveEnd(epoch, { loss, ...metrics }, {}, isBest ?? null);
   }
 

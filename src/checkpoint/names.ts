@@ -22,7 +22,9 @@ const PATTERN = /^epoch-(\d+)-step-(\d+)(-mid)?\.safetensors$/;
 
 /** The file's name. */
 export function nameFor(epoch: number, step: number, ended: boolean): string {
-  return `epoch-${String(epoch).padStart(4, "0")}-step-${String(step).padStart(8, "0")}${ended ? "" : "-mid"}.safetensors`;
+  return `epoch-${String(epoch).padStart(4, "0")}-step-${String(step).padStart(8, "0")}${
+    ended ? "" : "-mid"
+  }.safetensors`;
 }
 
 /** Whether one was written before another by the same run. */
@@ -40,7 +42,13 @@ export function listCheckpoints(folder: string): Named[] {
   for (const name of namesIn(folder)) {
     const match = PATTERN.exec(name);
     if (match === null) continue;
-    found.push({ path: join(folder, name), name, epoch: Number(match[1]), step: Number(match[2]), ended: match[3] === undefined });
+    found.push({
+      path: join(folder, name),
+      name,
+      epoch: Number(match[1]),
+      step: Number(match[2]),
+      ended: match[3] === undefined,
+    });
   }
   return found.sort(order);
 }

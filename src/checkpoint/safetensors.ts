@@ -58,14 +58,26 @@ export function writeHeader(
   const header: [string, unknown][] = [["__metadata__", metadata]];
   let at = 0;
   for (const [name, tensor] of order) {
-    if (name === "__metadata__") throw new CheckpointError("Cannot save a tensor under the name __metadata__: the format uses it");
+    if (name === "__metadata__") {
+      throw new CheckpointError(
+        "Cannot save a tensor under the name __metadata__: the format uses it",
+      );
+    }
     const end = at + tensor.numel * tensor.info.size;
-    header.push([name, { dtype: NAMES[tensor.dtype], shape: tensor.shape, data_offsets: [at, end] }]);
+    header.push([name, {
+      dtype: NAMES[tensor.dtype],
+      shape: tensor.shape,
+      data_offsets: [at, end],
+    }]);
     at = end;
   }
   const text = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));
   const length = Math.ceil(text.length / 8) * 8;
-  if (length > MOST_HEADER) throw new CheckpointError(`Cannot save a header of ${length} bytes: the format allows ${MOST_HEADER}`);
+  if (length > MOST_HEADER) {
+    throw new CheckpointError(
+      `Cannot save a header of ${length} bytes: the format allows ${MOST_HEADER}`,
+    );
+  }
   const head = new Uint8Array(8 + length).fill(0x20);
   new DataView(head.buffer).setBigUint64(0, BigInt(length), true);
   head.set(text, 8);
@@ -74,18 +86,26 @@ export function writeHeader(
 
 /** The header's length, checked against the file's. Errors: a text for a CheckpointError. */
 export function headerLength(start: Uint8Array, fileBytes: number): number {
-  if (start.length < 8) throw new CheckpointError(`it is truncated: ${fileBytes} bytes cannot hold a header`);
+  if (start.length < 8) {
+    throw new CheckpointError(`it is truncated: ${fileBytes} bytes cannot hold a header`);
+  }
   const length = Number(new DataView(start.buffer, start.byteOffset, 8).getBigUint64(0, true));
-  if (length > MOST_HEADER) throw new CheckpointError(`it is no safetensors file: its header would have ${length} bytes`);
+  if (length > MOST_HEADER) {
+    throw new CheckpointError(`it is no safetensors file: its header would have ${length} bytes`);
+  }
   if (8 + length > fileBytes) {
-    throw new CheckpointError(`it is truncated: its header has ${length} bytes, the file ${fileBytes}`);
+    throw new CheckpointError(
+      `it is truncated: its header has ${length} bytes, the file ${fileBytes}`,
+    );
   }
   return length;
 }
 
 /** Reads and checks a header: sizes against shapes and types, bytes without gaps or overlaps, all of them there. */
 export function readHeader(text: Uint8Array, dataBytes: number): Header {
-  if (text[0] !== 0x7b) throw new CheckpointError("it is no safetensors file: its header does not begin with {");
+  if (text[0] !== 0x7b) {
+    throw new CheckpointError("it is no safetensors file: its header does not begin with {");
+  }
   let parsed: Record<string, unknown>;
   try {
     parsed = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(text));
@@ -99,7 +119,9 @@ export function readHeader(text: Uint8Array, dataBytes: number): Header {
       continue;
     }
     for (const [key, content] of Object.entries(value ?? {})) {
-      if (typeof content !== "string") throw new CheckpointError(`its header is damaged: metadata ${key} is no text`);
+      if (typeof content !== "string") {
+        throw new CheckpointError(`its header is damaged: metadata ${key} is no text`);
+      }
       metadata.push([key, content]);
     }
   }
@@ -107,31 +129,53 @@ export function readHeader(text: Uint8Array, dataBytes: number): Header {
   let at = 0;
   for (const { name, begin, end } of entries) {
     if (begin !== at) {
-      throw new CheckpointError(`its header is damaged: tensor ${name} begins at byte ${begin}, the one before ends at ${at}`);
+      throw new CheckpointError(
+        `its header is damaged: tensor ${name} begins at byte ${begin}, the one before ends at ${at}`,
+      );
     }
     at = end;
   }
-  if (at > dataBytes) throw new CheckpointError(`it is truncated: its tensors have ${at} bytes, ${dataBytes} are there`);
-  if (at < dataBytes) throw new CheckpointError(`it is damaged: its tensors have ${at} bytes, ${dataBytes} are there`);
+  if (at > dataBytes) {
+    throw new CheckpointError(
+      `it is truncated: its tensors have ${at} bytes, ${dataBytes} are there`,
+    );
+  }
+  if (at < dataBytes) {
+    throw new CheckpointError(
+      `it is damaged: its tensors have ${at} bytes, ${dataBytes} are there`,
+    );
+  }
   return { metadata: Object.fromEntries(metadata), entries, bytes: at };
 }
 
 function readEntry(name: string, value: unknown): Entry {
-  const wrong = (what: string) => new CheckpointError(`its header is damaged: tensor ${name} ${what}`);
+  const wrong = (what: string) =>
+    new CheckpointError(`its header is damaged: tensor ${name} ${what}`);
   if (typeof value !== "object" || value === null) throw wrong("is described by no object");
   const { dtype, shape, data_offsets: offsets } = value as Record<string, unknown>;
   const info = TYPES.get(dtype as string);
   if (info === undefined) {
-    throw new CheckpointError(`tensor ${name} is of type ${String(dtype)}; known are ${[...TYPES.keys()].join(", ")}`);
+    throw new CheckpointError(
+      `tensor ${name} is of type ${String(dtype)}; known are ${[...TYPES.keys()].join(", ")}`,
+    );
   }
   const isSize = (n: unknown) => Number.isSafeInteger(n) && (n as number) >= 0;
-  if (!Array.isArray(shape) || !shape.every(isSize) || shape.length > 16) throw wrong(`has no shape but ${JSON.stringify(shape)}`);
-  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize) || offsets[0] > offsets[1]) {
+  if (!Array.isArray(shape) || !shape.every(isSize) || shape.length > 16) {
+    throw wrong(`has no shape but ${JSON.stringify(shape)}`);
+  }
+  if (
+    !Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize) ||
+    offsets[0] > offsets[1]
+  ) {
     throw wrong(`has no place but ${JSON.stringify(offsets)}`);
   }
   const bytes = numelOf(shape) * info.size;
   if (bytes !== offsets[1] - offsets[0]) {
-    throw wrong(`[${shape.join(", ")}] of ${info.name} needs ${bytes} bytes and is given ${offsets[1] - offsets[0]}`);
+    throw wrong(
+      `[${shape.join(", ")}] of ${info.name} needs ${bytes} bytes and is given ${
+        offsets[1] - offsets[0]
+      }`,
+    );
   }
   return { name, info, shape, begin: offsets[0], end: offsets[1] };
 }

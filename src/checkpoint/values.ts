@@ -56,27 +56,43 @@ export function encode(state: unknown): Encoded {
       const array = ARRAY_TYPES.find(([, type]) => value instanceof type);
       if (array !== undefined) {
         const elements = value as TypedArray;
-        return { $array: put(fromElements(elements, array[2], [elements.length]), path), type: array[0] };
+        return {
+          $array: put(fromElements(elements, array[2], [elements.length]), path),
+          type: array[0],
+        };
       }
-      if (above.has(value)) throw new CheckpointError(`Cannot save ${path || "the state"}: it leads back to itself`);
+      if (above.has(value)) {
+        throw new CheckpointError(`Cannot save ${path || "the state"}: it leads back to itself`);
+      }
       above.add(value);
       const made = container(value, path);
       above.delete(value);
       if (made !== undefined) return made;
     }
-    throw new CheckpointError(`Cannot save ${path || "the state"}: ${show(value)} is no plain value`, {
-      hint: "plain values are tensors, typed arrays, numbers, texts, booleans, bigints, null, and arrays, Maps and plain objects of them",
-    });
+    throw new CheckpointError(
+      `Cannot save ${path || "the state"}: ${show(value)} is no plain value`,
+      {
+        hint:
+          "plain values are tensors, typed arrays, numbers, texts, booleans, bigints, null, and arrays, Maps and plain objects of them",
+      },
+    );
   };
 
   const container = (value: object, path: string): unknown => {
     const at = (key: string | number) => path === "" ? String(key) : `${path}.${key}`;
     if (Array.isArray(value)) return value.map((v, i) => walk(v, at(i)));
     if (value instanceof Map) {
-      return { $map: [...value].map(([k, v], i) => [walk(k, `${at(i)}.key`), walk(v, at(typeof k === "string" ? k : i))]) };
+      return {
+        $map: [...value].map((
+          [k, v],
+          i,
+        ) => [walk(k, `${at(i)}.key`), walk(v, at(typeof k === "string" ? k : i))]),
+      };
     }
     if (!isOptions(value)) return undefined;
-    const entries = Object.entries(value).filter(([, v]) => v !== undefined).map(([k, v]) => [k, walk(v, at(k))] as const);
+    const entries = Object.entries(value).filter(([, v]) => v !== undefined).map(([k, v]) =>
+      [k, walk(v, at(k))] as const
+    );
     const object = Object.fromEntries(entries);
     return entries.some(([k]) => k.startsWith(MARK)) ? { $object: object } : object;
   };
@@ -95,15 +111,20 @@ export function decode(json: unknown, tensorOf: (name: string) => Tensor): unkno
       if (typeof marked.$bigint === "string") return BigInt(marked.$bigint);
       if (marked.$undefined === true) return undefined;
       if (typeof marked.$tensor === "string") return tensorOf(marked.$tensor);
-      if (typeof marked.$array === "string") return arrayOf(tensorOf(marked.$array), String(marked.type));
-      if (Array.isArray(marked.$map)) return new Map(marked.$map.map(([k, v]) => [walk(k), walk(v)]));
+      if (typeof marked.$array === "string") {
+        return arrayOf(tensorOf(marked.$array), String(marked.type));
+      }
+      if (Array.isArray(marked.$map)) {
+        return new Map(marked.$map.map(([k, v]) => [walk(k), walk(v)]));
+      }
       if (typeof marked.$object === "object") return entriesOf(marked.$object as object);
       throw new CheckpointError(`it holds a value of an unknown kind, ${Object.keys(marked)[0]}`);
     }
     return entriesOf(marked);
   };
   // fromEntries, so that a key such as __proto__ is data.
-  const entriesOf = (object: object) => Object.fromEntries(Object.entries(object).map(([k, v]) => [k, walk(v)]));
+  const entriesOf = (object: object) =>
+    Object.fromEntries(Object.entries(object).map(([k, v]) => [k, walk(v)]));
   return walk(json);
 }
 

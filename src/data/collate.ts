@@ -30,7 +30,9 @@ export type Collated<T> = T extends Tensor | number | boolean | bigint ? Tensor
  * rule.
  */
 export function defaultCollate<T>(examples: readonly T[]): Collated<T> {
-  if (examples.length === 0) throw new DataError("Cannot collate: there is no example", { op: "collate" });
+  if (examples.length === 0) {
+    throw new DataError("Cannot collate: there is no example", { op: "collate" });
+  }
   return collate(examples, "") as Collated<T>;
 }
 
@@ -39,9 +41,14 @@ function collate(values: readonly unknown[], path: string): unknown {
   const check = (same: (value: unknown) => boolean): void => {
     const i = values.findIndex((value) => !same(value));
     if (i < 0) return;
-    throw new DataError(`Cannot collate ${where}: example 0 of the batch is ${show(first)}, example ${i} is ${show(values[i])}`, {
-      op: "collate",
-    });
+    throw new DataError(
+      `Cannot collate ${where}: example 0 of the batch is ${show(first)}, example ${i} is ${
+        show(values[i])
+      }`,
+      {
+        op: "collate",
+      },
+    );
   };
   if (first instanceof Tensor) {
     check((value) => value instanceof Tensor && value.dtype === first.dtype);
@@ -49,13 +56,15 @@ function collate(values: readonly unknown[], path: string): unknown {
     if (i < 0) return stack(values as Tensor[], 0);
     const other = values[i] as Tensor;
     throw new DataError(
-      `Cannot collate ${where}: example 0 of the batch has shape ${shapeText(first.shape)}, example ${i} has ${shapeText(other.shape)}`,
+      `Cannot collate ${where}: example 0 of the batch has shape ${
+        shapeText(first.shape)
+      }, example ${i} has ${shapeText(other.shape)}`,
       { op: "collate", hint: "pad to one length, or pass a collate function to the loader" },
     );
   }
   const kind = typeof first;
   if (kind === "number" || kind === "boolean" || kind === "bigint") {
-    check((value) => typeof value === kind);
+    check((value) => value !== null && Object(value).constructor === Object(first).constructor);
     return tensor(values as Scalar[]);
   }
   if (kind === "string") {
@@ -69,9 +78,17 @@ function collate(values: readonly unknown[], path: string): unknown {
   }
   if (isOptions(first)) {
     const keys = Object.keys(first);
-    check((value) => isOptions(value) && Object.keys(value).length === keys.length && keys.every((k) => Object.hasOwn(value, k)));
+    check((value) =>
+      isOptions(value) && Object.keys(value).length === keys.length &&
+      keys.every((k) => Object.hasOwn(value, k))
+    );
     return Object.fromEntries(
-      keys.map((key) => [key, collate(values.map((value) => (value as Record<string, unknown>)[key]), join(key))]),
+      keys.map((
+        key,
+      ) => [
+        key,
+        collate(values.map((value) => (value as Record<string, unknown>)[key]), join(key)),
+      ]),
     );
   }
   throw new DataError(`Cannot collate ${where}: ${show(first)} has no rule`, {

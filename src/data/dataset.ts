@@ -45,7 +45,10 @@ export type Column = Tensor | readonly string[];
 export type Columns = Readonly<Record<string, Column>> | readonly Column[];
 
 /** One example of columns: a tensor without the first dim, or a string, for each. */
-export type Row<C> = { -readonly [K in keyof C]: C[K] extends Tensor ? Tensor : C[K] extends Column ? string : never };
+export type Row<C> = {
+  -readonly [K in keyof C]: C[K] extends Tensor ? Tensor : C[K] extends Column ? string
+  : never;
+};
 
 /** Whether a value is a plain record of columns. */
 export function isColumns(value: unknown): value is Readonly<Record<string, Column>> {
@@ -87,22 +90,30 @@ export class TensorDataset<C extends Columns> extends Dataset<Row<C>> {
     const wrong = entries.find(([, column]) => !isColumn(column));
     if (entries.length === 0 || wrong !== undefined) {
       const what = wrong === undefined ? show(columns) : `column ${wrong[0]}, ${show(wrong[1])}`;
-      throw new ArgumentError(`Cannot make TensorDataset of ${what}: columns are tensors or arrays of strings`, {
-        op: "TensorDataset",
-      });
+      throw new ArgumentError(
+        `Cannot make TensorDataset of ${what}: columns are tensors or arrays of strings`,
+        {
+          op: "TensorDataset",
+        },
+      );
     }
     let first: [string, number] | null = null;
     for (const [name, column] of entries) {
       if (column instanceof Tensor && column.ndim === 0) {
-        throw new ShapeError(`Cannot make TensorDataset: column ${name} has no dim that counts the examples`, {
-          op: "TensorDataset",
-        });
+        throw new ShapeError(
+          `Cannot make TensorDataset: column ${name} has no dim that counts the examples`,
+          {
+            op: "TensorDataset",
+          },
+        );
       }
       const length = column instanceof Tensor ? column.shape[0] : column.length;
       first ??= [name, length];
       if (length !== first[1]) {
         throw new ShapeError(
-          `Cannot make TensorDataset: column ${first[0]} has ${first[1]} examples and column ${name} has ${length}`,
+          `Cannot make TensorDataset: column ${first[0]} has ${
+            first[1]
+          } examples and column ${name} has ${length}`,
           { op: "TensorDataset" },
         );
       }
@@ -113,13 +124,18 @@ export class TensorDataset<C extends Columns> extends Dataset<Row<C>> {
 
   override getItem(i: number): Row<C> {
     checkNumber(i, this.length);
-    return mapColumns(this.columns, (column) => column instanceof Tensor ? rowOf(column, i) : column[i]) as Row<C>;
+    return mapColumns(
+      this.columns,
+      (column) => column instanceof Tensor ? rowOf(column, i) : column[i],
+    ) as Row<C>;
   }
 }
 
 function checkNumber(i: number, length: number): void {
   if (Number.isInteger(i) && i >= 0 && i < length) return;
-  throw new IndexError(`Cannot getItem ${show(i)}: the dataset has examples 0 to ${length - 1}`, { op: "getItem" });
+  throw new IndexError(`Cannot getItem ${show(i)}: the dataset has examples 0 to ${length - 1}`, {
+    op: "getItem",
+  });
 }
 
 /** A view of one row, which shares the column's memory. */
@@ -150,7 +166,9 @@ export class Subset<T> extends Dataset<T> {
     for (let i = 0; i < indices.length; i++) {
       if (indices[i] >= 0 && indices[i] < length && Number.isInteger(indices[i])) continue;
       throw new IndexError(
-        `Cannot make Subset: index ${show(indices[i])} at ${i} is out of range for ${length} examples`,
+        `Cannot make Subset: index ${
+          show(indices[i])
+        } at ${i} is out of range for ${length} examples`,
         { op: "Subset" },
       );
     }
@@ -178,7 +196,9 @@ export function datasetOf(source: unknown, op: string): Dataset<unknown> {
   if (source instanceof Dataset) return source;
   if (isColumns(source)) return new TensorDataset(source);
   throw new ArgumentError(
-    `Cannot ${op} ${show(source)}: it must be a Dataset, or a record of tensors and string arrays of one length`,
+    `Cannot ${op} ${
+      show(source)
+    }: it must be a Dataset, or a record of tensors and string arrays of one length`,
     { op },
   );
 }
@@ -220,7 +240,9 @@ export function randomSplit<S extends MapSource<unknown>, const L extends readon
   } else {
     if (sum !== n || !lengths.every((x) => Number.isInteger(x) && x >= 0)) {
       throw new ArgumentError(
-        `Cannot randomSplit ${n} examples into ${show(lengths)}: lengths must sum to ${n}, or fractions to 1`,
+        `Cannot randomSplit ${n} examples into ${
+          show(lengths)
+        }: lengths must sum to ${n}, or fractions to 1`,
         { op: "randomSplit" },
       );
     }
@@ -228,7 +250,10 @@ export function randomSplit<S extends MapSource<unknown>, const L extends readon
   }
   const order = permutation(n, seedOf(generator), SPLIT);
   let from = 0;
-  return sizes.map((size) => new Subset(whole, order.subarray(from, from += size))) as Split<L, ExampleOf<S>>;
+  return sizes.map((size) => new Subset(whole, order.subarray(from, from += size))) as Split<
+    L,
+    ExampleOf<S>
+  >;
 }
 
 /** Keeps a split's order apart from the orders of epochs. */

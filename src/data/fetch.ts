@@ -10,7 +10,14 @@ import { indexSelect } from "../ops/mod.ts";
 import { cast } from "../ops/pointwise.ts";
 import { fromElements, Tensor } from "../tensor.ts";
 import { defaultCollate } from "./collate.ts";
-import { columnsOf, compose, type Dataset, type Gathered, type IterableDataset, mapColumns } from "./dataset.ts";
+import {
+  columnsOf,
+  compose,
+  type Dataset,
+  type Gathered,
+  type IterableDataset,
+  mapColumns,
+} from "./dataset.ts";
 import { type BatchSampler, orderOf, type Sampler, type Sized } from "./sampler.ts";
 
 /** No batch is left. */
@@ -58,14 +65,23 @@ export function fetchMapped<T, B>(
   };
 }
 
-function* slices(order: Int32Array, batchSize: number, dropLast: boolean, skip: number): Generator<Int32Array> {
+function* slices(
+  order: Int32Array,
+  batchSize: number,
+  dropLast: boolean,
+  skip: number,
+): Generator<Int32Array> {
   for (let from = skip * batchSize; from < order.length; from += batchSize) {
     if (dropLast && from + batchSize > order.length) return;
     yield order.subarray(from, from + batchSize);
   }
 }
 
-function* grouped(sampler: Iterable<number>, batchSize: number, dropLast: boolean): Generator<number[]> {
+function* grouped(
+  sampler: Iterable<number>,
+  batchSize: number,
+  dropLast: boolean,
+): Generator<number[]> {
   let batch: number[] = [];
   for (const i of sampler) {
     if (batch.push(i) < batchSize) continue;
@@ -86,12 +102,19 @@ function checked(indices: ArrayLike<number>, length: number): ArrayLike<number> 
   for (let i = 0; i < indices.length; i++) {
     const n = indices[i];
     if (Number.isInteger(n) && n >= 0 && n < length) continue;
-    throw new IndexError(`Cannot load example ${show(n)}: the dataset has examples 0 to ${length - 1}`, { op: "DataLoader" });
+    throw new IndexError(
+      `Cannot load example ${show(n)}: the dataset has examples 0 to ${length - 1}`,
+      { op: "DataLoader" },
+    );
   }
   return indices;
 }
 
-function examples<T, B>(dataset: Dataset<T>, indices: ArrayLike<number>, collate: Collate<T, B>): B | Promise<B> {
+function examples<T, B>(
+  dataset: Dataset<T>,
+  indices: ArrayLike<number>,
+  collate: Collate<T, B>,
+): B | Promise<B> {
   const items: (T | Promise<T>)[] = [];
   let later = false;
   for (let i = 0; i < indices.length; i++) {
@@ -120,13 +143,22 @@ function gather({ columns, rows }: Gathered, indices: ArrayLike<number>): unknow
     const index = indexTensor(wanted);
     return mapColumns(
       columns,
-      (column) => column instanceof Tensor ? indexSelect(column, 0, index) : Array.from(wanted, (i) => column[i]),
+      (column) =>
+        column instanceof Tensor
+          ? indexSelect(column, 0, index)
+          : Array.from(wanted, (i) => column[i]),
     );
   });
 }
 
 /** Batches of columns in an order that is known: its row numbers go to native memory once an epoch. */
-function gatherOrder({ columns, rows }: Gathered, order: Int32Array, batchSize: number, dropLast: boolean, skip: number): Fetch<unknown> {
+function gatherOrder(
+  { columns, rows }: Gathered,
+  order: Int32Array,
+  batchSize: number,
+  dropLast: boolean,
+  skip: number,
+): Fetch<unknown> {
   const wanted = compose(rows, order), n = wanted.length;
   const index = indexTensor(wanted);
   let from = skip * batchSize;

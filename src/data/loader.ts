@@ -86,7 +86,9 @@ export function follow(loader: object, hook: LoaderHook): () => void {
 }
 
 /** Columns by name whose examples are of type T. */
-export type ColumnsOf<T> = { readonly [K in keyof T]: T[K] extends string ? readonly string[] : Tensor };
+export type ColumnsOf<T> = {
+  readonly [K in keyof T]: T[K] extends string ? readonly string[] : Tensor;
+};
 
 /**
  * Batches of a dataset, for `for await`, or for a plain `for` where the dataset answers at once.
@@ -141,33 +143,53 @@ export class DataLoader<T, B = Collated<T>> implements AsyncIterable<B>, Iterabl
   );
   constructor(dataset: unknown, batchSize?: unknown, options?: unknown) {
     const given = isOptions(options) ? options : isOptions(batchSize) ? batchSize : {};
-    const [size, shuffle, sampler, batchSampler, workers, collate, pinMemory, dropLast, generator, prefetch, persistent, device] =
-      bind(OPTIONS, [batchSize, options]) as [
-        number,
-        boolean,
-        Sampler | (Iterable<number> & Sized) | null,
-        BatchSampler | null,
-        number,
-        ((examples: T[]) => B | Promise<B>) | null,
-        boolean,
-        boolean,
-        SeedSource | null,
-        number | null,
-        boolean,
-        string | null,
-      ];
+    const [
+      size,
+      shuffle,
+      sampler,
+      batchSampler,
+      workers,
+      collate,
+      pinMemory,
+      dropLast,
+      generator,
+      prefetch,
+      persistent,
+      device,
+    ] = bind(OPTIONS, [batchSize, options]) as [
+      number,
+      boolean,
+      Sampler | (Iterable<number> & Sized) | null,
+      BatchSampler | null,
+      number,
+      ((examples: T[]) => B | Promise<B>) | null,
+      boolean,
+      boolean,
+      SeedSource | null,
+      number | null,
+      boolean,
+      string | null,
+    ];
     this.dataset = sourceOf(dataset) as Dataset<T> | IterableDataset<T>;
     const streamed = this.dataset instanceof IterableDataset;
     checkBatchSize("DataLoader", size);
-    const named = (...names: string[]) => names.filter((name) => given[name] !== undefined && given[name] !== null && given[name] !== false);
+    const named = (...names: string[]) =>
+      names.filter((name) =>
+        given[name] !== undefined && given[name] !== null && given[name] !== false
+      );
     const clash = batchSampler !== null
-      ? [...named("batchSize", "shuffle", "sampler", "dropLast"), ...(typeof batchSize === "number" ? ["batchSize"] : [])]
+      ? [
+        ...named("batchSize", "shuffle", "sampler", "dropLast"),
+        ...(typeof batchSize === "number" ? ["batchSize"] : []),
+      ]
       : sampler !== null && shuffle
       ? ["shuffle"]
       : [];
     if (clash.length > 0) {
       throw new ArgumentError(
-        `Cannot make DataLoader with ${batchSampler !== null ? "batchSampler" : "sampler"} and ${clash.join(", ")}: the one says what the other would`,
+        `Cannot make DataLoader with ${batchSampler !== null ? "batchSampler" : "sampler"} and ${
+          clash.join(", ")
+        }: the one says what the other would`,
         { op: "DataLoader" },
       );
     }
@@ -178,7 +200,10 @@ export class DataLoader<T, B = Collated<T>> implements AsyncIterable<B>, Iterabl
       );
     }
     if (collate !== null && typeof collate !== "function") {
-      throw new ArgumentError(`Cannot make DataLoader: collate must be a function, got ${show(collate)}`, { op: "DataLoader" });
+      throw new ArgumentError(
+        `Cannot make DataLoader: collate must be a function, got ${show(collate)}`,
+        { op: "DataLoader" },
+      );
     }
     checkWorkers(this.dataset, dataset, workers, prefetch, persistent);
     deviceNumber(device, "make DataLoader");
@@ -190,7 +215,9 @@ export class DataLoader<T, B = Collated<T>> implements AsyncIterable<B>, Iterabl
     this.#batchSampler = batchSampler;
     this.#sampler = streamed || batchSampler !== null
       ? null
-      : sampler ?? (shuffle ? new RandomSampler(this.dataset as Dataset<T>) : new SequentialSampler(this.dataset as Dataset<T>));
+      : sampler ?? (shuffle
+        ? new RandomSampler(this.dataset as Dataset<T>)
+        : new SequentialSampler(this.dataset as Dataset<T>));
   }
 
   /** How many batches an epoch has; NaN for a stream that does not know. */
@@ -232,10 +259,13 @@ export class DataLoader<T, B = Collated<T>> implements AsyncIterable<B>, Iterabl
         const value = fetch.next();
         if (value instanceof Promise) {
           value.catch(() => {});
-          throw new ArgumentError("Cannot iterate a DataLoader by a plain for: its dataset or collate answers later", {
-            op: "DataLoader",
-            hint: "for await (const batch of loader)",
-          });
+          throw new ArgumentError(
+            "Cannot iterate a DataLoader by a plain for: its dataset or collate answers later",
+            {
+              op: "DataLoader",
+              hint: "for await (const batch of loader)",
+            },
+          );
         }
         if (value === DONE) return;
         this.#count(pass);
@@ -286,8 +316,18 @@ export class DataLoader<T, B = Collated<T>> implements AsyncIterable<B>, Iterabl
       return fetchStreamed(this.dataset, this.batchSize!, this.dropLast, this.#collate, skip);
     }
     const sampler = this.#sampler ?? this.#batchSampler!;
-    if (sampler instanceof Sampler || sampler instanceof BatchSampler) sampler.setEpoch(this.#epoch, this.#seedNow());
-    return fetchMapped(this.dataset, this.#sampler, this.#batchSampler, this.batchSize, this.dropLast, this.#collate, skip);
+    if (sampler instanceof Sampler || sampler instanceof BatchSampler) {
+      sampler.setEpoch(this.#epoch, this.#seedNow());
+    }
+    return fetchMapped(
+      this.dataset,
+      this.#sampler,
+      this.#batchSampler,
+      this.batchSize,
+      this.dropLast,
+      this.#collate,
+      skip,
+    );
   }
 
   /** The position: what was handed out counts as done. */
@@ -308,10 +348,17 @@ export class DataLoader<T, B = Collated<T>> implements AsyncIterable<B>, Iterabl
    */
   loadStateDict(state: DataLoaderState): void {
     const now = this.stateDict();
-    for (const [name, what] of [["batchSize", "examples in a batch"], ["examples", "examples"]] as const) {
+    for (
+      const [name, what] of [["batchSize", "examples in a batch"], [
+        "examples",
+        "examples",
+      ]] as const
+    ) {
       if (state.batch > 0 && state[name] !== now[name]) {
         throw new CheckpointError(
-          `Cannot go on in the middle of epoch ${state.epoch}: it was begun with ${state[name]} ${what}, the loader has ${now[name]}`,
+          `Cannot go on in the middle of epoch ${state.epoch}: it was begun with ${
+            state[name]
+          } ${what}, the loader has ${now[name]}`,
           { op: "loadStateDict" },
         );
       }
@@ -329,7 +376,12 @@ const WHOLE = declare(
     "pinMemory=false, dropLast=false, generator=null, prefetchFactor=null, persistentWorkers=false, device=null)",
 );
 /** Without the dataset, which may itself look like options. */
-const OPTIONS: Signature = { ...WHOLE, params: WHOLE.params.slice(1), required: 0, positional: WHOLE.positional - 1 };
+const OPTIONS: Signature = {
+  ...WHOLE,
+  params: WHOLE.params.slice(1),
+  required: 0,
+  positional: WHOLE.positional - 1,
+};
 
 function sourceOf(dataset: unknown): unknown {
   if (dataset instanceof IterableDataset) return dataset;
@@ -363,22 +415,31 @@ function checkWorkers(
   persistent: boolean,
 ): void {
   if (!(typeof workers === "number" && Number.isInteger(workers) && workers >= 0)) {
-    throw new ArgumentError(`Cannot make DataLoader: numWorkers must be a whole number from 0 on, got ${show(workers)}`, {
-      op: "DataLoader",
-    });
+    throw new ArgumentError(
+      `Cannot make DataLoader: numWorkers must be a whole number from 0 on, got ${show(workers)}`,
+      {
+        op: "DataLoader",
+      },
+    );
   }
   if (workers === 0) {
     if (prefetch === null && !persistent) return;
     throw new ArgumentError(
-      `Cannot make DataLoader with ${persistent ? "persistentWorkers" : "prefetchFactor"} and numWorkers 0: there are no workers`,
+      `Cannot make DataLoader with ${
+        persistent ? "persistentWorkers" : "prefetchFactor"
+      } and numWorkers 0: there are no workers`,
       { op: "DataLoader" },
     );
   }
   // Columns are gathered by the native library's own threads.
   if (dataset instanceof Dataset && (columnsOf(dataset) !== null || Array.isArray(given))) return;
   const name = dataset.constructor.name;
-  throw new ArgumentError(`Cannot make DataLoader with numWorkers ${workers}: a worker cannot rebuild this ${name}`, {
-    op: "DataLoader",
-    hint: `data.inModule(import.meta.url, ${name}, [...args]) makes one that it can, once this version has workers; until then numWorkers: 0`,
-  });
+  throw new ArgumentError(
+    `Cannot make DataLoader with numWorkers ${workers}: a worker cannot rebuild this ${name}`,
+    {
+      op: "DataLoader",
+      hint:
+        `data.inModule(import.meta.url, ${name}, [...args]) makes one that it can, once this version has workers; until then numWorkers: 0`,
+    },
+  );
 }

@@ -20,7 +20,12 @@ export {
   Subset,
   TensorDataset,
 } from "./dataset.ts";
-export { type ColumnsOf, DataLoader, type DataLoaderOptions, type DataLoaderState } from "./loader.ts";
+export {
+  type ColumnsOf,
+  DataLoader,
+  type DataLoaderOptions,
+  type DataLoaderState,
+} from "./loader.ts";
 export { type SeedSource } from "./order.ts";
 export {
   type AnyTable,

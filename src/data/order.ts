@@ -18,7 +18,9 @@ export function seedOf(source: SeedSource | null | undefined): number {
     ? source.initialSeed()
     : source;
   if (typeof given === "number" && !Number.isInteger(given)) {
-    throw new ArgumentError(`Cannot shuffle with seed ${show(given)}: it must be a whole number`, { op: "generator" });
+    throw new ArgumentError(`Cannot shuffle with seed ${show(given)}: it must be a whole number`, {
+      op: "generator",
+    });
   }
   // 53 bits, so that a seed is exact in a checkpoint's JSON.
   return typeof given === "bigint" ? Number(BigInt.asUintN(53, given)) : given;

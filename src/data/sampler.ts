@@ -86,9 +86,12 @@ export interface RandomSamplerOptions {
 
 function checkSamples(name: string, n: unknown): number {
   if (typeof n === "number" && Number.isInteger(n) && n >= 0) return n;
-  throw new ArgumentError(`Cannot make ${name}: numSamples must be a whole number from 0 on, got ${show(n)}`, {
-    op: name,
-  });
+  throw new ArgumentError(
+    `Cannot make ${name}: numSamples must be a whole number from 0 on, got ${show(n)}`,
+    {
+      op: name,
+    },
+  );
 }
 
 /** All numbers in an order of their own for each epoch, or draws with replacement. */
@@ -107,9 +110,12 @@ export class RandomSampler extends SeededSampler {
     this.#replacement = replacement;
     this.length = checkSamples("RandomSampler", numSamples ?? dataset.length);
     if (this.length > 0 && this.#from === 0) {
-      throw new ArgumentError(`Cannot make RandomSampler: ${this.length} numbers out of an empty dataset`, {
-        op: "RandomSampler",
-      });
+      throw new ArgumentError(
+        `Cannot make RandomSampler: ${this.length} numbers out of an empty dataset`,
+        {
+          op: "RandomSampler",
+        },
+      );
     }
   }
 
@@ -161,7 +167,9 @@ export class WeightedRandomSampler extends SeededSampler {
     const bad = this.#weights.findIndex((w) => !(w >= 0 && w < Infinity));
     if (bad >= 0) {
       throw new ArgumentError(
-        `Cannot make WeightedRandomSampler: weight ${bad} is ${this.#weights[bad]}, it must be a number from 0 on`,
+        `Cannot make WeightedRandomSampler: weight ${bad} is ${
+          this.#weights[bad]
+        }, it must be a number from 0 on`,
         { op: "WeightedRandomSampler" },
       );
     }
@@ -177,7 +185,9 @@ export class WeightedRandomSampler extends SeededSampler {
   }
 
   protected override draw(seed: number, epoch: number): Int32Array {
-    const stream = new Stream(seed, epoch), weights = this.#weights, out = new Int32Array(this.length);
+    const stream = new Stream(seed, epoch),
+      weights = this.#weights,
+      out = new Int32Array(this.length);
     if (this.#replacement) {
       const ends = new Float64Array(weights.length);
       let sum = 0;
@@ -261,14 +271,19 @@ export function batchesOf(examples: number, batchSize: number, dropLast: boolean
 /** Fails unless a batch size is a whole number above 0. */
 export function checkBatchSize(name: string, batchSize: unknown): void {
   if (typeof batchSize === "number" && Number.isInteger(batchSize) && batchSize > 0) return;
-  throw new ArgumentError(`Cannot make ${name}: batchSize must be a whole number above 0, got ${show(batchSize)}`, {
-    op: name,
-  });
+  throw new ArgumentError(
+    `Cannot make ${name}: batchSize must be a whole number above 0, got ${show(batchSize)}`,
+    {
+      op: name,
+    },
+  );
 }
 
 /** The order of a sampler's next pass, when it is known at once. */
 export function orderOf(sampler: Sampler | Iterable<number>): Int32Array | null {
   if (sampler instanceof SeededSampler) return sampler.order();
-  if (sampler instanceof SequentialSampler) return Int32Array.from({ length: sampler.length }, (_, i) => i);
+  if (sampler instanceof SequentialSampler) {
+    return Int32Array.from({ length: sampler.length }, (_, i) => i);
+  }
   return null;
 }

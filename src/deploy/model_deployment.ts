@@ -107,14 +107,23 @@ export class ModelDeployment<M extends Module> {
     { batchSize = 1000, inputs: pick }: BatchPredictOptions<T> = {},
   ): Promise<Output<M>> {
     if (!Number.isInteger(batchSize) || batchSize < 1) {
-      throw new ArgumentError(`Cannot batchPredict with batchSize ${show(batchSize)}: it must be a whole number above 0`, {
-        op: "batchPredict",
-      });
+      throw new ArgumentError(
+        `Cannot batchPredict with batchSize ${show(batchSize)}: it must be a whole number above 0`,
+        {
+          op: "batchPredict",
+        },
+      );
     }
     const outputs: unknown[] = [];
     const restore = evaluation(this.model);
     try {
-      for await (const batch of this.#batches(inputs, batchSize, pick as (batch: unknown) => readonly Input[])) {
+      for await (
+        const batch of this.#batches(
+          inputs,
+          batchSize,
+          pick as (batch: unknown) => readonly Input[],
+        )
+      ) {
         outputs.push(this.#forward(batch));
         const waiting = turn();
         if (waiting !== null) await waiting;
@@ -122,7 +131,9 @@ export class ModelDeployment<M extends Module> {
     } finally {
       restore();
     }
-    if (outputs.length === 0) throw new ArgumentError("Cannot batchPredict: there are no examples", { op: "batchPredict" });
+    if (outputs.length === 0) {
+      throw new ArgumentError("Cannot batchPredict: there are no examples", { op: "batchPredict" });
+    }
     return inMode(false, () => joined(outputs)) as Output<M>;
   }
 
@@ -133,20 +144,31 @@ export class ModelDeployment<M extends Module> {
   ): AsyncGenerator<readonly Input[]> {
     const isData = inputs instanceof Tensor || ArrayBuffer.isView(inputs) || Array.isArray(inputs);
     if (!isData) {
-      if (typeof inputs !== "object" || inputs === null || !(Symbol.asyncIterator in inputs || Symbol.iterator in inputs)) {
-        throw new ArgumentError(`Cannot batchPredict ${show(inputs)}: it is no input and no loader`, { op: "batchPredict" });
+      if (
+        typeof inputs !== "object" || inputs === null ||
+        !(Symbol.asyncIterator in inputs || Symbol.iterator in inputs)
+      ) {
+        throw new ArgumentError(
+          `Cannot batchPredict ${show(inputs)}: it is no input and no loader`,
+          { op: "batchPredict" },
+        );
       }
       for await (const batch of inputs as AsyncIterable<unknown>) yield inputsOf(batch, pick);
       return;
     }
     const several = Array.isArray(inputs) && inputs.length > 0 &&
       inputs.every((input) => input instanceof Tensor || ArrayBuffer.isView(input));
-    const tensors = (several ? inputs as Input[] : [inputs as Input]).map((input, i) => this.#tensor(input, i));
+    const tensors = (several ? inputs as Input[] : [inputs as Input]).map((input, i) =>
+      this.#tensor(input, i)
+    );
     const counts = tensors.map((t) => t.shape[0] ?? 0);
     if (counts.some((n) => n !== counts[0])) {
-      throw new ShapeError(`Cannot batchPredict inputs of ${counts.join(" and ")} examples: they must have as many`, {
-        op: "batchPredict",
-      });
+      throw new ShapeError(
+        `Cannot batchPredict inputs of ${counts.join(" and ")} examples: they must have as many`,
+        {
+          op: "batchPredict",
+        },
+      );
     }
     for (let from = 0; from < counts[0]; from += batchSize) {
       const size = Math.min(batchSize, counts[0] - from);
@@ -161,7 +183,11 @@ function weightsIn(path: string | URL): StateDict {
   const weights = isCheckpoint && isOptions(state.model) ? state.model : state;
   const wrong = Object.entries(weights).find(([, value]) => !(value instanceof Tensor));
   if (wrong === undefined) return weights as StateDict;
-  throw new CheckpointError(`Cannot load weights from ${path}: ${wrong[0]} is ${show(wrong[1])}, no tensor, and there is no part named model`);
+  throw new CheckpointError(
+    `Cannot load weights from ${path}: ${wrong[0]} is ${
+      show(wrong[1])
+    }, no tensor, and there is no part named model`,
+  );
 }
 
 /** Puts a model into evaluation mode; returns what puts every module back into its own. */
@@ -173,25 +199,38 @@ function evaluation(model: Module): () => void {
   };
 }
 
-function inputsOf(batch: unknown, pick: ((batch: unknown) => readonly Input[]) | undefined): readonly Input[] {
+function inputsOf(
+  batch: unknown,
+  pick: ((batch: unknown) => readonly Input[]) | undefined,
+): readonly Input[] {
   if (pick !== undefined) return pick(batch);
   if (batch instanceof Tensor) return [batch];
   if (Array.isArray(batch)) return batch;
-  throw new ArgumentError(`Cannot batchPredict a batch ${show(batch)}: the model's inputs must be told out of it`, {
-    op: "batchPredict",
-    hint: "batchPredict(loader, { inputs: (batch) => [batch.user, batch.item] })",
-  });
+  throw new ArgumentError(
+    `Cannot batchPredict a batch ${show(batch)}: the model's inputs must be told out of it`,
+    {
+      op: "batchPredict",
+      hint: "batchPredict(loader, { inputs: (batch) => [batch.user, batch.item] })",
+    },
+  );
 }
 
 /** Outputs joined along dim 0; of tuples and records each part. */
 function joined(outputs: readonly unknown[]): unknown {
   const [first] = outputs;
   if (first instanceof Tensor) return outputs.length === 1 ? first : cat(outputs as Tensor[], 0);
-  if (Array.isArray(first)) return first.map((_, i) => joined(outputs.map((output) => (output as unknown[])[i])));
+  if (Array.isArray(first)) {
+    return first.map((_, i) => joined(outputs.map((output) => (output as unknown[])[i])));
+  }
   if (isOptions(first)) {
     return Object.fromEntries(
-      Object.keys(first).map((key) => [key, joined(outputs.map((output) => (output as Record<string, unknown>)[key]))]),
+      Object.keys(first).map((
+        key,
+      ) => [key, joined(outputs.map((output) => (output as Record<string, unknown>)[key]))]),
     );
   }
-  throw new ArgumentError(`Cannot batchPredict: the model returns ${show(first)}, which cannot be joined`, { op: "batchPredict" });
+  throw new ArgumentError(
+    `Cannot batchPredict: the model returns ${show(first)}, which cannot be joined`,
+    { op: "batchPredict" },
+  );
 }

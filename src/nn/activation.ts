@@ -5,20 +5,48 @@
  */
 import { bind, declare } from "../op.ts";
 import type { Tensor } from "../tensor.ts";
-import { gelu, leakyRelu, relu, sigmoid, silu, softmax, tanh } from "./functional.ts";
+import {
+  gelu,
+  leakyRelu,
+  leakyRelu_,
+  relu,
+  relu_,
+  sigmoid,
+  silu,
+  softmax,
+  tanh,
+} from "./functional.ts";
 import { Module } from "./module.ts";
 import { checkNumber } from "./options.ts";
+
+/** Options of activations that can work in place. */
+export interface InplaceOptions {
+  /** Whether the input's memory takes the result; default false. */
+  inplace?: boolean;
+}
 
 /** `max(x, 0)`. Shapes: any. */
 export class ReLU extends Module {
   readonly #relu = true;
+  /** Whether the input's memory takes the result. */
+  readonly inplace: boolean;
+
+  /** Leaves its input alone unless told otherwise. */
+  constructor(options?: InplaceOptions) {
+    super();
+    [this.inplace] = bind(RELU, [options]) as [boolean];
+  }
 
   override forward(x: Tensor): Tensor {
-    return relu(x);
+    return this.inplace ? relu_(x) : relu(x);
+  }
+
+  override extraRepr(): string {
+    return this.inplace ? "inplace=true" : "";
   }
 }
 
-declare(ReLU, "ReLU()");
+const RELU = declare(ReLU, "ReLU(inplace=false)");
 
 /** `1 / (1 + e⁻ˣ)`. Shapes: any. */
 export class Sigmoid extends Module {
@@ -83,7 +111,7 @@ export class GELU extends Module {
 const GELU_SIGNATURE = declare(GELU, "GELU(approximate='none')");
 
 /** Options of `LeakyReLU`. */
-export interface LeakyReLUOptions {
+export interface LeakyReLUOptions extends InplaceOptions {
   /** Slope below zero; default 0.01. */
   negativeSlope?: number;
 }
@@ -93,17 +121,20 @@ export class LeakyReLU extends Module {
   readonly #leakyRelu = true;
   /** Slope below zero. */
   readonly negativeSlope: number;
+  /** Whether the input's memory takes the result. */
+  readonly inplace: boolean;
 
   /** Slope 0.01 unless given. */
-  constructor(negativeSlope?: number | LeakyReLUOptions) {
+  constructor(negativeSlope?: number | LeakyReLUOptions, options?: LeakyReLUOptions) {
     super();
-    const [slope] = bind(LEAKY_RELU, [negativeSlope]) as [number];
+    const [slope, inplace] = bind(LEAKY_RELU, [negativeSlope, options]) as [number, boolean];
     checkNumber(slope, "LeakyReLU", "negativeSlope");
+    this.inplace = inplace;
     this.negativeSlope = slope;
   }
 
   override forward(x: Tensor): Tensor {
-    return leakyRelu(x, this.negativeSlope);
+    return this.inplace ? leakyRelu_(x, this.negativeSlope) : leakyRelu(x, this.negativeSlope);
   }
 
   override extraRepr(): string {
@@ -111,7 +142,7 @@ export class LeakyReLU extends Module {
   }
 }
 
-const LEAKY_RELU = declare(LeakyReLU, "LeakyReLU(negativeSlope=0.01)");
+const LEAKY_RELU = declare(LeakyReLU, "LeakyReLU(negativeSlope=0.01, inplace=false)");
 
 /** Options of `Softmax`. */
 export interface SoftmaxOptions {

@@ -10,15 +10,24 @@ import { Module, type TensorModule } from "./module.ts";
 
 function checkMember(value: unknown, where: string, owner: string): asserts value is Module {
   if (value instanceof Module) return;
-  throw new ArgumentError(`Cannot put ${show(value)} into ${owner} at ${where}: it must be a module`, { op: owner });
+  throw new ArgumentError(
+    `Cannot put ${show(value)} into ${owner} at ${where}: it must be a module`,
+    { op: owner },
+  );
 }
 
 function checkName(module: Module, name: string): void {
   const owner = module.constructor.name;
   const taken = name in module && !Object.hasOwn(module, name) || name === "training";
   if (name === "" || name.includes(".") || taken) {
-    const why = name === "" ? "a name must not be empty" : taken ? "every module has that name" : "a name must hold no dot";
-    throw new ArgumentError(`Cannot put a module into ${owner} under ${show(name)}: ${why}`, { op: owner });
+    const why = name === ""
+      ? "a name must not be empty"
+      : taken
+      ? "every module has that name"
+      : "a name must hold no dot";
+    throw new ArgumentError(`Cannot put a module into ${owner} under ${show(name)}: ${why}`, {
+      op: owner,
+    });
   }
 }
 
@@ -37,9 +46,12 @@ abstract class Row<M extends Module> extends Module implements Iterable<M> {
   at(index: number): M {
     const i = index < 0 ? index + this.#length : index;
     if (Number.isInteger(i) && i >= 0 && i < this.#length) return this[i];
-    throw new ArgumentError(`Cannot take member ${show(index)} of ${this.constructor.name}: it has ${this.#length}`, {
-      op: this.constructor.name,
-    });
+    throw new ArgumentError(
+      `Cannot take member ${show(index)} of ${this.constructor.name}: it has ${this.#length}`,
+      {
+        op: this.constructor.name,
+      },
+    );
   }
 
   /** Adds members at the end. */
@@ -74,7 +86,9 @@ export class Sequential extends Row<TensorModule> {
   readonly #named: readonly string[] | null = null;
 
   /** Modules in order, or one object of named modules. */
-  constructor(...modules: readonly TensorModule[] | readonly [Readonly<Record<string, TensorModule>>]) {
+  constructor(
+    ...modules: readonly TensorModule[] | readonly [Readonly<Record<string, TensorModule>>]
+  ) {
     super();
     const [first] = modules;
     if (modules.length === 1 && isOptions(first)) {
@@ -93,7 +107,9 @@ export class Sequential extends Row<TensorModule> {
 
   override *[Symbol.iterator](): IterableIterator<TensorModule> {
     if (this.#named === null) yield* super[Symbol.iterator]();
-    else for (const name of this.#named) yield (this as unknown as Record<string, TensorModule>)[name];
+    else {for (const name of this.#named) {
+        yield (this as unknown as Record<string, TensorModule>)[name];
+      }}
   }
 
   /** Runs the modules in order. */
@@ -118,7 +134,9 @@ export class ModuleList<M extends Module = Module> extends Row<M> {
 
   /** A list has no way to compute: loop over it. */
   override forward(): never {
-    throw new ArgumentError("Cannot forward a ModuleList: loop over its modules", { op: "ModuleList" });
+    throw new ArgumentError("Cannot forward a ModuleList: loop over its modules", {
+      op: "ModuleList",
+    });
   }
 }
 
@@ -141,15 +159,19 @@ export class ModuleDict<M extends Module = Module> extends Module implements Ite
 
   /** Whether there is a module of that name. */
   has(name: string): boolean {
-    return name !== "training" && Object.hasOwn(this, name) && this.#members()[name] instanceof Module;
+    return name !== "training" && Object.hasOwn(this, name) &&
+      this.#members()[name] instanceof Module;
   }
 
   /** The module of that name. Errors: ArgumentError that lists the names. */
   get(name: string): M {
     if (this.has(name)) return this.#members()[name];
-    throw new ArgumentError(`Cannot get ${show(name)} of ModuleDict: it has ${this.keys().join(", ") || "nothing"}`, {
-      op: "ModuleDict",
-    });
+    throw new ArgumentError(
+      `Cannot get ${show(name)} of ModuleDict: it has ${this.keys().join(", ") || "nothing"}`,
+      {
+        op: "ModuleDict",
+      },
+    );
   }
 
   /** Puts a module under a name. */
@@ -182,6 +204,8 @@ export class ModuleDict<M extends Module = Module> extends Module implements Ite
 
   /** A dictionary has no way to compute: take modules by name. */
   override forward(): never {
-    throw new ArgumentError("Cannot forward a ModuleDict: take its modules by name", { op: "ModuleDict" });
+    throw new ArgumentError("Cannot forward a ModuleDict: take its modules by name", {
+      op: "ModuleDict",
+    });
   }
 }

@@ -30,7 +30,9 @@ export class Dropout extends Module {
     super();
     const [chance] = bind(DROPOUT, [p]) as [number];
     if (!(typeof chance === "number" && chance >= 0 && chance <= 1)) {
-      throw new ArgumentError(`Cannot make Dropout: p must be from 0 to 1, got ${show(chance)}`, { op: "Dropout" });
+      throw new ArgumentError(`Cannot make Dropout: p must be from 0 to 1, got ${show(chance)}`, {
+        op: "Dropout",
+      });
     }
     this.p = chance;
   }

@@ -50,7 +50,12 @@ function shadow(module: Module): Hooks {
     }
     return output;
   };
-  Object.defineProperty(module, "forward", { value: forward, configurable: true, writable: true, enumerable: false });
+  Object.defineProperty(module, "forward", {
+    value: forward,
+    configurable: true,
+    writable: true,
+    enumerable: false,
+  });
   hooksOf.set(module, hooks);
   return hooks;
 }

@@ -52,7 +52,11 @@ export interface UniformOptions {
 }
 
 /** Uniform numbers from a to b. */
-export const uniform_: (tensor: Tensor, a?: number | UniformOptions, b?: number | UniformOptions) => Tensor = op(
+export const uniform_: (
+  tensor: Tensor,
+  a?: number | UniformOptions,
+  b?: number | UniformOptions,
+) => Tensor = op(
   "uniform_(tensor, a=0, b=1)",
   (tensor: Tensor, a: number, b: number) => {
     checkTensor("uniform_", tensor);
@@ -69,7 +73,11 @@ export interface NormalOptions {
 }
 
 /** Normal numbers. */
-export const normal_: (tensor: Tensor, mean?: number | NormalOptions, std?: number | NormalOptions) => Tensor = op(
+export const normal_: (
+  tensor: Tensor,
+  mean?: number | NormalOptions,
+  std?: number | NormalOptions,
+) => Tensor = op(
   "normal_(tensor, mean=0, std=1)",
   (tensor: Tensor, mean: number, std: number) => {
     checkTensor("normal_", tensor);
@@ -96,12 +104,18 @@ export const truncNormal_: (
   (tensor: Tensor, mean: number, std: number, a: number, b: number) => {
     checkTensor("truncNormal_", tensor);
     if (!(a < b)) {
-      throw new ArgumentError(`Cannot truncNormal_ from a = ${show(a)} to b = ${show(b)}: a must be below b`, {
-        op: "truncNormal_",
-      });
+      throw new ArgumentError(
+        `Cannot truncNormal_ from a = ${show(a)} to b = ${show(b)}: a must be below b`,
+        {
+          op: "truncNormal_",
+        },
+      );
     }
     // Uniform numbers between the distribution function's values at the ends, sent through its inverse.
-    const wide = inMode(false, () => random.rand([tensor.numel], { dtype: "float64" }).toTypedArray());
+    const wide = inMode(
+      false,
+      () => random.rand([tensor.numel], { dtype: "float64" }).toTypedArray(),
+    );
     const values = normalQuantile(wide as Float64Array, mean, std, a, b);
     return write(tensor, values);
   },
@@ -117,16 +131,24 @@ export const constant_: (tensor: Tensor, val: number) => Tensor = op(
 );
 
 /** Fills with ones. */
-export const ones_: (tensor: Tensor) => Tensor = op("ones_(tensor)", (tensor: Tensor) => constant_(tensor, 1));
+export const ones_: (tensor: Tensor) => Tensor = op(
+  "ones_(tensor)",
+  (tensor: Tensor) => constant_(tensor, 1),
+);
 
 /** Fills with zeros. */
-export const zeros_: (tensor: Tensor) => Tensor = op("zeros_(tensor)", (tensor: Tensor) => constant_(tensor, 0));
+export const zeros_: (tensor: Tensor) => Tensor = op(
+  "zeros_(tensor)",
+  (tensor: Tensor) => constant_(tensor, 0),
+);
 
 /** Ones on the diagonal of a matrix, zeros elsewhere. Errors: ShapeError unless it has two dims. */
 export const eye_: (tensor: Tensor) => Tensor = op("eye_(tensor)", (tensor: Tensor) => {
   checkTensor("eye_", tensor);
   if (tensor.ndim !== 2) {
-    throw new ShapeError(`Cannot eye_ a tensor ${shapeText(tensor.shape)}: it must have two dims`, { op: "eye_" });
+    throw new ShapeError(`Cannot eye_ a tensor ${shapeText(tensor.shape)}: it must have two dims`, {
+      op: "eye_",
+    });
   }
   fill(tensor, 0);
   const n = Math.min(...tensor.shape), stride = tensor.strides[0] + tensor.strides[1];
@@ -138,8 +160,12 @@ export const eye_: (tensor: Tensor) => Tensor = op("eye_(tensor)", (tensor: Tens
  * The factor by which a nonlinearity shrinks: 1 for linear and sigmoid, 5/3 for tanh, √2 for relu,
  * `√(2 / (1 + slope²))` for leaky_relu with slope `param` (0.01), 3/4 for selu.
  */
-export const calculateGain: (nonlinearity: Nonlinearity, param?: number | null | { param?: number | null }) => number =
-  op("calculateGain(nonlinearity, param=null)", (nonlinearity: Nonlinearity, param: number | null) => {
+export const calculateGain: (
+  nonlinearity: Nonlinearity,
+  param?: number | null | { param?: number | null },
+) => number = op(
+  "calculateGain(nonlinearity, param=null)",
+  (nonlinearity: Nonlinearity, param: number | null) => {
     switch (nonlinearity) {
       case "linear":
       case "conv1d":
@@ -157,17 +183,23 @@ export const calculateGain: (nonlinearity: Nonlinearity, param?: number | null |
         return 3 / 4;
     }
     throw new ArgumentError(
-      `Cannot calculateGain of ${show(nonlinearity)}: known are linear, conv1d, conv2d, conv3d, sigmoid, tanh, relu, leaky_relu, selu`,
+      `Cannot calculateGain of ${
+        show(nonlinearity)
+      }: known are linear, conv1d, conv2d, conv3d, sigmoid, tanh, relu, leaky_relu, selu`,
       { op: "calculateGain" },
     );
-  });
+  },
+);
 
 function fans(name: string, tensor: Tensor): [fanIn: number, fanOut: number] {
   checkTensor(name, tensor);
   if (tensor.ndim < 2) {
-    throw new ShapeError(`Cannot ${name} a tensor ${shapeText(tensor.shape)}: fan in and fan out need two dims`, {
-      op: name,
-    });
+    throw new ShapeError(
+      `Cannot ${name} a tensor ${shapeText(tensor.shape)}: fan in and fan out need two dims`,
+      {
+        op: name,
+      },
+    );
   }
   let field = 1;
   for (let d = 2; d < tensor.ndim; d++) field *= tensor.shape[d];
@@ -209,16 +241,29 @@ export interface KaimingOptions {
   nonlinearity?: Nonlinearity;
 }
 
-function kaimingStd(name: string, tensor: Tensor, a: number, mode: string, nonlinearity: Nonlinearity): number {
+function kaimingStd(
+  name: string,
+  tensor: Tensor,
+  a: number,
+  mode: string,
+  nonlinearity: Nonlinearity,
+): number {
   const [fanIn, fanOut] = fans(name, tensor);
   if (mode !== "fan_in" && mode !== "fan_out") {
-    throw new ArgumentError(`Cannot ${name}: mode must be "fan_in" or "fan_out", got ${show(mode)}`, { op: name });
+    throw new ArgumentError(
+      `Cannot ${name}: mode must be "fan_in" or "fan_out", got ${show(mode)}`,
+      { op: name },
+    );
   }
   return calculateGain(nonlinearity, a) / Math.sqrt(mode === "fan_in" ? fanIn : fanOut);
 }
 
 /** He's uniform numbers in `± gain · √(3 / fan)`. Source: He and others 2015, arXiv 1502.01852. */
-export const kaimingUniform_: (tensor: Tensor, a?: number | KaimingOptions, options?: KaimingOptions) => Tensor = op(
+export const kaimingUniform_: (
+  tensor: Tensor,
+  a?: number | KaimingOptions,
+  options?: KaimingOptions,
+) => Tensor = op(
   "kaimingUniform_(tensor, a=0, mode='fan_in', nonlinearity='leaky_relu')",
   (tensor: Tensor, a: number, mode: string, nonlinearity: Nonlinearity) => {
     const bound = Math.sqrt(3) * kaimingStd("kaimingUniform_", tensor, a, mode, nonlinearity);
@@ -227,7 +272,11 @@ export const kaimingUniform_: (tensor: Tensor, a?: number | KaimingOptions, opti
 );
 
 /** He's normal numbers with deviation `gain / √fan`. Source: He and others 2015, arXiv 1502.01852. */
-export const kaimingNormal_: (tensor: Tensor, a?: number | KaimingOptions, options?: KaimingOptions) => Tensor = op(
+export const kaimingNormal_: (
+  tensor: Tensor,
+  a?: number | KaimingOptions,
+  options?: KaimingOptions,
+) => Tensor = op(
   "kaimingNormal_(tensor, a=0, mode='fan_in', nonlinearity='leaky_relu')",
   (tensor: Tensor, a: number, mode: string, nonlinearity: Nonlinearity) =>
     normal_(tensor, 0, kaimingStd("kaimingNormal_", tensor, a, mode, nonlinearity)),
@@ -243,13 +292,23 @@ export const orthogonal_: (tensor: Tensor, gain?: number | XavierOptions) => Ten
     fans("orthogonal_", tensor);
     if (tensor.numel === 0) return tensor;
     const rows = tensor.shape[0], cols = tensor.numel / rows;
-    const drawn = inMode(false, () => random.randn([tensor.numel], { dtype: "float64" }).toTypedArray());
+    const drawn = inMode(
+      false,
+      () => random.randn([tensor.numel], { dtype: "float64" }).toTypedArray(),
+    );
     return write(tensor, orthonormal(drawn as Float64Array, rows, cols, gain));
   },
 );
 
 function write(tensor: Tensor, values: Float64Array): Tensor {
-  mapOut("copy_", OP.copy, tensor, fromElements(values, "float64", tensor.shape), null, tensor.info);
+  mapOut(
+    "copy_",
+    OP.copy,
+    tensor,
+    fromElements(values, "float64", tensor.shape),
+    null,
+    tensor.info,
+  );
   tensor.storage.version++;
   return tensor;
 }

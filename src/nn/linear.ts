@@ -6,7 +6,8 @@
 import type { DType } from "../dtype.ts";
 import { bind, declare } from "../op.ts";
 import type { Tensor } from "../tensor.ts";
-import { flatten, linear } from "./functional.ts";
+import { flatten } from "../ops/view.ts";
+import { linear } from "./functional.ts";
 import { uniform_ } from "./init.ts";
 import { Module } from "./module.ts";
 import { checkCount, factoryOf, type FactoryOptions, newParameter } from "./options.ts";
@@ -44,7 +45,11 @@ export class Linear extends Module {
   /** A layer from so many to so many features. */
   constructor(inFeatures: number, outFeatures: number, options?: LinearOptions) {
     super();
-    const [fanIn, fanOut, bias, device, dtype] = bind(LINEAR, [inFeatures, outFeatures, options]) as [
+    const [fanIn, fanOut, bias, device, dtype] = bind(LINEAR, [
+      inFeatures,
+      outFeatures,
+      options,
+    ]) as [
       number,
       number,
       boolean,
@@ -74,11 +79,16 @@ export class Linear extends Module {
   }
 
   override extraRepr(): string {
-    return `inFeatures=${this.inFeatures}, outFeatures=${this.outFeatures}, bias=${this.bias !== null}`;
+    return `inFeatures=${this.inFeatures}, outFeatures=${this.outFeatures}, bias=${
+      this.bias !== null
+    }`;
   }
 }
 
-const LINEAR = declare(Linear, "Linear(inFeatures, outFeatures, bias=true, device=null, dtype=null)");
+const LINEAR = declare(
+  Linear,
+  "Linear(inFeatures, outFeatures, bias=true, device=null, dtype=null)",
+);
 
 /** Gives its input back; arguments of its constructor are taken and ignored, as in PyTorch. */
 export class Identity extends Module {

@@ -34,15 +34,20 @@ export interface WeightedLossOptions extends LossOptions {
 
 function checkReduction(reduction: unknown, name: string): Reduction {
   if (reduction === "mean" || reduction === "sum" || reduction === "none") return reduction;
-  throw new ArgumentError(`Cannot make ${name}: reduction must be "mean", "sum" or "none", got ${show(reduction)}`, {
-    op: name,
-  });
+  throw new ArgumentError(
+    `Cannot make ${name}: reduction must be "mean", "sum" or "none", got ${show(reduction)}`,
+    {
+      op: name,
+    },
+  );
 }
 
 function weightBuffer(weight: unknown, name: string, what = "weight"): Buffer | null {
   if (weight === null) return null;
   if (weight instanceof Tensor) return new Buffer(weight);
-  throw new ArgumentError(`Cannot make ${name}: ${what} must be a tensor, got ${show(weight)}`, { op: name });
+  throw new ArgumentError(`Cannot make ${name}: ${what} must be a tensor, got ${show(weight)}`, {
+    op: name,
+  });
 }
 
 /** Mean squared error, `(x - y)²`. Shapes: input and target alike. */
@@ -128,7 +133,10 @@ export class BCEWithLogitsLoss extends Module {
   posWeight: Buffer | null;
 
   /** The mean unless told otherwise. */
-  constructor(weight?: Tensor | null | BCEWithLogitsLossOptions, options?: BCEWithLogitsLossOptions) {
+  constructor(
+    weight?: Tensor | null | BCEWithLogitsLossOptions,
+    options?: BCEWithLogitsLossOptions,
+  ) {
     super();
     const [given, reduction, positive] = bind(BCE_LOGITS, [weight, options]);
     this.weight = weightBuffer(given, "BCEWithLogitsLoss");
@@ -145,7 +153,10 @@ export class BCEWithLogitsLoss extends Module {
   }
 }
 
-const BCE_LOGITS = declare(BCEWithLogitsLoss, "BCEWithLogitsLoss(weight=null, reduction='mean', posWeight=null)");
+const BCE_LOGITS = declare(
+  BCEWithLogitsLoss,
+  "BCEWithLogitsLoss(weight=null, reduction='mean', posWeight=null)",
+);
 
 /** Options of losses over classes. */
 export interface ClassLossOptions extends WeightedLossOptions {
@@ -181,7 +192,11 @@ export class CrossEntropyLoss extends Module {
     options?: CrossEntropyLossOptions,
   ) {
     super();
-    const [given, ignore, reduction, smoothing] = bind(CROSS_ENTROPY, [weight, ignoreIndex, options]);
+    const [given, ignore, reduction, smoothing] = bind(CROSS_ENTROPY, [
+      weight,
+      ignoreIndex,
+      options,
+    ]);
     this.weight = weightBuffer(given, "CrossEntropyLoss");
     this.ignoreIndex = ignore as number;
     this.reduction = checkReduction(reduction, "CrossEntropyLoss");

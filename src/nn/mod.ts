@@ -7,7 +7,13 @@ import "../methods.ts";
 
 export { Parameter, type ParameterOptions } from "./parameter.ts";
 export { Buffer, type BufferOptions } from "./parameter.ts";
-export { type LoadReport, Module, type StateDict, type TensorModule, type ToOptions } from "./module.ts";
+export {
+  type LoadReport,
+  Module,
+  type StateDict,
+  type TensorModule,
+  type ToOptions,
+} from "./module.ts";
 export { ModuleDict, ModuleList, Sequential } from "./containers.ts";
 export { Flatten, type FlattenOptions, Identity, Linear, type LinearOptions } from "./linear.ts";
 export { Embedding, type EmbeddingOptions } from "./sparse.ts";
@@ -15,6 +21,7 @@ export { BatchNorm1d, type BatchNormOptions, LayerNorm, type LayerNormOptions } 
 export {
   GELU,
   type GELUOptions,
+  type InplaceOptions,
   LeakyReLU,
   type LeakyReLUOptions,
   ReLU,

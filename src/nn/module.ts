@@ -155,7 +155,9 @@ export abstract class Module {
     if (dtype === undefined) return this;
     const info = dtypeInfo(dtype, "to");
     if (!info.isFloat) {
-      throw new ArgumentError(`Cannot to ${dtype}: a module is cast to a float type only`, { op: "to" });
+      throw new ArgumentError(`Cannot to ${dtype}: a module is cast to a float type only`, {
+        op: "to",
+      });
     }
     for (const { value } of walk(this)) if (!(value instanceof Module)) castOwned(value, info);
     return this;
@@ -240,7 +242,9 @@ export abstract class Module {
     state: Readonly<StateDict> | ReadonlyMap<string, Tensor>,
     { strict = true }: { strict?: boolean } = {},
   ): LoadReport {
-    const given = state instanceof Map ? state as ReadonlyMap<string, Tensor> : new Map(Object.entries(state));
+    const given = state instanceof Map
+      ? state as ReadonlyMap<string, Tensor>
+      : new Map(Object.entries(state));
     const own = new Map(Object.entries(this.stateDict()));
     const missingKeys = [...own.keys()].filter((key) => !given.has(key));
     const unexpectedKeys = [...given.keys()].filter((key) => !own.has(key));
@@ -249,20 +253,34 @@ export abstract class Module {
     for (const [key, target] of own) {
       const value = given.get(key);
       if (value === undefined) continue;
-      if (!(value instanceof Tensor)) wrong.push(`${key} is ${show(value)} in the state, not a tensor`);
-      else if (!sameShape(value.shape, target.shape)) {
-        wrong.push(`${key} is ${shapeText(target.shape)} in the module and ${shapeText(value.shape)} in the state`);
+      if (!(value instanceof Tensor)) {
+        wrong.push(`${key} is ${show(value)} in the state, not a tensor`);
+      } else if (!sameShape(value.shape, target.shape)) {
+        wrong.push(
+          `${key} is ${shapeText(target.shape)} in the module and ${
+            shapeText(value.shape)
+          } in the state`,
+        );
       } else copies.push([target, value]);
     }
     const reasons: string[] = [];
-    if (strict && missingKeys.length > 0) reasons.push(`missing in the state: ${list(missingKeys)}`);
-    if (strict && unexpectedKeys.length > 0) reasons.push(`unexpected in the state: ${list(unexpectedKeys)}`);
+    if (strict && missingKeys.length > 0) {
+      reasons.push(`missing in the state: ${list(missingKeys)}`);
+    }
+    if (strict && unexpectedKeys.length > 0) {
+      reasons.push(`unexpected in the state: ${list(unexpectedKeys)}`);
+    }
     if (wrong.length > 0) reasons.push(`of another shape: ${list(wrong)}`);
     if (reasons.length > 0) {
-      throw new CheckpointError(`Cannot load state into ${this.constructor.name}: ${reasons.join("; ")}`, {
-        op: "loadStateDict",
-        ...(wrong.length === 0 ? { hint: "{ strict: false } bears missing and unexpected keys" } : {}),
-      });
+      throw new CheckpointError(
+        `Cannot load state into ${this.constructor.name}: ${reasons.join("; ")}`,
+        {
+          op: "loadStateDict",
+          ...(wrong.length === 0
+            ? { hint: "{ strict: false } bears missing and unexpected keys" }
+            : {}),
+        },
+      );
     }
     for (const [target, value] of copies) copyInto(target, value);
     return { missingKeys, unexpectedKeys };
@@ -303,7 +321,9 @@ export abstract class Module {
 
   /** The tree of modules, as PyTorch prints it. */
   toString(): string {
-    const lines = this.namedChildren().map(([name, child]) => `  (${name}): ${String(child).replaceAll("\n", "\n  ")}`);
+    const lines = this.namedChildren().map(([name, child]) =>
+      `  (${name}): ${String(child).replaceAll("\n", "\n  ")}`
+    );
     const extra = this.extraRepr(), name = this.constructor.name;
     if (lines.length === 0) return `${name}(${extra})`;
     return [`${name}(`, ...(extra === "" ? [] : [`  ${extra}`]), ...lines, ")"].join("\n");
@@ -332,9 +352,15 @@ function castOwned(t: Tensor, info: DTypeInfo): void {
   if (grad !== null) t.grad = cast(grad.detach(), info.name);
 }
 
-function pick<T extends object>(root: Module, kind: abstract new (...args: never[]) => T, deep: boolean): [string, T][] {
+function pick<T extends object>(
+  root: Module,
+  kind: abstract new (...args: never[]) => T,
+  deep: boolean,
+): [string, T][] {
   const out: [string, T][] = [];
-  for (const { key, value } of walk(root, { deep })) if (value instanceof kind) out.push([key, value as T]);
+  for (const { key, value } of walk(root, { deep })) {
+    if (value instanceof kind) out.push([key, value as T]);
+  }
   return out;
 }
 
@@ -354,5 +380,7 @@ function lookUp<T>(module: Module, op: string, target: string, named: readonly [
 }
 
 function list(keys: readonly string[]): string {
-  return keys.length > 10 ? `${keys.slice(0, 10).join(", ")} and ${keys.length - 10} more` : keys.join(", ");
+  return keys.length > 10
+    ? `${keys.slice(0, 10).join(", ")} and ${keys.length - 10} more`
+    : keys.join(", ");
 }

@@ -14,7 +14,13 @@ import type { Tensor } from "../tensor.ts";
 import { batchNorm, layerNorm } from "./functional.ts";
 import { constant_ } from "./init.ts";
 import { Module } from "./module.ts";
-import { checkCount, checkNumber, factoryOf, type FactoryOptions, newParameter } from "./options.ts";
+import {
+  checkCount,
+  checkNumber,
+  factoryOf,
+  type FactoryOptions,
+  newParameter,
+} from "./options.ts";
 import { Buffer, type Parameter } from "./parameter.ts";
 
 /** Options of `BatchNorm1d`. */
@@ -85,7 +91,8 @@ export class BatchNorm1d extends Module {
     this.trackRunningStats = track;
     this.weight = affine ? newParameter([features], factory) : null;
     this.bias = affine ? newParameter([features], factory) : null;
-    const buffer = (value: number) => track ? new Buffer(filled([features], value, factory.info, factory.device)) : null;
+    const buffer = (value: number) =>
+      track ? new Buffer(filled([features], value, factory.info, factory.device)) : null;
     this.runningMean = buffer(0);
     this.runningVar = buffer(1);
     this.numBatchesTracked = track ? new Buffer(filled([], 0, DTYPES.int64, factory.device)) : null;
@@ -111,7 +118,9 @@ export class BatchNorm1d extends Module {
     if ((x.ndim !== 2 && x.ndim !== 3) || x.shape[1] !== this.numFeatures) {
       const n = this.numFeatures;
       throw new ShapeError(
-        `Cannot batchNorm input ${shapeText(x.shape)}: BatchNorm1d(${n}) takes [N, ${n}] or [N, ${n}, L]`,
+        `Cannot batchNorm input ${
+          shapeText(x.shape)
+        }: BatchNorm1d(${n}) takes [N, ${n}] or [N, ${n}, L]`,
         { op: "batchNorm" },
       );
     }
@@ -178,7 +187,11 @@ export class LayerNorm extends Module {
     options?: LayerNormOptions,
   ) {
     super();
-    const [dims, epsilon, affine, bias, device, dtype] = bind(LAYER_NORM, [normalizedShape, eps, options]) as [
+    const [dims, epsilon, affine, bias, device, dtype] = bind(LAYER_NORM, [
+      normalizedShape,
+      eps,
+      options,
+    ]) as [
       number | readonly number[],
       number,
       boolean,
@@ -189,7 +202,9 @@ export class LayerNorm extends Module {
     const shape = typeof dims === "number" ? [dims] : dims;
     if (!Array.isArray(shape) || shape.length === 0) {
       throw new ArgumentError(
-        `Cannot make LayerNorm: normalizedShape must be a size or an array of sizes, got ${show(dims)}`,
+        `Cannot make LayerNorm: normalizedShape must be a size or an array of sizes, got ${
+          show(dims)
+        }`,
         { op: "LayerNorm" },
       );
     }
@@ -211,11 +226,17 @@ export class LayerNorm extends Module {
   }
 
   override forward(x: Tensor): Tensor {
-    return layerNorm(x, this.normalizedShape, { weight: this.weight, bias: this.bias, eps: this.eps });
+    return layerNorm(x, this.normalizedShape, {
+      weight: this.weight,
+      bias: this.bias,
+      eps: this.eps,
+    });
   }
 
   override extraRepr(): string {
-    return `${shapeText(this.normalizedShape)}, eps=${this.eps}, elementwiseAffine=${this.elementwiseAffine}, ` +
+    return `${
+      shapeText(this.normalizedShape)
+    }, eps=${this.eps}, elementwiseAffine=${this.elementwiseAffine}, ` +
       `bias=${this.bias !== null}`;
   }
 }

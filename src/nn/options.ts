@@ -20,15 +20,20 @@ export interface FactoryOptions {
 /** A size given to a constructor: a whole number from 0 on. */
 export function checkCount(value: unknown, name: string, what: string): void {
   if (typeof value === "number" && Number.isInteger(value) && value >= 0) return;
-  throw new ArgumentError(`Cannot make ${name}: ${what} must be a whole number from 0 on, got ${show(value)}`, {
-    op: name,
-  });
+  throw new ArgumentError(
+    `Cannot make ${name}: ${what} must be a whole number from 0 on, got ${show(value)}`,
+    {
+      op: name,
+    },
+  );
 }
 
 /** A number given to a constructor. */
 export function checkNumber(value: unknown, name: string, what: string): void {
   if (typeof value === "number" && !Number.isNaN(value)) return;
-  throw new ArgumentError(`Cannot make ${name}: ${what} must be a number, got ${show(value)}`, { op: name });
+  throw new ArgumentError(`Cannot make ${name}: ${what} must be a number, got ${show(value)}`, {
+    op: name,
+  });
 }
 
 /** The type and device of a layer's parameters. */
@@ -41,7 +46,9 @@ export interface Factory {
 export function factoryOf(name: string, device: string | null, dtype: DType | null): Factory {
   const info = dtypeInfo(dtype ?? getDefaultDtype(), `make ${name}`);
   if (!info.isFloat) {
-    throw new ArgumentError(`Cannot make ${name} of ${dtype}: parameters are of a float type`, { op: name });
+    throw new ArgumentError(`Cannot make ${name} of ${dtype}: parameters are of a float type`, {
+      op: name,
+    });
   }
   return { info, device: deviceNumber(device, `make ${name}`) };
 }

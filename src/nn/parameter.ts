@@ -41,10 +41,13 @@ export class Parameter extends Tensor {
     checkTensor(tensor, "Parameter");
     super(tensor.storage, tensor.info, tensor.shape, tensor.strides, tensor.offset);
     if (requiresGrad && !tensor.info.isFloat) {
-      throw new DTypeError(`Cannot make Parameter of ${show(tensor)}: only float tensors carry gradients`, {
-        op: "Parameter",
-        hint: "pass { requiresGrad: false }, or make it an nn.Buffer",
-      });
+      throw new DTypeError(
+        `Cannot make Parameter of ${show(tensor)}: only float tensors carry gradients`,
+        {
+          op: "Parameter",
+          hint: "pass { requiresGrad: false }, or make it an nn.Buffer",
+        },
+      );
     }
     metaOf(this).requiresGrad = requiresGrad;
     this.storage.kept = true;
@@ -82,11 +85,15 @@ const BUFFER = declare(Buffer, "Buffer(data, persistent=true)");
 
 function checkTensor(data: unknown, name: string): asserts data is Tensor {
   if (data instanceof Tensor) return;
-  throw new ArgumentError(`Cannot make ${name} of ${show(data)}: it must be a tensor`, { op: name });
+  throw new ArgumentError(`Cannot make ${name} of ${show(data)}: it must be a tensor`, {
+    op: name,
+  });
 }
 
 /** The fields that a move or cast replaces; `numel` follows from the shape. */
-type Window = { -readonly [K in "storage" | "info" | "shape" | "strides" | "offset" | "numel"]: Tensor[K] };
+type Window = {
+  -readonly [K in "storage" | "info" | "shape" | "strides" | "offset" | "numel"]: Tensor[K];
+};
 
 /** Lets a parameter or buffer have another tensor's memory and type while it stays the same object. */
 export function adopt(target: Tensor, from: Tensor): void {

@@ -10,13 +10,25 @@ import { Tensor } from "../tensor.ts";
 import { embedding } from "./functional.ts";
 import { constant_, normal_ } from "./init.ts";
 import { Module } from "./module.ts";
-import { checkCount, factoryOf, type FactoryOptions, newParameter } from "./options.ts";
+import {
+  checkCount,
+  checkNumber,
+  factoryOf,
+  type FactoryOptions,
+  newParameter,
+} from "./options.ts";
 import { Parameter } from "./parameter.ts";
 
 /** Options of `Embedding`. */
 export interface EmbeddingOptions extends FactoryOptions {
   /** A row that begins as zeros and gets no gradient; negative ones count from the end. */
   paddingIdx?: number | null;
+  /** Rows that are read are first rescaled, in place, to at most this norm. */
+  maxNorm?: number | null;
+  /** The order of that norm; default 2. */
+  normType?: number;
+  /** Whether each row's gradient is divided by how often the batch reads it. */
+  scaleGradByFreq?: boolean;
 }
 
 /**
@@ -41,6 +53,12 @@ export class Embedding extends Module {
   readonly embeddingDim: number;
   /** The row without a gradient, or null. */
   readonly paddingIdx: number | null;
+  /** The largest norm of a row that is read, or null. */
+  readonly maxNorm: number | null;
+  /** The order of that norm. */
+  readonly normType: number;
+  /** Whether each row's gradient is divided by how often the batch reads it. */
+  readonly scaleGradByFreq: boolean;
   /** (numEmbeddings, embeddingDim). */
   weight: Parameter;
 
@@ -49,26 +67,36 @@ export class Embedding extends Module {
     numEmbeddings: number,
     embeddingDim: number,
     paddingIdx?: number | null | EmbeddingOptions,
+    maxNorm?: number | null | EmbeddingOptions,
     options?: EmbeddingOptions,
   ) {
     super();
-    const [rows, dim, padding, device, dtype] = bind(EMBEDDING, [
+    const [rows, dim, padding, most, normType, scale, device, dtype] = bind(EMBEDDING, [
       numEmbeddings,
       embeddingDim,
       paddingIdx,
+      maxNorm,
       options,
-    ]) as [number, number, number | null, string | null, DType | null];
+    ]) as [
+      number,
+      number,
+      number | null,
+      number | null,
+      number,
+      boolean,
+      string | null,
+      DType | null,
+    ];
     checkCount(rows, "Embedding", "numEmbeddings");
     checkCount(dim, "Embedding", "embeddingDim");
-    if (padding !== null && !(Number.isInteger(padding) && padding >= -rows && padding < rows)) {
-      throw new IndexError(
-        `Cannot make Embedding: paddingIdx ${show(padding)} is out of range for ${rows} rows`,
-        { op: "Embedding" },
-      );
-    }
     this.numEmbeddings = rows;
     this.embeddingDim = dim;
-    this.paddingIdx = padding !== null && padding < 0 ? padding + rows : padding;
+    this.paddingIdx = paddingRow(padding, rows);
+    if (most !== null) checkNumber(most, "Embedding", "maxNorm");
+    checkNumber(normType, "Embedding", "normType");
+    this.maxNorm = most;
+    this.normType = normType;
+    this.scaleGradByFreq = scale;
     this.weight = newParameter([rows, dim], factoryOf("Embedding", device, dtype));
     this.resetParameters();
   }
@@ -82,18 +110,20 @@ export class Embedding extends Module {
     { freeze = true, paddingIdx = null }: { freeze?: boolean; paddingIdx?: number | null } = {},
   ): Embedding {
     if (!(embeddings instanceof Tensor) || embeddings.ndim !== 2) {
-      throw new ShapeError(`Cannot make Embedding from ${show(embeddings)}: the table must have two dims`, {
-        op: "Embedding",
-      });
+      throw new ShapeError(
+        `Cannot make Embedding from ${show(embeddings)}: the table must have two dims`,
+        {
+          op: "Embedding",
+        },
+      );
     }
     const [rows, dim] = embeddings.shape;
     // Made without rows, so that no values are drawn that nobody wants.
-    const made = new Embedding(0, dim) as { -readonly [K in "numEmbeddings" | "paddingIdx"]: Embedding[K] } & Embedding;
-    if (paddingIdx !== null) new Embedding(rows, 0, paddingIdx);
-    made.numEmbeddings = rows;
-    made.paddingIdx = paddingIdx !== null && paddingIdx < 0 ? paddingIdx + rows : paddingIdx;
-    made.weight = new Parameter(embeddings, { requiresGrad: !freeze });
-    return made;
+    return Object.assign(new Embedding(0, dim), {
+      numEmbeddings: rows,
+      paddingIdx: paddingRow(paddingIdx, rows),
+      weight: new Parameter(embeddings, { requiresGrad: !freeze }),
+    });
   }
 
   /** Sets the table to new values, the padding row to zeros. */
@@ -101,21 +131,43 @@ export class Embedding extends Module {
     normal_(this.weight);
     if (this.paddingIdx === null) return;
     const { storage, info, offset, strides } = this.weight;
-    const row = new Tensor(storage, info, [this.embeddingDim], [1], offset + this.paddingIdx * strides[0]);
+    const row = new Tensor(
+      storage,
+      info,
+      [this.embeddingDim],
+      [1],
+      offset + this.paddingIdx * strides[0],
+    );
     constant_(row, 0);
   }
 
   override forward(x: Tensor): Tensor {
-    return embedding(x, this.weight, { paddingIdx: this.paddingIdx });
+    const { paddingIdx, maxNorm, normType, scaleGradByFreq } = this;
+    return embedding(x, this.weight, { paddingIdx, maxNorm, normType, scaleGradByFreq });
   }
 
   override extraRepr(): string {
     const padding = this.paddingIdx === null ? "" : `, paddingIdx=${this.paddingIdx}`;
-    return `${this.numEmbeddings}, ${this.embeddingDim}${padding}`;
+    const norm = this.maxNorm === null ? "" : `, maxNorm=${this.maxNorm}`;
+    return `${this.numEmbeddings}, ${this.embeddingDim}${padding}${norm}`;
   }
 }
 
 const EMBEDDING = declare(
   Embedding,
-  "Embedding(numEmbeddings, embeddingDim, paddingIdx=null, device=null, dtype=null)",
+  "Embedding(numEmbeddings, embeddingDim, paddingIdx=null, maxNorm=null, normType=2, scaleGradByFreq=false, device=null, dtype=null)",
 );
+
+/** The number of the padding row, counted from the start. */
+function paddingRow(padding: number | null, rows: number): number | null {
+  if (padding === null) return null;
+  if (Number.isInteger(padding) && padding >= -rows && padding < rows) {
+    return padding < 0 ? padding + rows : padding;
+  }
+  throw new IndexError(
+    `Cannot make Embedding: paddingIdx ${show(padding)} is out of range for ${rows} rows`,
+    {
+      op: "Embedding",
+    },
+  );
+}

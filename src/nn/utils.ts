@@ -6,13 +6,13 @@
 import { type Operand, run } from "../../ffi/instruction.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
 import { DTYPES, promoteTypes } from "../dtype.ts";
-import { ArgumentError, ShapeError, show } from "../errors.ts";
+import { ArgumentError, AutogradError, ShapeError, show } from "../errors.ts";
 import { op } from "../op.ts";
 import { cat } from "../ops/joining.ts";
 import { mapOut } from "../ops/map.ts";
 import { reshape, view } from "../ops/view.ts";
 import { narrow } from "../ops/window.ts";
-import { type RowSparse, rowsOf } from "../rows.ts";
+import { rowsOf, type RowSparse } from "../rows.ts";
 import { empty, Tensor } from "../tensor.ts";
 
 /** Options of `clipGradNorm_`. */
@@ -34,7 +34,9 @@ class Gradients {
   constructor(parameters: unknown, name: string, byRows: boolean) {
     const list = parameters instanceof Tensor ? [parameters] : parameters;
     if (typeof list !== "object" || list === null || !(Symbol.iterator in list)) {
-      throw new ArgumentError(`Cannot ${name} of ${show(list)}: parameters must be tensors`, { op: name });
+      throw new ArgumentError(`Cannot ${name} of ${show(list)}: parameters must be tensors`, {
+        op: name,
+      });
     }
     for (const p of list as Iterable<unknown>) {
       if (!(p instanceof Tensor)) {
@@ -110,7 +112,12 @@ function totalNorm(gradients: Gradients, order: number): Tensor {
 /** Scales gradients down together. */
 export type ClipGradNorm = {
   (parameters: ParametersLike, maxNorm: number, options?: ClipGradNormOptions): Tensor;
-  (parameters: ParametersLike, maxNorm: number, normType: number, options?: ClipGradNormOptions): Tensor;
+  (
+    parameters: ParametersLike,
+    maxNorm: number,
+    normType: number,
+    options?: ClipGradNormOptions,
+  ): Tensor;
 };
 
 /**
@@ -133,9 +140,12 @@ export const clipGradNorm_: ClipGradNorm = op<ClipGradNorm>(
   (parameters: ParametersLike, maxNorm: number, normType: number, errorIfNonfinite: boolean) => {
     for (const [what, value] of [["maxNorm", maxNorm], ["normType", normType]] as const) {
       if (typeof value !== "number" || Number.isNaN(value)) {
-        throw new ArgumentError(`Cannot clipGradNorm_: ${what} must be a number, got ${show(value)}`, {
-          op: "clipGradNorm_",
-        });
+        throw new ArgumentError(
+          `Cannot clipGradNorm_: ${what} must be a number, got ${show(value)}`,
+          {
+            op: "clipGradNorm_",
+          },
+        );
       }
     }
     const list = listOf(parameters);
@@ -144,7 +154,7 @@ export const clipGradNorm_: ClipGradNorm = op<ClipGradNorm>(
     const gradients = new Gradients(list, "clipGradNorm_", normType > 0);
     const norm = totalNorm(gradients, normType);
     if (errorIfNonfinite && !Number.isFinite(norm.item())) {
-      throw new ArgumentError(
+      throw new AutogradError(
         `Cannot clipGradNorm_: the norm of order ${normType} of all gradients is ${norm.item()}`,
         { op: "clipGradNorm_", hint: "leave errorIfNonfinite out to scale by it anyway" },
       );
@@ -162,9 +172,12 @@ export const clipGradNorm_: ClipGradNorm = op<ClipGradNorm>(
 function listOf(parameters: ParametersLike): Tensor[] {
   if (parameters instanceof Tensor) return [parameters];
   if (typeof parameters !== "object" || parameters === null || !(Symbol.iterator in parameters)) {
-    throw new ArgumentError(`Cannot clip gradients of ${show(parameters)}: parameters must be tensors`, {
-      op: "clipGradNorm_",
-    });
+    throw new ArgumentError(
+      `Cannot clip gradients of ${show(parameters)}: parameters must be tensors`,
+      {
+        op: "clipGradNorm_",
+      },
+    );
   }
   return [...parameters];
 }
@@ -177,9 +190,12 @@ export const clipGradValue_: ClipGradValue = op<ClipGradValue>(
   "clipGradValue_(parameters, clipValue)",
   (parameters: ParametersLike, clipValue: number) => {
     if (typeof clipValue !== "number" || Number.isNaN(clipValue)) {
-      throw new ArgumentError(`Cannot clipGradValue_: clipValue must be a number, got ${show(clipValue)}`, {
-        op: "clipGradValue_",
-      });
+      throw new ArgumentError(
+        `Cannot clipGradValue_: clipValue must be a number, got ${show(clipValue)}`,
+        {
+          op: "clipGradValue_",
+        },
+      );
     }
     const list = listOf(parameters);
     straighten(list);
@@ -210,13 +226,23 @@ export const vectorToParameters: (vec: Tensor, parameters: Iterable<Tensor>) => 
     const list = listOf(parameters);
     const numel = list.reduce((n, p) => n + p.numel, 0);
     if (!(vec instanceof Tensor) || vec.ndim !== 1 || vec.numel !== numel) {
-      throw new ShapeError(`Cannot vectorToParameters of ${show(vec)}: the parameters have ${numel} elements`, {
-        op: "vectorToParameters",
-      });
+      throw new ShapeError(
+        `Cannot vectorToParameters of ${show(vec)}: the parameters have ${numel} elements`,
+        {
+          op: "vectorToParameters",
+        },
+      );
     }
     let at = 0;
     for (const p of list) {
-      mapOut("vectorToParameters", OP.copy, p, view(narrow(vec.detach(), 0, at, p.numel), p.shape), null, p.info);
+      mapOut(
+        "vectorToParameters",
+        OP.copy,
+        p,
+        view(narrow(vec.detach(), 0, at, p.numel), p.shape),
+        null,
+        p.info,
+      );
       p.storage.version++;
       at += p.numel;
     }

@@ -62,7 +62,10 @@ function entriesOf(value: object): Iterable<[string | number, unknown]> | null {
  *
  * Errors: ArgumentError for a cycle and for two fields with one key; both name the paths.
  */
-export function walk(root: Module, { every = false, deep = true }: { every?: boolean; deep?: boolean } = {}): Found[] {
+export function walk(
+  root: Module,
+  { every = false, deep = true }: { every?: boolean; deep?: boolean } = {},
+): Found[] {
   const found: Found[] = [];
   const seen = new Set<object>([root]);
   const above = new Map<object, string>([[root, ""]]);
@@ -78,8 +81,13 @@ export function walk(root: Module, { every = false, deep = true }: { every?: boo
     if (above.has(value)) {
       const start = above.get(value)!;
       throw new ArgumentError(
-        `Cannot walk ${nameOf(root)}: ${path} leads back to ${start === "" ? "the module itself" : start}, which is a cycle`,
-        { op: "Module", hint: "keep a way back to a parent in a #private field, which is not searched" },
+        `Cannot walk ${nameOf(root)}: ${path} leads back to ${
+          start === "" ? "the module itself" : start
+        }, which is a cycle`,
+        {
+          op: "Module",
+          hint: "keep a way back to a parent in a #private field, which is not searched",
+        },
       );
     }
     if (isTensor || module) {
@@ -87,10 +95,13 @@ export function walk(root: Module, { every = false, deep = true }: { every?: boo
       seen.add(value);
       const other = paths.get(key);
       if (other !== undefined) {
-        throw new ArgumentError(`Cannot walk ${nameOf(root)}: ${other} and ${path} have the same state key ${key}`, {
-          op: "Module",
-          hint: "rename one of the fields",
-        });
+        throw new ArgumentError(
+          `Cannot walk ${nameOf(root)}: ${other} and ${path} have the same state key ${key}`,
+          {
+            op: "Module",
+            hint: "rename one of the fields",
+          },
+        );
       }
       paths.set(key, path);
       found.push({ key, path, value: value as Owned });
@@ -101,14 +112,23 @@ export function walk(root: Module, { every = false, deep = true }: { every?: boo
     above.delete(value);
   };
 
-  const descend = (entries: Iterable<[string | number, unknown]>, key: string, path: string, indexed: boolean): void => {
+  const descend = (
+    entries: Iterable<[string | number, unknown]>,
+    key: string,
+    path: string,
+    indexed: boolean,
+  ): void => {
     for (const [name, value] of entries) {
       if (typeof value !== "object" || value === null) continue;
       const part = keyPart(String(name));
       visit(
         value,
         key === "" ? part : `${key}.${part}`,
-        indexed || /^\d+$/.test(String(name)) ? `${path}[${name}]` : path === "" ? String(name) : `${path}.${name}`,
+        indexed || /^\d+$/.test(String(name))
+          ? `${path}[${name}]`
+          : path === ""
+          ? String(name)
+          : `${path}.${name}`,
       );
     }
   };

@@ -1,10 +1,15 @@
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import { nn, noGrad, ones, type Tensor, tensor, zeros } from "@toro/toro";
+import { memory, nn, noGrad, ones, type Tensor, tensor, zeros } from "@toro/toro";
+
+memory(); // opens the library before the sanitizers look
 
 class Pair extends nn.Module {
   inProj: nn.Linear = new nn.Linear(3, 2);
   blocks: nn.Linear[] = [new nn.Linear(2, 2, { bias: false })];
-  table: Map<string, nn.Module> = new Map([["userEmbedding", new nn.Linear(2, 1, { bias: false })]]);
+  table: Map<string, nn.Module> = new Map([[
+    "userEmbedding",
+    new nn.Linear(2, 1, { bias: false }),
+  ]]);
   nested: { inner: { gain: nn.Parameter } } = { inner: { gain: new nn.Parameter(ones([2])) } };
   W: nn.Parameter = new nn.Parameter(ones([1]));
   keep_me: nn.Parameter = new nn.Parameter(ones([1]));
@@ -33,12 +38,25 @@ Deno.test("parts are found in fields, arrays, Maps and objects, under PyTorch's 
   assertEquals(m.namedParameters().map(([name]) => name), keys);
   assertEquals(Object.keys(m.stateDict()), [...keys, "steps"]);
   assertEquals(m.namedBuffers("pair").map(([name]) => name), ["pair.steps", "pair.cache"]);
-  assertEquals(m.namedChildren().map(([name]) => name), ["in_proj", "blocks.0", "table.user_embedding"]);
-  assertEquals(m.namedModules().map(([name]) => name), ["", "in_proj", "blocks.0", "table.user_embedding"]);
+  assertEquals(m.namedChildren().map(([name]) => name), [
+    "in_proj",
+    "blocks.0",
+    "table.user_embedding",
+  ]);
+  assertEquals(m.namedModules().map(([name]) => name), [
+    "",
+    "in_proj",
+    "blocks.0",
+    "table.user_embedding",
+  ]);
   assertEquals(m.parameters(false).length, 3);
   assertStrictEquals(m.getSubmodule("blocks.0"), m.blocks[0]);
   assertStrictEquals(m.getParameter("nested.inner.gain"), m.nested.inner.gain);
-  assertThrows(() => m.getSubmodule("nope"), TypeError, 'Cannot getSubmodule "nope" of Pair: it has in_proj');
+  assertThrows(
+    () => m.getSubmodule("nope"),
+    TypeError,
+    'Cannot getSubmodule "nope" of Pair: it has in_proj',
+  );
 });
 
 Deno.test("a part met twice counts once, while every path is in the state", () => {
@@ -99,7 +117,11 @@ Deno.test("to, half and loadStateDict keep each parameter's identity", () => {
   assertEquals(other.loadStateDict(state), { missingKeys: [], unexpectedKeys: [] });
   assertEquals(other.inProj.weight.toArray(), m.inProj.weight.toArray());
   assert(other.inProj.weight.requiresGrad);
-  assertThrows(() => m.to("int64"), TypeError, "Cannot to int64: a module is cast to a float type only");
+  assertThrows(
+    () => m.to("int64"),
+    TypeError,
+    "Cannot to int64: a module is cast to a float type only",
+  );
 });
 
 Deno.test("loadStateDict lists what is missing, unexpected and mismatched, and writes nothing then", () => {
@@ -117,7 +139,10 @@ Deno.test("loadStateDict lists what is missing, unexpected and mismatched, and w
     Error,
     "Cannot load state into Linear: of another shape: weight is [1, 2] in the module and [2, 2] in the state",
   );
-  assertEquals(m.loadStateDict(state, { strict: false }), { missingKeys: ["bias"], unexpectedKeys: ["extra"] });
+  assertEquals(m.loadStateDict(state, { strict: false }), {
+    missingKeys: ["bias"],
+    unexpectedKeys: ["extra"],
+  });
   assertEquals(m.weight.toArray(), [[1, 1]]);
 });
 
@@ -182,8 +207,16 @@ Deno.test("containers hold modules under numbers and names", () => {
   assertEquals(dict.keys(), ["left", "right"]);
   assertEquals(dict.delete("left"), true);
   assertThrows(() => dict.get("left"), TypeError, 'Cannot get "left" of ModuleDict: it has right');
-  assertThrows(() => dict.set("forward", new nn.ReLU() as never), TypeError, "every module has that name");
-  assertThrows(() => new nn.Sequential(3 as never), TypeError, "Cannot put 3 into Sequential at 0: it must be a module");
+  assertThrows(
+    () => dict.set("forward", new nn.ReLU() as never),
+    TypeError,
+    "every module has that name",
+  );
+  assertThrows(
+    () => new nn.Sequential(3 as never),
+    TypeError,
+    "Cannot put 3 into Sequential at 0: it must be a module",
+  );
 });
 
 Deno.test("layers train through the tape", () => {

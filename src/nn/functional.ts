@@ -1,0 +1,44 @@
+/**
+ * The functions behind the layers, as `torch.nn.functional` has them; each is the very op that is also at top level or a
+ * method, where PyTorch has it there.
+ *
+ * @module
+ */
+export {
+  celu,
+  celu_,
+  elu,
+  elu_,
+  gelu,
+  glu,
+  hardshrink,
+  hardsigmoid,
+  hardswish,
+  hardtanh,
+  hardtanh_,
+  leakyRelu,
+  leakyRelu_,
+  logsigmoid,
+  mish,
+  prelu,
+  relu,
+  relu6,
+  relu_,
+  selu,
+  selu_,
+  sigmoid,
+  silu,
+  softplus,
+  softshrink,
+  softsign,
+  tanhshrink,
+  threshold,
+  threshold_,
+} from "../ops/activation.ts";
+export { tanh } from "../ops/math.ts";
+export { logSoftmax, softmax } from "../ops/softmax.ts";
+export { dropout } from "../ops/random.ts";
+export { linear } from "../ops/matmul.ts";
+export { embedding } from "../ops/embedding.ts";
+export { oneHot } from "../ops/pattern.ts";
+export { pad } from "../ops/joining.ts";
