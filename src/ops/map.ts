@@ -9,7 +9,9 @@ import { run, runFlat, type ScalarWord } from "../../ffi/instruction.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
 import {
   checkInplace,
+  edgeOf,
   isGradEnabled,
+  metaOf,
   record,
   recordInplace,
   wants,
@@ -217,6 +219,22 @@ export function copyOf(x: Tensor): Tensor {
   return mapInto("clone", OP.copy, x, null, x.info, x.info);
 }
 
+/**
+ * A copy of what an in-place op is about to overwrite, in the same place on the tape, so that gradients of the op's
+ * gradient reach what x was.
+ */
+export function copyBefore(x: Tensor): Tensor {
+  const copy = copyOf(x);
+  const edge = edgeOf(x);
+  if (edge !== null) {
+    const meta = metaOf(copy);
+    meta.requiresGrad = true;
+    meta.node = edge.node;
+    meta.slot = edge.slot;
+  }
+  return copy;
+}
+
 /** The operand itself, or a copy where writing x in place would change it under the kernel. */
 export function apart(b: Tensor, x: Tensor): Tensor {
   if (b.storage !== x.storage) return b;
@@ -327,7 +345,7 @@ export function applyUnaryInplace(
   checkInplace(name, x, []);
   const recording = form.rule !== undefined && wants(x);
   // The gradient may need the value that is overwritten.
-  const before = recording && form.saves === "x" ? copyOf(x) : x;
+  const before = recording && form.saves === "x" ? copyBefore(x) : x;
   mapOut(name, form.opcode, x, x, null, x.info, p);
   recordInplace(
     name,
@@ -426,7 +444,7 @@ export function applyBinaryInplace(
   const recording = form.rules !== undefined && wantsAny([x, ...inputs]);
   const wasWanted = needs(x);
   // The rules may need the value that is overwritten.
-  const before = recording && form.saves ? copyOf(x) : x;
+  const before = recording && form.saves ? copyBefore(x) : x;
   const compute = DTYPES[dtype === "bool" ? promoted : dtype];
   mapOut(name, form.opcode, x, x, b, compute, form.scalars?.(compute));
   const overwritten = tb !== null && tb.storage === x.storage;

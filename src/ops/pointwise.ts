@@ -37,7 +37,7 @@ import {
   checkOperand,
   checkResult,
   checkTensor,
-  copyOf,
+  copyBefore,
   gradFor,
   mapAll,
   mapAllOut,
@@ -491,7 +491,7 @@ function clampTo(
   }
   checkResult(name, x, compute.name, bounds);
   checkInplace(name, x, tensors.slice(1));
-  const before = recording ? copyOf(x) : x;
+  const before = recording ? copyBefore(x) : x;
   mapAllOut(name, opcode, x, [x, ...bounds.map((b) => apartOperand(b, x))], compute);
   recordInplace(
     name,
@@ -615,7 +615,7 @@ function lerpOp(name: string, inplace: boolean): Lerp {
       );
     }
     const weights = weight instanceof Tensor ? [weight] : [];
-    const start = inplace && wantsAny([x, end, ...weights]) ? copyOf(x) : x;
+    const start = inplace && wantsAny([x, end, ...weights]) ? copyBefore(x) : x;
     const wanted = needs(x);
     const grads = ([g]: readonly (Tensor | null)[]) => {
       if (g === null) return [];

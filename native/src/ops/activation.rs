@@ -133,8 +133,8 @@ crate::maps! {
         f32: g * single::elu_slope(x, p[0].float() as f32, p[1].float() as f32, p[2].float() as f32);
         f64: g * double::elu_slope(x, p[0].float(), p[1].float(), p[2].float())
     }
-    /// NaN at ±∞ in float32, as in PyTorch, which multiplies infinity by 0 there; the same goes for those below.
-    gelu [x] (p; 0) { f32: gelu_f32(x) + (x - x); f64: x * normal_cdf_f64(x) }
+    /// NaN at ±∞ in float32, as in PyTorch, which multiplies infinity by 0 there and x by 2 first; so for those below.
+    gelu [x] (p; 0) { f32: gelu_f32(x) * 2.0 * 0.5 + (x - x); f64: x * normal_cdf_f64(x) }
     gelu_grad [g, x] (p; 0) { f32: g * gelu_slope_f32(x); f64: g * gelu_slope_f64(x) }
     gelu_tanh [x] (p; 0) {
         f32: unless_lowest(x, gelu_tanh_f32(x));
