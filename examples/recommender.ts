@@ -538,7 +538,7 @@ for (
 await log.curves();
 
 // What counts is what a saved model predicts, so the test goes through the newest checkpoint.
-const served = new deploy.ModelDeployment(model, { checkpoint: saver.latest() });
+const served = new deploy.ModelDeployment(model, { checkpoint: saver.latest()!.path });
 const scores = (await served.batchPredict([int64(parts.test.user), int64(parts.test.item)], {
   batchSize: 16_384,
 }))
