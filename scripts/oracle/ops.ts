@@ -27,7 +27,8 @@ const RUNS = new Set(["size", "shape", "dims", "repeats", "sizes"]);
 /** Ops that make a tensor of the dtype of the values given: ints are bigints in Toro. */
 const MAKERS = new Set(["full", "tensor", "asTensor"]);
 
-interface Callee {
+/** What a case calls. */
+export interface Callee {
   readonly name: string;
   readonly signature: Signature | undefined;
   /** Called with the first argument as `this`. */
@@ -194,7 +195,8 @@ export function differs(
   return Object.is(got, value) ? null : `${what} is ${got}, PyTorch's ${value}`;
 }
 
-function flattenJson(out: unknown): unknown[] {
+/** The parts of a result's JSON form, in order. */
+export function flattenJson(out: unknown): unknown[] {
   return Array.isArray(out) ? out.flatMap(flattenJson) : [out];
 }
 

@@ -1,7 +1,10 @@
 /** Runs the shards of a folder and counts what passed, failed, is missing in Toro or not supported. */
+import { runModule } from "./modules.ts";
 import { runOp } from "./ops.ts";
+import { runProgram } from "./programs.ts";
 import { readShard, type Shard, shardNames } from "./shards.ts";
-import { Absent } from "./values.ts";
+import { initCases, runClip, runInit, runOptimizer, runScheduler } from "./training.ts";
+import { Absent, lookUp } from "./values.ts";
 
 /** Counts of outcomes, and the first difference seen. */
 export interface Count {
@@ -26,7 +29,21 @@ export type Runner = (c: any, shard: Shard) => string | null | Promise<string | 
 
 /** The runner of a shard by its name; null for shards that hold something else. */
 function runnerOf(shard: string): Runner | null {
-  return shard.startsWith("hand_") ? runOp : null;
+  if (shard.startsWith("hand_")) return runOp;
+  if (shard.startsWith("recsys_")) {
+    return async (c, shard) => {
+      if (lookUp("nn.Module") === undefined) throw new Absent("missing", "nn.Module");
+      return (await import("./recommender.ts")).runRecommender(c, shard);
+    };
+  }
+  return ({
+    modules: runModule,
+    optim: runOptimizer,
+    schedulers: runScheduler,
+    clip: runClip,
+    init: runInit,
+    programs: runProgram,
+  } as Record<string, Runner>)[shard] ?? null;
 }
 
 const zero = (): Count => ({ passed: 0, failed: 0, missing: 0, unsupported: 0 });
@@ -48,13 +65,13 @@ export async function runFolder(
     const run = runnerOf(name);
     if (run === null || !prefixes.some((p) => name.startsWith(p))) continue;
     const shard = readShard(folder, name);
-    for (const c of shard.cases) {
+    for (const c of name === "init" ? initCases(shard.document) : shard.cases) {
       if (!chosen(c, only)) continue;
       const [outcome, text] = await attempt(run, c, shard);
       const counts = [
         report.totals,
         report.shards[name] ??= zero(),
-        report.ops[c.op ?? name] ??= zero(),
+        report.ops[c.op ?? `${name}.${c.spec?.class ?? ""}`] ??= zero(),
       ];
       for (const count of counts) {
         count[outcome]++;
