@@ -46,6 +46,8 @@ export {
 export * as cuda from "./src/cuda.ts";
 export { type Index, Slice, slice } from "./src/slice.ts";
 export * from "./src/ops/mod.ts";
+export * as nn from "./src/nn/mod.ts";
+export * as F from "./src/nn/functional.ts";
 export * as data from "./src/data/mod.ts";
 export * as checkpoint from "./src/checkpoint/mod.ts";
 export * as optim from "./src/optim/mod.ts";

@@ -10,7 +10,14 @@ import { deviceNumber } from "../ops/creation.ts";
 import { turn } from "../signals.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Collated } from "./collate.ts";
-import { columnsOf, Dataset, datasetOf, IterableDataset } from "./dataset.ts";
+import {
+  type Column,
+  columnsOf,
+  Dataset,
+  datasetOf,
+  IterableDataset,
+  type Row,
+} from "./dataset.ts";
 import { DONE, type Fetch, fetchMapped, fetchStreamed } from "./fetch.ts";
 import { seedOf, type SeedSource } from "./order.ts";
 import {
@@ -85,33 +92,8 @@ export function follow(loader: object, hook: LoaderHook): () => void {
   return () => void set.delete(hook);
 }
 
-/** Columns by name whose examples are of type T. */
-export type ColumnsOf<T> = {
-  readonly [K in keyof T]: T[K] extends string ? readonly string[] : Tensor;
-};
-
-/**
- * Batches of a dataset, for `for await`, or for a plain `for` where the dataset answers at once.
- *
- * A dataset is a `Dataset`, an `IterableDataset`, an array of examples or a record of columns. Columns (a
- * `TensorDataset`, parts of one, a record) are gathered by one native call per column and batch. The order of an epoch
- * depends only on the seed and the epoch's number. A `for await` loop gives timers, servers and signals a turn at least
- * every 50 ms; a plain `for` gives none.
- *
- * `stateDict()` holds epoch, batch and seed; after `loadStateDict` the next loop goes on with the next batch of the same
- * order. A loop that is left early ends its epoch.
- *
- * Errors: ArgumentError for options that exclude each other.
- *
- * ```ts
- * import { arange, data } from "@toro/toro";
- *
- * const loader = new data.DataLoader({ x: arange(10), y: arange(10) }, { batchSize: 4, shuffle: true, generator: 0 });
- * for (const { x, y } of loader) console.log(x.shape, x.sub(y).toArray()); // [ 4 ] [ 0, 0, 0, 0 ] …
- * console.log(loader.length); // 3
- * ```
- */
-export class DataLoader<T, B = Collated<T>> implements AsyncIterable<B>, Iterable<B> {
+/** A loader; see `DataLoader`. */
+export class Loader<T, B = Collated<T>> implements AsyncIterable<B>, Iterable<B> {
   /** Where the examples come from. */
   readonly dataset: Dataset<T> | IterableDataset<T>;
   /** Examples in a batch; null where a sampler says it. */
@@ -129,18 +111,7 @@ export class DataLoader<T, B = Collated<T>> implements AsyncIterable<B>, Iterabl
   #batch = 0;
   #pass: object | null = null;
 
-  /** A loader of a dataset's examples. */
-  constructor(
-    dataset: Dataset<T> | IterableDataset<T> | readonly T[],
-    batchSize?: number | DataLoaderOptions<T, B>,
-    options?: DataLoaderOptions<T, B>,
-  );
-  /** A loader of columns. */
-  constructor(
-    columns: ColumnsOf<T>,
-    batchSize?: number | DataLoaderOptions<T, B>,
-    options?: DataLoaderOptions<T, B>,
-  );
+  /** Typed by `DataLoader`. */
   constructor(dataset: unknown, batchSize?: unknown, options?: unknown) {
     const given = isOptions(options) ? options : isOptions(batchSize) ? batchSize : {};
     const [
@@ -369,6 +340,49 @@ export class DataLoader<T, B = Collated<T>> implements AsyncIterable<B>, Iterabl
     this.#seed = state.seed;
   }
 }
+
+/** How a loader is made: of a dataset, a stream or an array of examples, or of a record of columns. */
+export interface MakeDataLoader {
+  /** A loader of a dataset's examples. */
+  new <T, B = Collated<T>>(
+    dataset: Dataset<T> | IterableDataset<T> | readonly T[],
+    batchSize?: number | DataLoaderOptions<T, B>,
+    options?: DataLoaderOptions<T, B>,
+  ): Loader<T, B>;
+  /** A loader of columns. */
+  new <C extends Readonly<Record<string, Column>>, B = Collated<Row<C>>>(
+    columns: C,
+    batchSize?: number | DataLoaderOptions<Row<C>, B>,
+    options?: DataLoaderOptions<Row<C>, B>,
+  ): Loader<Row<C>, B>;
+}
+
+/**
+ * Batches of a dataset, for `for await`, or for a plain `for` where the dataset answers at once.
+ *
+ * A dataset is a `Dataset`, an `IterableDataset`, an array of examples or a record of columns. Columns (a
+ * `TensorDataset`, parts of one, a record) are gathered by one native call per column and batch. The order of an epoch
+ * depends only on the seed and the epoch's number. A `for await` loop gives timers, servers and signals a turn at least
+ * every 50 ms; a plain `for` gives none.
+ *
+ * `stateDict()` holds epoch, batch and seed; after `loadStateDict` the next loop goes on with the next batch of the same
+ * order. A loop that is left early ends its epoch.
+ *
+ * Errors: ArgumentError for options that exclude each other.
+ *
+ * ```ts
+ * import { arange, data } from "@toro/toro";
+ *
+ * const loader = new data.DataLoader({ x: arange(10), y: arange(10) }, { batchSize: 4, shuffle: true, generator: 0 });
+ * for (const { x, y } of loader) console.log(x.shape, x.sub(y).toArray()); // [ 4 ] [ 0, 0, 0, 0 ] …
+ * console.log(loader.length); // 3
+ * ```
+ */
+export const DataLoader: MakeDataLoader = Loader;
+/** Batches of a dataset: T is an example, B a batch. */
+export type DataLoader<T, B = Collated<T>> = Loader<T, B>;
+
+Object.defineProperty(Loader, "name", { value: "DataLoader" });
 
 const WHOLE = declare(
   DataLoader,

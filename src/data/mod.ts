@@ -20,12 +20,7 @@ export {
   Subset,
   TensorDataset,
 } from "./dataset.ts";
-export {
-  type ColumnsOf,
-  DataLoader,
-  type DataLoaderOptions,
-  type DataLoaderState,
-} from "./loader.ts";
+export { DataLoader, type DataLoaderOptions, type DataLoaderState } from "./loader.ts";
 export { type SeedSource } from "./order.ts";
 export {
   type AnyTable,

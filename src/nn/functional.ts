@@ -42,3 +42,21 @@ export { linear } from "../ops/matmul.ts";
 export { embedding } from "../ops/embedding.ts";
 export { oneHot } from "../ops/pattern.ts";
 export { pad } from "../ops/joining.ts";
+export {
+  batchNorm,
+  groupNorm,
+  instanceNorm,
+  layerNorm,
+  normalize,
+  rmsNorm,
+} from "../ops/normalization.ts";
+export {
+  binaryCrossEntropy,
+  binaryCrossEntropyWithLogits,
+  huberLoss,
+  klDiv,
+  l1Loss,
+  mseLoss,
+  smoothL1Loss,
+} from "../ops/loss.ts";
+export { crossEntropy, nllLoss } from "../ops/cross_entropy.ts";

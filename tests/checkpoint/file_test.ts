@@ -188,7 +188,7 @@ Deno.test("a plain safetensors file is its tensors by name, and names are data",
     await Deno.writeFile(path, bytes);
     const read = await checkpoint.load<Record<string, ReturnType<typeof tensor>>>(path);
     assertEquals(Object.keys(read), ["__proto__", "constructor"]);
-    assertEquals(read.constructor.toArray(), [7] as never);
+    assertEquals(Object.values(read)[1].toArray(), [7]);
     assertEquals(Object.getPrototypeOf(read), Object.prototype);
   }));
 
