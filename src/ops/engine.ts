@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { setEngineOps } from "../autograd.ts";
+import { setEngineOps, wants } from "../autograd.ts";
+import { mergeRows, rowsOf, tensorOfRows } from "../rows.ts";
 import { setMaterialize, Tensor } from "../tensor.ts";
 import { filled } from "./creation.ts";
 import { add, mapOut } from "./pointwise.ts";
@@ -16,17 +17,48 @@ function windowOn(g: Tensor, x: Tensor): Tensor {
   return new Tensor(g.storage, g.info, x.shape, x.strides, g.offset + x.offset - base.offset);
 }
 
+/** The sum of two gradients of which at least one is row-sparse, or null. */
+function addRows(a: Tensor, b: Tensor): Tensor | null {
+  const ra = rowsOf(a), rb = rowsOf(b);
+  if ((ra === null && rb === null) || a.info !== b.info || wants(a, b)) return null;
+  if (ra !== null && rb !== null) {
+    const sum = mergeRows(ra, rb, a.shape[0]);
+    return sum && tensorOfRows(sum, a.shape[0]);
+  }
+  const dense = clone(ra === null ? a : b);
+  (ra ?? rb)!.addTo(dense);
+  return dense;
+}
+
+/** Adds b to a in place where one is row-sparse; whether it did. */
+function accumulateRows(a: Tensor, b: Tensor): boolean {
+  const ra = rowsOf(a), rb = rowsOf(b);
+  if (rb === null || a.info !== b.info) return false;
+  const sum = ra && mergeRows(ra, rb, a.shape[0]);
+  if (sum !== null) {
+    a.storage.pending = sum;
+    return true;
+  }
+  if (a.storage.state !== 0) a.storage.settle("add");
+  if (!a.isContiguous()) return false;
+  rb.addTo(a);
+  return true;
+}
+
 setMaterialize((t) => contiguous(t));
 
 setEngineOps({
-  add: (a, b) => add(a, b),
+  add: (a, b) => addRows(a, b) ?? add(a, b),
   accumulate: (a, b) => {
-    mapOut("add", OP.add, a, a, b, a.info);
+    if (!accumulateRows(a, b)) mapOut("add", OP.add, a, a, b, a.info);
     a.storage.version++;
     return a;
   },
   onesLike: (t) => filled(t.shape, 1, t.info, t.storage.device),
-  own: (t) => clone(t),
+  own: (t) => {
+    const rows = rowsOf(t);
+    return rows === null ? clone(t) : tensorOfRows(rows.copy(), t.shape[0]);
+  },
   window: (g, x) => windowOn(contiguous(g), x),
   withWindow: (g, x, gx) => {
     const out = clone(g);

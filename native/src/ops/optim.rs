@@ -1,0 +1,449 @@
+//! Optimiser steps: one instruction updates all parameters of a group; lazy forms touch only some rows of a table.
+//! Learning rate, moments' factors and step counts are read from cells when the instruction runs.
+//!
+//! Each rule is one function of one element: `step` with its gradient, `quiet` for a row whose momentum has died out.
+//! Dense and lazy updates run the same functions in the same order, so that a row that is caught up step by step ends
+//! with the same bits, however the catching up was divided.
+
+use crate::dtype::{DType, Element, Number};
+use crate::fault::Outcome;
+use crate::instruction::{Call, Operand, Row};
+use crate::ops::embedding::with_float;
+use crate::ops::map::Shared;
+use crate::{bail, pool, simd};
+
+pub const ROWS: &[Row] = &[
+    Row {
+        name: "optim_step",
+        outs: 1,
+        ins: (3, 1 << 16),
+        scalars: (3, 1 << 16),
+        alias: false,
+        run: dense,
+    },
+    Row {
+        name: "grad_norm",
+        outs: 1,
+        ins: (0, 1 << 16),
+        scalars: (2, 2),
+        alias: false,
+        run: norm::norm,
+    },
+    Row {
+        name: "grad_scale",
+        outs: 0,
+        ins: (1, 1 << 16),
+        scalars: (2, 2),
+        alias: false,
+        run: norm::scale,
+    },
+    Row {
+        name: "grad_clamp",
+        outs: 0,
+        ins: (0, 1 << 16),
+        scalars: (1, 1),
+        alias: false,
+        run: norm::clamp,
+    },
+    Row {
+        name: "lazy_step",
+        outs: 1,
+        ins: (7, 10),
+        scalars: (3, 3),
+        alias: false,
+        run: lazy::step,
+    },
+    Row {
+        name: "lazy_read",
+        outs: 1,
+        ins: (4, 7),
+        scalars: (3, 3),
+        alias: false,
+        run: lazy::read,
+    },
+    Row {
+        name: "lazy_sweep",
+        outs: 1,
+        ins: (3, 6),
+        scalars: (3, 3),
+        alias: false,
+        run: lazy::sweep,
+    },
+];
+
+mod lazy;
+mod norm;
+
+/// Elements that one thread takes at a time.
+const GRAIN: usize = 16 * 1024;
+
+/// A type in which updates are computed.
+pub(crate) trait Real:
+    Number
+    + core::ops::Sub<Output = Self>
+    + core::ops::Div<Output = Self>
+    + core::ops::Neg<Output = Self>
+{
+    fn sqrt(self) -> Self;
+    fn of(x: f64) -> Self;
+}
+
+macro_rules! real {
+    ($($t:ty),*) => { $( impl Real for $t {
+        #[inline(always)]
+        fn sqrt(self) -> $t { self.sqrt() }
+        #[inline(always)]
+        fn of(x: f64) -> $t { x as $t }
+    } )* };
+}
+real!(f32, f64);
+
+/// What one step needs beside the element's own values.
+pub(crate) type Factors<C> = [C; 8];
+
+/// An update rule. M, V, X: whether it keeps a first moment, a second moment, the second moment's maximum.
+pub(crate) trait Rule<C: Real> {
+    const M: bool;
+    const V: bool;
+    const X: bool;
+    /// Without a gradient it changes nothing.
+    const IDLE: bool;
+    /// Its steps without a gradient have no short form.
+    const FOREVER: bool;
+    fn step(k: &Factors<C>, p: &mut C, m: &mut C, v: &mut C, x: &mut C, g: C);
+    /// A step without gradient where m is zero.
+    fn quiet(k: &Factors<C>, p: &mut C, v: &mut C);
+}
+
+/// Adam and AdamW. L2: decay is part of the gradient (k7), else it shrinks p (k0). AMS: with the running maximum of v.
+/// Factors: k0 1 - lr·decay, k1 -lr / (1 - β1ᵗ), k2 1 / √(1 - β2ᵗ), k3 1 - β1, k4 β2, k5 1 - β2, k6 eps, k7 decay.
+pub(crate) struct Adam<const L2: bool, const AMS: bool>;
+
+impl<C: Real, const L2: bool, const AMS: bool> Rule<C> for Adam<L2, AMS> {
+    const M: bool = true;
+    const V: bool = true;
+    const X: bool = AMS;
+    const IDLE: bool = false;
+    const FOREVER: bool = L2;
+
+    #[inline(always)]
+    fn step(k: &Factors<C>, p: &mut C, m: &mut C, v: &mut C, x: &mut C, g: C) {
+        let g = if L2 { g + k[7] * *p } else { g };
+        let shrunk = if L2 { *p } else { *p * k[0] };
+        *m = *m + k[3] * (g - *m);
+        *v = *v * k[4] + k[5] * g * g;
+        let second = if AMS {
+            // As torch.maximum: a NaN stays.
+            *x = if *v <= *x { *x } else { *v };
+            *x
+        } else {
+            *v
+        };
+        *p = shrunk + k[1] * *m / (second.sqrt() * k[2] + k[6]);
+    }
+
+    #[inline(always)]
+    fn quiet(k: &Factors<C>, p: &mut C, v: &mut C) {
+        *p = *p * k[0];
+        *v = *v * k[4];
+    }
+}
+
+/// SGD. MOM: with a momentum buffer m; NES: Nesterov's form; DECAY: decay is part of the gradient.
+/// Factors: k0 -lr, k1 decay, k2 momentum, k3 1 - dampening, or 1 in the first step.
+pub(crate) struct Sgd<const MOM: bool, const NES: bool, const DECAY: bool>;
+
+impl<C: Real, const MOM: bool, const NES: bool, const DECAY: bool> Rule<C>
+    for Sgd<MOM, NES, DECAY>
+{
+    const M: bool = MOM;
+    const V: bool = false;
+    const X: bool = false;
+    const IDLE: bool = !MOM && !DECAY;
+    const FOREVER: bool = MOM && DECAY;
+
+    #[inline(always)]
+    fn step(k: &Factors<C>, p: &mut C, m: &mut C, _: &mut C, _: &mut C, g: C) {
+        let g = if DECAY { g + k[1] * *p } else { g };
+        let g = if MOM {
+            *m = *m * k[2] + k[3] * g;
+            if NES { g + k[2] * *m } else { *m }
+        } else {
+            g
+        };
+        *p = *p + k[0] * g;
+    }
+
+    #[inline(always)]
+    fn quiet(k: &Factors<C>, p: &mut C, _: &mut C) {
+        if DECAY {
+            *p = *p + k[0] * (k[1] * *p);
+        }
+    }
+}
+
+/// A rule as instructions name it: scalar 0 is 0 for Adam, 1 for SGD; scalar 1 the sum of these flags.
+pub(crate) const MAXIMIZE: i64 = 1;
+const L2: i64 = 2;
+const AMSGRAD: i64 = 4;
+const MOMENTUM: i64 = 8;
+const NESTEROV: i64 = 16;
+const DECAY: i64 = 32;
+
+#[derive(Clone, Copy)]
+pub(crate) struct Which {
+    adam: bool,
+    flags: i64,
+}
+
+impl Which {
+    pub fn new(call: &Call) -> Outcome<Which> {
+        let (kind, flags) = (call.float(0), call.float(1));
+        if !(kind == 0.0 || kind == 1.0) || !(0.0..64.0).contains(&flags) || flags.fract() != 0.0 {
+            bail!(
+                "{}: kind {kind} with flags {flags} is no update rule",
+                call.name
+            );
+        }
+        Ok(Which {
+            adam: kind == 0.0,
+            flags: flags as i64,
+        })
+    }
+
+    pub fn has(&self, flag: i64) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// Tensors of state beside each parameter.
+    pub fn states(&self) -> usize {
+        if self.adam {
+            2 + usize::from(self.has(AMSGRAD))
+        } else {
+            usize::from(self.has(MOMENTUM))
+        }
+    }
+
+    /// Factors of step `t`, from the hyperparameters [lr, β1 | momentum, β2 | dampening, eps, decay, replay].
+    pub fn factors(&self, h: &[f64; HYPER], t: f64) -> [f64; 8] {
+        let [lr, a, b, eps, decay, _] = *h;
+        if self.adam {
+            let (c1, c2) = (1.0 - a.powf(t), 1.0 - b.powf(t));
+            [
+                1.0 - lr * decay,
+                -(lr / c1),
+                1.0 / c2.sqrt(),
+                1.0 - a,
+                b,
+                1.0 - b,
+                eps,
+                decay,
+            ]
+        } else {
+            [
+                -lr,
+                decay,
+                a,
+                if t == 1.0 { 1.0 } else { 1.0 - b },
+                0.0,
+                0.0,
+                0.0,
+                0.0,
+            ]
+        }
+    }
+}
+
+/// Runs `$body` with `$K` bound to the rule's type.
+macro_rules! with_rule {
+    ($which:expr, $K:ident => $body:expr) => {{
+        use $crate::ops::optim::{Adam, Sgd};
+        let w = $which;
+        match (
+            w.adam,
+            w.has($crate::ops::optim::MOMENTUM),
+            w.has($crate::ops::optim::NESTEROV),
+            w.has($crate::ops::optim::DECAY),
+        ) {
+            (true, ..) => match (
+                w.has($crate::ops::optim::L2),
+                w.has($crate::ops::optim::AMSGRAD),
+            ) {
+                (false, false) => {
+                    type $K = Adam<false, false>;
+                    $body
+                }
+                (false, true) => {
+                    type $K = Adam<false, true>;
+                    $body
+                }
+                (true, false) => {
+                    type $K = Adam<true, false>;
+                    $body
+                }
+                (true, true) => {
+                    type $K = Adam<true, true>;
+                    $body
+                }
+            },
+            (_, false, _, false) => {
+                type $K = Sgd<false, false, false>;
+                $body
+            }
+            (_, false, _, true) => {
+                type $K = Sgd<false, false, true>;
+                $body
+            }
+            (_, true, false, false) => {
+                type $K = Sgd<true, false, false>;
+                $body
+            }
+            (_, true, false, true) => {
+                type $K = Sgd<true, false, true>;
+                $body
+            }
+            (_, true, true, false) => {
+                type $K = Sgd<true, true, false>;
+                $body
+            }
+            (_, true, true, true) => {
+                type $K = Sgd<true, true, true>;
+                $body
+            }
+        }
+    }};
+}
+pub(crate) use with_rule;
+
+/// Hyperparameters of a group: lr, β1 or momentum, β2 or dampening, eps, weight decay, and how many steps without
+/// gradient are replayed before momentum counts as gone.
+pub(crate) const HYPER: usize = 6;
+
+pub(crate) fn hyper(call: &Call, o: &Operand) -> Outcome<[f64; HYPER]> {
+    call.require(
+        o.dtype == DType::F64 && o.numel() == HYPER && o.is_contiguous(),
+        || format!("hyperparameters are not {HYPER} float64"),
+    )?;
+    // SAFETY: six dense float64 lie there.
+    Ok(unsafe { *o.ptr.cast::<[f64; HYPER]>() })
+}
+
+/// The address of the step count that scalar `i` names among the counts of `o`.
+pub(crate) fn counter(call: &Call, o: &Operand, i: usize) -> Outcome<*mut f64> {
+    call.require(o.dtype == DType::F64 && o.is_contiguous(), || {
+        "step counts are not dense float64".into()
+    })?;
+    let index = call.count(i)?;
+    call.require(index < o.numel(), || {
+        format!("step count {index} is not among {}", o.numel())
+    })?;
+    // SAFETY: the index was just checked.
+    Ok(unsafe { o.ptr.cast::<f64>().add(index) })
+}
+
+/// Fails where a dense operand that is written shares bytes with another operand.
+pub(crate) fn apart(call: &Call, written: impl Fn(usize) -> bool) -> Outcome {
+    let mut spans: Vec<(usize, usize, bool)> = Vec::with_capacity(call.all().len());
+    for (i, o) in call.all().iter().enumerate() {
+        call.require(o.is_contiguous(), || {
+            format!("operand {i} is not contiguous")
+        })?;
+        let start = o.ptr as usize;
+        if o.numel() > 0 {
+            spans.push((start, start + o.numel() * o.dtype.size(), written(i)));
+        }
+    }
+    spans.sort_unstable();
+    let (mut any, mut changed) = (0, 0);
+    for (start, end, writes) in spans {
+        call.require(start >= if writes { any } else { changed }, || {
+            "an operand that is written overlaps another".into()
+        })?;
+        any = any.max(end);
+        if writes {
+            changed = changed.max(end);
+        }
+    }
+    Ok(())
+}
+
+simd! {
+    /// One step of n elements.
+    unsafe fn update<E: Element, C: Real, K: Rule<C>>(at: [*mut E; 5], n: usize, k: &Factors<C>, sign: C) {
+        let [p, g, m, v, x] = at;
+        let k = *k;
+        for i in 0..n {
+            // SAFETY: the caller hands in n elements of each tensor that the rule has.
+            unsafe {
+                let mut pi = C::load(*p.add(i));
+                let gi = C::load(*g.add(i)) * sign;
+                let mut mi = if K::M { C::load(*m.add(i)) } else { C::default() };
+                let mut vi = if K::V { C::load(*v.add(i)) } else { C::default() };
+                let mut xi = if K::X { C::load(*x.add(i)) } else { C::default() };
+                K::step(&k, &mut pi, &mut mi, &mut vi, &mut xi, gi);
+                *p.add(i) = pi.store();
+                if K::M { *m.add(i) = mi.store(); }
+                if K::V { *v.add(i) = vi.store(); }
+                if K::X { *x.add(i) = xi.store(); }
+            }
+        }
+    }
+}
+
+/// One step of all parameters of a group. out: step counts; ins: hyperparameters, then of each parameter p, its
+/// gradient and its states, all dense and of one shape and dtype. Scalars: kind, flags, then each one's step count.
+fn dense(call: &Call) -> Outcome {
+    let which = Which::new(call)?;
+    let operands = call.all();
+    let h = hyper(call, &operands[1])?;
+    let per = 2 + which.states();
+    let count = call.scalars().len() - 2;
+    call.require(operands.len() == 2 + count * per, || {
+        format!(
+            "{} operands for {count} parameters of {per} tensors each",
+            operands.len() - 2
+        )
+    })?;
+    apart(call, |i| i != 1 && (i < 2 || (i - 2) % per != 1))?;
+    let mut starts = Vec::with_capacity(count + 1);
+    let mut counters = Vec::with_capacity(count);
+    let mut chunks = 0;
+    for i in 0..count {
+        let set = &operands[2 + i * per..2 + (i + 1) * per];
+        let p = &set[0];
+        call.require(
+            set.iter()
+                .all(|o| o.numel() == p.numel() && o.dtype == p.dtype)
+                && p.dtype.is_float(),
+            || format!("the tensors of parameter {i} differ in size or dtype"),
+        )?;
+        counters.push(counter(call, &operands[0], 2 + i)?);
+        starts.push(chunks);
+        chunks += p.numel().div_ceil(GRAIN);
+    }
+    starts.push(chunks);
+    let factors: Vec<[f64; 8]> = counters
+        .iter()
+        // SAFETY: `counter` checked the address.
+        .map(|&t| unsafe {
+            *t += 1.0;
+            which.factors(&h, *t)
+        })
+        .collect();
+    let sign = if which.has(MAXIMIZE) { -1.0 } else { 1.0 };
+    let (starts, factors, shared) = (&starts, &factors, Shared(operands));
+    with_rule!(which, K => pool::parallel(chunks, &|chunk| {
+        // Parameters without elements have no chunk of their own: take the last that starts here.
+        let i = starts.partition_point(|&s| s <= chunk) - 1;
+        let from = (chunk - starts[i]) * GRAIN;
+        let n = GRAIN.min(shared.get(2 + i * per).numel() - from);
+        with_float!(shared.get(2 + i * per).dtype, E, C => {
+            let at: [*mut E; 5] = core::array::from_fn(|k| {
+                if k < per { shared.get(2 + i * per + k).ptr.cast::<E>().wrapping_add(from) } else { core::ptr::null_mut() }
+            });
+            // SAFETY: all tensors of the parameter have its elements, and no two chunks share one.
+            unsafe { update::<E, C, K>(at, n, &factors[i].map(C::of), C::of(sign)) };
+        });
+    }));
+    Ok(())
+}

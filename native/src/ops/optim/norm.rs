@@ -1,0 +1,298 @@
+//! The norm of all gradients together, and scaling or clamping them in place: one instruction each.
+//! Scalar 0 of `grad_norm` and `grad_scale` says how many gradients are dense; the rest are row-sparse and come in
+//! pairs of values (N, D) and count, of which only the rows in use matter.
+
+use super::{GRAIN, Real, apart};
+use crate::dtype::{Element, Number};
+use crate::fault::Outcome;
+use crate::instruction::Call;
+use crate::ops::embedding::{used, with_float};
+use crate::ops::map::Shared;
+use crate::{bail, pool, simd};
+
+/// A run of gradient elements: its operand and how many of its elements count.
+struct Part {
+    operand: usize,
+    numel: usize,
+}
+
+/// The gradients among the operands from `first` on.
+fn parts(call: &Call, first: usize, dense: usize) -> Outcome<Vec<Part>> {
+    let operands = call.all();
+    let rest = operands.len() - first;
+    call.require(dense <= rest && (rest - dense).is_multiple_of(2), || {
+        format!("{dense} dense gradients among {rest} operands")
+    })?;
+    let mut parts = Vec::with_capacity(rest);
+    for operand in first..first + dense {
+        parts.push(Part {
+            operand,
+            numel: operands[operand].numel(),
+        });
+    }
+    for operand in (first + dense..operands.len()).step_by(2) {
+        let values = &operands[operand];
+        let [room, d] = *values.dims() else {
+            bail!(
+                "{}: row values have dims {:?}, not two",
+                call.name,
+                values.dims()
+            )
+        };
+        parts.push(Part {
+            operand,
+            numel: used(call, &operands[operand + 1], room)? * d,
+        });
+    }
+    for p in &parts {
+        let o = &operands[p.operand];
+        call.require(o.dtype.is_float() && o.is_contiguous(), || {
+            format!("operand {} is not a dense float tensor", p.operand)
+        })?;
+    }
+    Ok(parts)
+}
+
+/// Calls `body(part, from, n)` for every chunk of every part, in parallel; the chunk's number comes first.
+fn chunked(parts: &[Part], body: &(dyn Fn(usize, &Part, usize, usize) + Sync)) -> usize {
+    let mut starts = Vec::with_capacity(parts.len() + 1);
+    let mut chunks = 0;
+    for p in parts {
+        starts.push(chunks);
+        chunks += p.numel.div_ceil(GRAIN);
+    }
+    pool::parallel(chunks, &|chunk| {
+        let i = starts.partition_point(|&s| s <= chunk) - 1;
+        let from = (chunk - starts[i]) * GRAIN;
+        body(chunk, &parts[i], from, GRAIN.min(parts[i].numel - from));
+    });
+    chunks
+}
+
+const LANES: usize = 32;
+
+/// What is summed over elements for a norm of order p.
+#[derive(Clone, Copy, PartialEq)]
+enum Order {
+    Zero,
+    One,
+    Two,
+    Most,
+    Least,
+    Any(f64),
+}
+
+impl Order {
+    fn of(p: f64) -> Order {
+        match p {
+            0.0 => Order::Zero,
+            1.0 => Order::One,
+            2.0 => Order::Two,
+            f64::INFINITY => Order::Most,
+            f64::NEG_INFINITY => Order::Least,
+            p => Order::Any(p),
+        }
+    }
+
+    fn start(self) -> f64 {
+        if self == Order::Least {
+            f64::INFINITY
+        } else {
+            0.0
+        }
+    }
+
+    #[inline(always)]
+    fn join(self, a: f64, b: f64) -> f64 {
+        match self {
+            // A NaN stays.
+            Order::Most => {
+                if b > a || b.is_nan() {
+                    b
+                } else {
+                    a
+                }
+            }
+            Order::Least => {
+                if b < a || b.is_nan() {
+                    b
+                } else {
+                    a
+                }
+            }
+            _ => a + b,
+        }
+    }
+
+    /// One element's share.
+    #[inline(always)]
+    fn share(self, x: f64) -> f64 {
+        match self {
+            Order::Zero => f64::from(u8::from(x != 0.0)),
+            Order::One | Order::Most | Order::Least => x.abs(),
+            Order::Two => x * x,
+            Order::Any(p) => x.abs().powf(p),
+        }
+    }
+
+    fn finish(self, sum: f64) -> f64 {
+        match self {
+            Order::Two => sum.sqrt(),
+            Order::Any(p) => sum.powf(1.0 / p),
+            _ => sum,
+        }
+    }
+}
+
+simd! {
+    /// Sum of squares in 32 lanes, joined in one order at every level.
+    unsafe fn squares<E: Element>(x: *const E, n: usize) -> f64 {
+        let mut lanes = [0.0f64; LANES];
+        let whole = n - n % LANES;
+        // SAFETY: the caller hands in n elements.
+        unsafe {
+            let mut i = 0;
+            while i < whole {
+                for (l, sum) in lanes.iter_mut().enumerate() {
+                    let y = (*x.add(i + l)).to_f64();
+                    *sum += y * y;
+                }
+                i += LANES;
+            }
+            for l in 0..n - whole {
+                let y = (*x.add(whole + l)).to_f64();
+                lanes[l] += y * y;
+            }
+        }
+        let mut width = LANES / 2;
+        while width > 0 {
+            for l in 0..width { lanes[l] += lanes[l + width]; }
+            width /= 2;
+        }
+        lanes[0]
+    }
+}
+
+/// The norm of the norms of all gradients. out: one element; scalars: how many are dense, the order.
+pub(super) fn norm(call: &Call) -> Outcome {
+    let operands = call.all();
+    let out = &operands[0];
+    call.require(out.numel() == 1 && out.dtype.is_float(), || {
+        "the norm is not one float".into()
+    })?;
+    let order = Order::of(call.float(1));
+    let parts = parts(call, 1, call.count(0)?)?;
+    let total: usize = parts.iter().map(|p| p.numel.div_ceil(GRAIN)).sum();
+    let mut partial = vec![0.0f64; total];
+    let sums = pool::Shared(partial.as_mut_ptr());
+    let shared = Shared(operands);
+    chunked(&parts, &|chunk, part, from, n| {
+        let o = shared.get(part.operand);
+        let sum = with_float!(o.dtype, E, _C => {
+            let x = o.ptr.cast::<E>().wrapping_add(from);
+            if order == Order::Two {
+                // SAFETY: n elements lie there.
+                unsafe { squares::<E>(x, n) }
+            } else {
+                // SAFETY: as above.
+                let x = unsafe { core::slice::from_raw_parts(x, n) };
+                x.iter().fold(order.start(), |a, x| order.join(a, order.share(x.to_f64())))
+            }
+        });
+        // SAFETY: each chunk has its own place.
+        unsafe { *sums.get().add(chunk) = sum };
+    });
+    let mut at = 0;
+    let mut all = order.start();
+    for p in &parts {
+        let chunks = p.numel.div_ceil(GRAIN);
+        let sum = partial[at..at + chunks]
+            .iter()
+            .fold(order.start(), |a, &b| order.join(a, b));
+        at += chunks;
+        // Each tensor's norm is a value of its dtype, as in PyTorch, except that squares are not rounded on the way.
+        let norm = order.finish(sum);
+        all = order.join(
+            all,
+            if order == Order::Two {
+                sum
+            } else {
+                order.share(norm)
+            },
+        );
+    }
+    let all = if parts.is_empty() {
+        0.0
+    } else {
+        order.finish(all)
+    };
+    // SAFETY: one element of the dtype lies there.
+    with_float!(out.dtype, E, _C => unsafe { *out.ptr.cast::<E>() = E::from_f64(all) });
+    Ok(())
+}
+
+simd! {
+    unsafe fn multiply<E: Element, C: Real>(x: *mut E, n: usize, by: C) {
+        // SAFETY: the caller hands in n elements.
+        unsafe { for i in 0..n { *x.add(i) = (C::load(*x.add(i)) * by).store(); } }
+    }
+}
+
+/// Multiplies all gradients by min(1, most / (norm + 1e-6)). ins: the norm, then gradients. Scalars: how many are
+/// dense, most. Where the factor is 1 nothing is touched.
+pub(super) fn scale(call: &Call) -> Outcome {
+    let operands = call.all();
+    let norm = &operands[0];
+    call.require(norm.numel() == 1 && norm.dtype.is_float(), || {
+        "the norm is not one float".into()
+    })?;
+    let dense = call.count(0)?;
+    apart(call, |i| i > 0 && (i <= dense || (i - dense) % 2 == 1))?;
+    let parts = parts(call, 1, dense)?;
+    let most = call.float(1);
+    // As PyTorch computes it: in the norm's type, by a reciprocal.
+    // SAFETY: one element lies there.
+    let factor = with_float!(norm.dtype, E, C => {
+        let n = unsafe { C::load(*norm.ptr.cast::<E>()) };
+        (C::of(1.0) / (n + C::of(1e-6)) * C::of(most)).to_f64()
+    });
+    if factor >= 1.0 {
+        return Ok(());
+    }
+    let shared = Shared(operands);
+    chunked(&parts, &|_, part, from, n| {
+        let o = shared.get(part.operand);
+        // SAFETY: n elements lie there, and no two chunks share one.
+        with_float!(o.dtype, E, C => unsafe { multiply::<E, C>(o.ptr.cast::<E>().wrapping_add(from), n, C::of(factor)) });
+    });
+    Ok(())
+}
+
+simd! {
+    unsafe fn limit<E: Element, C: Real>(x: *mut E, n: usize, most: C) {
+        // SAFETY: the caller hands in n elements.
+        unsafe {
+            for i in 0..n {
+                let y = C::load(*x.add(i));
+                let y = if y > most { most } else { y };
+                let y = if y < -most { -most } else { y };
+                *x.add(i) = y.store();
+            }
+        }
+    }
+}
+
+/// Clamps all gradients, which are dense, to [-most, most]. Scalar: most.
+pub(super) fn clamp(call: &Call) -> Outcome {
+    apart(call, |_| true)?;
+    let operands = call.all();
+    let parts = parts(call, 0, operands.len())?;
+    let most = call.float(0);
+    let shared = Shared(operands);
+    chunked(&parts, &|_, part, from, n| {
+        let o = shared.get(part.operand);
+        // SAFETY: n elements lie there, and no two chunks share one.
+        with_float!(o.dtype, E, C => unsafe { limit::<E, C>(o.ptr.cast::<E>().wrapping_add(from), n, C::of(most)) });
+    });
+    Ok(())
+}

@@ -1,0 +1,229 @@
+/**
+ * Rows of a table by number, and their gradient, which stays row-sparse.
+ *
+ * @module
+ */
+import { run, runRaw } from "../../ffi/instruction.ts";
+import { OP } from "../../ffi/opcodes.gen.ts";
+import { inMode, record, wants } from "../autograd.ts";
+import {
+  ArgumentError,
+  AutogradError,
+  DTypeError,
+  IndexError,
+  ShapeError,
+  show,
+} from "../errors.ts";
+import { op } from "../op.ts";
+import { LazyTable, RowSparse, tensorOfRows } from "../rows.ts";
+import { contiguousStrides, shapeText } from "../shape.ts";
+import { empty, Tensor } from "../tensor.ts";
+import { contiguous, reshape } from "./view.ts";
+
+/** Options of `embedding`. */
+export interface EmbeddingOptions {
+  /** A row whose gradient is left out; negative ones count from the end. */
+  paddingIdx?: number | null;
+  /** Rows that are read are first rescaled, in place, to at most this norm. */
+  maxNorm?: number | null;
+  /** The order of that norm; default 2. */
+  normType?: number;
+  /** Divide each row's gradient by how often the batch reads it. */
+  scaleGradByFreq?: boolean;
+}
+
+/** Reads rows of a table. */
+export type Embed = {
+  (input: Tensor, weight: Tensor, options?: EmbeddingOptions): Tensor;
+  (input: Tensor, weight: Tensor, paddingIdx: number | null, options?: EmbeddingOptions): Tensor;
+  (
+    input: Tensor,
+    weight: Tensor,
+    paddingIdx: number | null,
+    maxNorm: number | null,
+    options?: EmbeddingOptions,
+  ): Tensor;
+};
+
+/**
+ * `y[…] = weight[input[…]]`: rows of a table by number.
+ *
+ * Shapes: input (…), weight (N, D) → y (…, D). Types: input int64 or int32; weight any.
+ * Gradient: each row's is the sum over where it was read, in the batch's order, and exists for these rows only; PyTorch's
+ * `sparse` has no counterpart because every gradient is kept so until somebody needs it dense.
+ * Errors: IndexError for a number outside the table, DTypeError for numbers that are no integers, ShapeError unless the
+ * table has two dims.
+ *
+ * ```ts
+ * import { nn, tensor } from "@toro/toro";
+ * const table = tensor([[0, 1], [2, 3], [4, 5]]);
+ * nn.functional.embedding(tensor([2n, 0n]), table).toArray(); // [[4, 5], [0, 1]]
+ * ```
+ */
+export const embedding: Embed = op<Embed>(
+  "embedding(input, weight, paddingIdx=null, maxNorm=null, normType=2, scaleGradByFreq=false)",
+  (
+    input: Tensor,
+    weight: Tensor,
+    paddingIdx: number | null,
+    maxNorm: number | null,
+    normType: number,
+    scaleGradByFreq: boolean,
+  ) => {
+    check(input, weight);
+    const rows = weight.shape[0];
+    const padding = paddingIdx === null ? NO_ROW : wrapPadding(paddingIdx, rows);
+    const indices = flatIndices(input);
+    if (maxNorm !== null) limitNorm(indices, weight, maxNorm, normType);
+    return gather(input, indices, weight, NO_ROW, padding, scaleGradByFreq);
+  },
+);
+
+/** Stands for no row among row numbers. */
+const NO_ROW = -1;
+
+function check(input: Tensor, weight: unknown): asserts weight is Tensor {
+  if (!(weight instanceof Tensor)) {
+    throw new ArgumentError(`Cannot embedding: weight must be a tensor, got ${show(weight)}`, {
+      op: "embedding",
+    });
+  }
+  if (input.dtype !== "int64" && input.dtype !== "int32") {
+    throw new DTypeError(
+      `Cannot embedding with ${show(input)} as row numbers: they must be int64 or int32`,
+      { op: "embedding", hint: 'tensor(data, { dtype: "int64" })' },
+    );
+  }
+  if (weight.ndim !== 2) {
+    throw new ShapeError(
+      `Cannot embedding from a table ${shapeText(weight.shape)}: it must have two dims`,
+      { op: "embedding" },
+    );
+  }
+}
+
+function wrapPadding(paddingIdx: unknown, rows: number): number {
+  if (typeof paddingIdx !== "number" || !Number.isInteger(paddingIdx)) {
+    throw new ArgumentError(
+      `Cannot embedding: paddingIdx must be a whole number, got ${show(paddingIdx)}`,
+      {
+        op: "embedding",
+      },
+    );
+  }
+  if (paddingIdx < -rows || paddingIdx >= rows) {
+    throw new IndexError(
+      `Cannot embedding: paddingIdx ${paddingIdx} is out of range for a table of ${rows} rows`,
+      { op: "embedding" },
+    );
+  }
+  return paddingIdx < 0 ? paddingIdx + rows : paddingIdx;
+}
+
+/** The row numbers as one run. */
+function flatIndices(input: Tensor): Tensor {
+  const { storage, info, offset, numel } = contiguous(input);
+  return new Tensor(storage, info, [numel], [1], offset);
+}
+
+/** Makes the rows usable that are about to be read, and no others where the table allows that. */
+function prepare(indices: Tensor, weight: Tensor): void {
+  const { storage } = weight;
+  if (storage.state === 0) return;
+  const { pending } = storage;
+  if (pending instanceof LazyTable && pending.covers(weight)) pending.read(indices);
+  else storage.settle("embedding");
+}
+
+/** Rows by number; `zeroRow` reads as zeros. The gradient leaves out `padding`. */
+function gather(
+  input: Tensor,
+  indices: Tensor,
+  weight: Tensor,
+  zeroRow: number,
+  padding: number,
+  byFrequency: boolean,
+): Tensor {
+  const [rows, columns] = weight.shape;
+  const shape = [...input.shape, columns];
+  const flat = empty([indices.numel, columns], weight.info, weight.storage.device);
+  if (indices.storage.state !== 0) indices.storage.settle("embedding");
+  prepare(indices, weight);
+  runRaw(OP.gather_rows, [flat], [weight, indices], [zeroRow]);
+  const out = new Tensor(flat.storage, flat.info, shape, contiguousStrides(shape), 0);
+  if (wants(weight)) {
+    record(
+      "embedding",
+      [weight],
+      [out],
+      ([g]) => [g && scatter(g, input, indices, rows, padding, byFrequency)],
+      [indices],
+    );
+  }
+  return out;
+}
+
+/** The gradient of `gather`: a row-sparse sum. */
+function scatter(
+  g: Tensor,
+  input: Tensor,
+  indices: Tensor,
+  rows: number,
+  padding: number,
+  byFrequency: boolean,
+): Tensor {
+  const columns = g.shape[g.ndim - 1];
+  const flat = inMode(false, () => reshape(g, [indices.numel, columns]));
+  const sum = new RowSparse(Math.min(indices.numel, rows), {
+    info: g.info,
+    columns,
+    device: g.storage.device,
+  });
+  run("embedding", OP.sum_rows, [sum.indices, sum.values, sum.count], [indices, flat], [
+    rows,
+    padding,
+    byFrequency ? 1 : 0,
+  ]);
+  const out = tensorOfRows(sum, rows);
+  if (wants(g)) {
+    if (byFrequency) {
+      throw new AutogradError(
+        "Cannot embedding with scaleGradByFreq and createGraph: the scaling has no derivative rule",
+        {
+          op: "embedding",
+        },
+      );
+    }
+    record(
+      "embeddingBackward",
+      [g],
+      [out],
+      ([gg]) => [gg && gather(input, indices, gg, padding, padding, false)],
+      [indices],
+    );
+  }
+  return out;
+}
+
+/** Rescales, in place and unseen by autograd, the rows that are read to a norm of at most `maxNorm`. */
+function limitNorm(indices: Tensor, weight: Tensor, maxNorm: unknown, normType: unknown): void {
+  if (
+    typeof maxNorm !== "number" || !(maxNorm >= 0) || typeof normType !== "number" ||
+    Number.isNaN(normType)
+  ) {
+    throw new ArgumentError(
+      `Cannot embedding with maxNorm ${show(maxNorm)} and normType ${
+        show(normType)
+      }: both must be numbers, maxNorm from 0 on`,
+      { op: "embedding" },
+    );
+  }
+  if (!weight.isContiguous()) {
+    throw new ArgumentError("Cannot embedding with maxNorm from a table that is not contiguous", {
+      op: "embedding",
+    });
+  }
+  prepare(indices, weight);
+  runRaw(OP.limit_rows, [weight], [indices], [maxNorm, normType]);
+  weight.storage.version++;
+}

@@ -1,0 +1,113 @@
+/**
+ * Stochastic gradient descent.
+ *
+ * @module
+ */
+import { bind, declare } from "../op.ts";
+import { ArgumentError } from "../errors.ts";
+import { checkFlag, checkRange } from "./checks.ts";
+import { FLAGS, type Rule } from "./lazy_rows.ts";
+import { Optimizer, type Parameters } from "./optimizer.ts";
+import { type ParamGroup, replaySteps } from "./param_group.ts";
+
+/** Options of `SGD`. */
+export interface SGDOptions {
+  /** The learning rate; default 1e-3. */
+  lr?: number;
+  /** How much of its buffer a step keeps; default 0: no buffer. */
+  momentum?: number;
+  /** How much of the gradient does not enter the buffer; default 0. */
+  dampening?: number;
+  /** Weight decay, which joins the gradient; default 0. */
+  weightDecay?: number;
+  /** Look ahead by Nesterov's form; default false. */
+  nesterov?: boolean;
+  /** Go up instead of down; default false. */
+  maximize?: boolean;
+  /** Update every row of a table in every step, also where its gradient has a few rows only; default false. */
+  strict?: boolean;
+}
+
+/** Options by name, or learning rate and momentum first. */
+export type SGDArguments =
+  | [options?: SGDOptions]
+  | [lr: number | null, options?: SGDOptions]
+  | [lr: number | null, momentum: number | null, options?: SGDOptions];
+
+/**
+ * Stochastic gradient descent: `g ← g + weightDecay · p`, `b ← momentum · b + (1 - dampening) · g` (the first b is g),
+ * `p ← p - lr · b`; with Nesterov `p ← p - lr · (g + momentum · b)`, without momentum `p ← p - lr · g`.
+ *
+ * Types: float32, float64, bfloat16, float16. Rows of embeddings and `strict` as in `Adam`.
+ * Errors: ArgumentError that names the wrong option.
+ *
+ * ```ts
+ * import { optim, tensor } from "@toro/toro";
+ * const w = tensor([1, 2], { requiresGrad: true });
+ * const optimizer = new optim.SGD([w], { lr: 0.1, momentum: 0.9 });
+ * w.mul(w).sum().backward();
+ * optimizer.step();
+ * console.log(w.toArray()); // [0.8, 1.6]
+ * ```
+ */
+export class SGD extends Optimizer {
+  readonly #sgd = true;
+  protected override readonly countsSteps = false;
+
+  /** SGD over parameters or groups of them. */
+  constructor(params: Parameters, ...options: SGDArguments) {
+    const [list, ...values] = bind(SIGNATURE, [params, ...options]);
+    const defaults: Record<string, unknown> = {};
+    SIGNATURE.params.slice(1).forEach(({ name, default: preset }, i) =>
+      defaults[name] = values[i] ?? preset
+    );
+    super("SGD", list, defaults);
+  }
+
+  protected override check(options: Record<string, unknown>): void {
+    checkRange("SGD", "lr", options.lr);
+    checkRange("SGD", "momentum", options.momentum);
+    checkRange("SGD", "dampening", options.dampening, -Infinity);
+    checkRange("SGD", "weightDecay", options.weightDecay);
+    for (const flag of ["nesterov", "maximize", "strict"]) checkFlag("SGD", flag, options[flag]);
+    if (options.nesterov && !((options.momentum as number) > 0 && options.dampening === 0)) {
+      throw new ArgumentError(
+        `Cannot make SGD: nesterov needs momentum above 0 and dampening 0, got ${options.momentum} and ${options.dampening}`,
+        { op: "SGD" },
+      );
+    }
+  }
+
+  protected override hyper(group: ParamGroup): number[] {
+    const { lr, momentum, weightDecay, params } = group;
+    const most = Math.max(momentum, (group.maxMomentum as number | undefined) ?? 0);
+    return [
+      lr,
+      momentum,
+      group.dampening as number,
+      0,
+      weightDecay,
+      replaySteps(params, most, 1, 0),
+    ];
+  }
+
+  protected override rule(group: ParamGroup): Rule {
+    return {
+      kind: 1,
+      flags: (group.maximize ? FLAGS.maximize : 0) | (group.momentum !== 0 ? FLAGS.momentum : 0) |
+        (group.nesterov ? FLAGS.nesterov : 0) | (group.weightDecay !== 0 ? FLAGS.decay : 0),
+    };
+  }
+
+  protected override stateNames(group: ParamGroup): readonly string[] {
+    return group.momentum !== 0 ? BUFFER : NONE;
+  }
+}
+
+const BUFFER = ["momentum_buffer"] as const;
+const NONE = [] as const;
+
+const SIGNATURE = declare(
+  SGD,
+  "SGD(params, lr=0.001, momentum=0, dampening=0, weightDecay=0, nesterov=false, maximize=false, strict=false)",
+);
