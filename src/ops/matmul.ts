@@ -29,13 +29,17 @@ function checkFactors(name: string, a: Tensor, b: unknown, what: string): assert
     );
   }
   if (a.dtype === "bool") {
-    throw new DTypeError(`Cannot ${name} ${show(a)} by ${show(b)}: bool has no products`, { op: name });
+    throw new DTypeError(`Cannot ${name} ${show(a)} by ${show(b)}: bool has no products`, {
+      op: name,
+    });
   }
 }
 
 function mismatch(name: string, a: Tensor, b: Tensor, k: number, other: number): never {
   throw new ShapeError(
-    `Cannot ${name} x ${shapeText(a.shape)} by w ${shapeText(b.shape)}: inner sizes ${k} and ${other} differ`,
+    `Cannot ${name} x ${shapeText(a.shape)} by w ${
+      shapeText(b.shape)
+    }: inner sizes ${k} and ${other} differ`,
     { op: name },
   );
 }
@@ -135,9 +139,14 @@ function product(name: string, a: Tensor, b: Tensor): Tensor {
 export const matmul: Product = op("matmul(input, other)", (a: Tensor, b: Tensor) => {
   checkFactors("matmul", a, b, "other");
   if (a.ndim === 0 || b.ndim === 0) {
-    throw new ShapeError(`Cannot matmul x ${shapeText(a.shape)} by w ${shapeText(b.shape)}: both need at least one dim`, {
-      op: "matmul",
-    });
+    throw new ShapeError(
+      `Cannot matmul x ${shapeText(a.shape)} by w ${
+        shapeText(b.shape)
+      }: both need at least one dim`,
+      {
+        op: "matmul",
+      },
+    );
   }
   return product("matmul", a, b);
 });
@@ -147,13 +156,17 @@ function exact(name: string, da: number, db: number): (a: Tensor, b: Tensor) => 
     checkFactors(name, a, b, name === "mv" ? "vec" : name === "dot" ? "other" : "mat2");
     if (a.ndim !== da || b.ndim !== db) {
       throw new ShapeError(
-        `Cannot ${name} ${shapeText(a.shape)} by ${shapeText(b.shape)}: it takes ${da} and ${db} dims`,
+        `Cannot ${name} ${shapeText(a.shape)} by ${
+          shapeText(b.shape)
+        }: it takes ${da} and ${db} dims`,
         { op: name, hint: "matmul() takes any number of dims" },
       );
     }
     if (name === "bmm" && a.shape[0] !== b.shape[0]) {
       throw new ShapeError(
-        `Cannot bmm ${shapeText(a.shape)} by ${shapeText(b.shape)}: batch sizes ${a.shape[0]} and ${b.shape[0]} differ`,
+        `Cannot bmm ${shapeText(a.shape)} by ${shapeText(b.shape)}: batch sizes ${a.shape[0]} and ${
+          b.shape[0]
+        } differ`,
         { op: name },
       );
     }
@@ -174,9 +187,12 @@ export const dot: Product = op("dot(input, other)", exact("dot", 1, 1));
 export const outer: Product = op("outer(input, vec2)", (a: Tensor, b: Tensor) => {
   checkTensor("outer", b, "vec2");
   if (a.ndim !== 1 || b.ndim !== 1) {
-    throw new ShapeError(`Cannot outer ${shapeText(a.shape)} by ${shapeText(b.shape)}: both must have one dim`, {
-      op: "outer",
-    });
+    throw new ShapeError(
+      `Cannot outer ${shapeText(a.shape)} by ${shapeText(b.shape)}: both must have one dim`,
+      {
+        op: "outer",
+      },
+    );
   }
   return mul(unsqueeze(a, 1), b);
 });
@@ -205,22 +221,29 @@ function addProduct(name: string, dims: number) {
     checkFactors(name, a, b, "the second factor");
     checkFactors(name, input, a, "the first factor");
     if (a.ndim !== dims || b.ndim !== dims) {
-      throw new ShapeError(`Cannot ${name} ${shapeText(a.shape)} by ${shapeText(b.shape)}: it takes ${dims} dims`, {
-        op: name,
-      });
+      throw new ShapeError(
+        `Cannot ${name} ${shapeText(a.shape)} by ${shapeText(b.shape)}: it takes ${dims} dims`,
+        {
+          op: name,
+        },
+      );
     }
     const k = a.shape[dims - 1], other = b.shape[dims - 2];
     if (k !== other) mismatch(name, a, b, k, other);
     if (dims === 3 && a.shape[0] !== b.shape[0]) {
       throw new ShapeError(
-        `Cannot ${name} ${shapeText(a.shape)} by ${shapeText(b.shape)}: batch sizes ${a.shape[0]} and ${b.shape[0]} differ`,
+        `Cannot ${name} ${shapeText(a.shape)} by ${shapeText(b.shape)}: batch sizes ${
+          a.shape[0]
+        } and ${b.shape[0]} differ`,
         { op: name },
       );
     }
     const shape = [...a.shape.slice(0, -1), b.shape[dims - 1]];
     if (!sameShape(broadcastShapes(input.shape, shape, name), shape)) {
       throw new ShapeError(
-        `Cannot ${name} to input ${shapeText(input.shape)}: it does not broadcast to the product's ${shapeText(shape)}`,
+        `Cannot ${name} to input ${
+          shapeText(input.shape)
+        }: it does not broadcast to the product's ${shapeText(shape)}`,
         { op: name },
       );
     }
@@ -251,9 +274,15 @@ function addProduct(name: string, dims: number) {
 }
 
 /** `beta · input + alpha · (mat1 · mat2)`: (M, K) by (K, N); input broadcasts to (M, N). */
-export const addmm: AddProduct = op("addmm(input, mat1, mat2, beta=1, alpha=1)", addProduct("addmm", 2));
+export const addmm: AddProduct = op(
+  "addmm(input, mat1, mat2, beta=1, alpha=1)",
+  addProduct("addmm", 2),
+);
 /** `beta · input + alpha · (batch1 · batch2)`: (B, M, K) by (B, K, N); input broadcasts to (B, M, N). */
-export const baddbmm: AddProduct = op("baddbmm(input, batch1, batch2, beta=1, alpha=1)", addProduct("baddbmm", 3));
+export const baddbmm: AddProduct = op(
+  "baddbmm(input, batch1, batch2, beta=1, alpha=1)",
+  addProduct("baddbmm", 3),
+);
 
 /** An affine map of the last dim. */
 export type Linear = (
@@ -272,7 +301,9 @@ export const linear: Linear = op(
     checkFactors("linear", x, weight, "weight");
     if (bias !== null) checkFactors("linear", x, bias, "bias");
     const k = x.shape[x.ndim - 1], n = weight.shape[0];
-    if (x.ndim === 0 || weight.ndim === 0 || weight.ndim > 2 || k !== weight.shape[weight.ndim - 1]) {
+    if (
+      x.ndim === 0 || weight.ndim === 0 || weight.ndim > 2 || k !== weight.shape[weight.ndim - 1]
+    ) {
       throw new ShapeError(
         `Cannot linear input ${shapeText(x.shape)} by weight ${shapeText(weight.shape)}: ` +
           (weight.ndim > 2 || weight.ndim === 0 || x.ndim === 0
@@ -287,7 +318,9 @@ export const linear: Linear = op(
     }
     if (bias !== null && !(bias.ndim === 1 && bias.shape[0] === n)) {
       throw new ShapeError(
-        `Cannot linear with bias ${shapeText(bias.shape)}: weight ${shapeText(weight.shape)} needs one of [${n}]`,
+        `Cannot linear with bias ${shapeText(bias.shape)}: weight ${
+          shapeText(weight.shape)
+        } needs one of [${n}]`,
         { op: "linear" },
       );
     }
@@ -314,9 +347,12 @@ export const linear: Linear = op(
 /** A product of one number for each row, and its bias of no or one element. */
 function addTo(y: Tensor, bias: Tensor): Tensor {
   if (bias.numel !== 1) {
-    throw new ShapeError(`Cannot linear with bias ${shapeText(bias.shape)}: a weight of one dim needs one number`, {
-      op: "linear",
-    });
+    throw new ShapeError(
+      `Cannot linear with bias ${shapeText(bias.shape)}: a weight of one dim needs one number`,
+      {
+        op: "linear",
+      },
+    );
   }
   return add(y, expand(reshape(bias, []), y.shape));
 }

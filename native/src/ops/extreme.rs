@@ -69,40 +69,67 @@ simd! {
 }
 
 /// Writes places into `indices` and, where given, extremes into `values` of the same dims and strides.
-fn run<C: Number>(call: &Call, values: Option<&Operand>, indices: &Operand, greatest: bool) -> Outcome {
+fn run<C: Number>(
+    call: &Call,
+    values: Option<&Operand>,
+    indices: &Operand,
+    greatest: bool,
+) -> Outcome {
     let x = &call.ins()[0];
-    if indices.dtype != DType::I64 || values.is_some_and(|v| v.dims() != indices.dims() || v.strides() != indices.strides()) {
+    if indices.dtype != DType::I64
+        || values.is_some_and(|v| v.dims() != indices.dims() || v.strides() != indices.strides())
+    {
         bail!("{}: values and indices differ in layout", call.name);
     }
     let plan = Plan::new(call.name, indices, x, None, true)?;
     let count = plan.reduced.numel;
-    call.require(count > 0 || plan.kept.numel == 0, || "nothing to choose from".into())?;
+    call.require(count > 0 || plan.kept.numel == 0, || {
+        "nothing to choose from".into()
+    })?;
     let (x, to) = (Place::of(x), Place::of(indices));
     let values = values.map(Place::of);
-    let columns = plan.kept.inner().0 >= 8 && plan.kept.inner().1[1].unsigned_abs() < plan.reduced.inner().1[0].unsigned_abs();
-    let grain = GRAIN.div_ceil(count.max(1)).next_multiple_of(if columns { WIDTH } else { 1 });
+    let columns = plan.kept.inner().0 >= 8
+        && plan.kept.inner().1[1].unsigned_abs() < plan.reduced.inner().1[0].unsigned_abs();
+    let grain = GRAIN
+        .div_ceil(count.max(1))
+        .next_multiple_of(if columns { WIDTH } else { 1 });
     pool::parallel_ranges(plan.kept.numel, grain, &|range| {
-        plan.kept.runs(range.start, range.len(), |offset, stride, _, length| {
-            for first in (0..length).step_by(WIDTH) {
-                let width = WIDTH.min(length - first);
-                let here: [isize; 3] = core::array::from_fn(|k| offset[k] + first as isize * stride[k]);
-                let (mut best, mut places) = ([C::default(); WIDTH], [0i64; WIDTH]);
-                // SAFETY: checked elements; buffers with room for them.
-                unsafe {
-                    if columns {
-                        by_columns(x, &plan, here[1], stride[1], &mut best[..width], &mut places, greatest);
-                    } else {
-                        for i in 0..width {
-                            (best[i], places[i]) = along::<C>(x, &plan, here[1] + i as isize * stride[1], greatest);
+        plan.kept
+            .runs(range.start, range.len(), |offset, stride, _, length| {
+                for first in (0..length).step_by(WIDTH) {
+                    let width = WIDTH.min(length - first);
+                    let here: [isize; 3] =
+                        core::array::from_fn(|k| offset[k] + first as isize * stride[k]);
+                    let (mut best, mut places) = ([C::default(); WIDTH], [0i64; WIDTH]);
+                    // SAFETY: checked elements; buffers with room for them.
+                    unsafe {
+                        if columns {
+                            by_columns(
+                                x,
+                                &plan,
+                                here[1],
+                                stride[1],
+                                &mut best[..width],
+                                &mut places,
+                                greatest,
+                            );
+                        } else {
+                            for i in 0..width {
+                                (best[i], places[i]) = along::<C>(
+                                    x,
+                                    &plan,
+                                    here[1] + i as isize * stride[1],
+                                    greatest,
+                                );
+                            }
+                        }
+                        to.scatter(here[0], stride[0], places.as_ptr(), width);
+                        if let Some(values) = values {
+                            values.scatter(here[0], stride[0], best.as_ptr(), width);
                         }
                     }
-                    to.scatter(here[0], stride[0], places.as_ptr(), width);
-                    if let Some(values) = values {
-                        values.scatter(here[0], stride[0], best.as_ptr(), width);
-                    }
                 }
-            }
-        });
+            });
     });
     Ok(())
 }
@@ -110,52 +137,72 @@ fn run<C: Number>(call: &Call, values: Option<&Operand>, indices: &Operand, grea
 unsafe fn along<C: Number>(x: Place, plan: &Plan, offset: isize, greatest: bool) -> (C, i64) {
     let mut buffer = [C::default(); BLOCK];
     let mut best: Option<(C, i64)> = None;
-    plan.reduced.runs(0, plan.reduced.numel, |[o], [s], at, length| {
-        for from in (0..length).step_by(BLOCK) {
-            let n = BLOCK.min(length - from);
-            let start = offset + o + from as isize * s;
-            // SAFETY: checked elements; the buffer has room for a block.
-            let block = unsafe {
-                if x.dtype == C::DTYPE && (s == 1 || n == 1) {
-                    core::slice::from_raw_parts(x.at(start).cast::<C>(), n)
-                } else {
-                    x.gather(start, s, buffer.as_mut_ptr(), n);
-                    &buffer[..n]
+    plan.reduced
+        .runs(0, plan.reduced.numel, |[o], [s], at, length| {
+            for from in (0..length).step_by(BLOCK) {
+                let n = BLOCK.min(length - from);
+                let start = offset + o + from as isize * s;
+                // SAFETY: checked elements; the buffer has room for a block.
+                let block = unsafe {
+                    if x.dtype == C::DTYPE && (s == 1 || n == 1) {
+                        core::slice::from_raw_parts(x.at(start).cast::<C>(), n)
+                    } else {
+                        x.gather(start, s, buffer.as_mut_ptr(), n);
+                        &buffer[..n]
+                    }
+                };
+                // SAFETY: n elements.
+                let value = unsafe { block_extreme::<C>(block.as_ptr(), n, greatest) };
+                if best.is_none_or(|(b, _)| beats(value, b, greatest)) {
+                    let place = block
+                        .iter()
+                        .position(|&v| v == value || (is_nan(v) && is_nan(value)))
+                        .unwrap_or(0);
+                    best = Some((block[place], (at + from + place) as i64));
                 }
-            };
-            // SAFETY: n elements.
-            let value = unsafe { block_extreme::<C>(block.as_ptr(), n, greatest) };
-            if best.is_none_or(|(b, _)| beats(value, b, greatest)) {
-                let place = block.iter().position(|&v| v == value || (is_nan(v) && is_nan(value))).unwrap_or(0);
-                best = Some((block[place], (at + from + place) as i64));
             }
-        }
-    });
+        });
     best.unwrap_or_default()
 }
 
-unsafe fn by_columns<C: Number>(x: Place, plan: &Plan, offset: isize, stride: isize, best: &mut [C], places: &mut [i64; WIDTH], greatest: bool) {
+unsafe fn by_columns<C: Number>(
+    x: Place,
+    plan: &Plan,
+    offset: isize,
+    stride: isize,
+    best: &mut [C],
+    places: &mut [i64; WIDTH],
+    greatest: bool,
+) {
     let n = best.len();
     let mut buffer = [C::default(); WIDTH];
-    plan.reduced.runs(0, plan.reduced.numel, |[o], [s], at, length| {
-        for i in 0..length {
-            let start = offset + o + i as isize * s;
-            // SAFETY: n checked elements; buffers with room for them.
-            unsafe {
-                let row = if x.dtype == C::DTYPE && stride == 1 {
-                    x.at(start).cast::<C>().cast_const()
-                } else {
-                    x.gather(start, stride, buffer.as_mut_ptr(), n);
-                    buffer.as_ptr()
-                };
-                if at + i == 0 {
-                    core::ptr::copy_nonoverlapping(row, best.as_mut_ptr(), n);
-                } else {
-                    row_extreme::<C>(row, best.as_mut_ptr(), places.as_mut_ptr(), (at + i) as i64, n, greatest);
+    plan.reduced
+        .runs(0, plan.reduced.numel, |[o], [s], at, length| {
+            for i in 0..length {
+                let start = offset + o + i as isize * s;
+                // SAFETY: n checked elements; buffers with room for them.
+                unsafe {
+                    let row = if x.dtype == C::DTYPE && stride == 1 {
+                        x.at(start).cast::<C>().cast_const()
+                    } else {
+                        x.gather(start, stride, buffer.as_mut_ptr(), n);
+                        buffer.as_ptr()
+                    };
+                    if at + i == 0 {
+                        core::ptr::copy_nonoverlapping(row, best.as_mut_ptr(), n);
+                    } else {
+                        row_extreme::<C>(
+                            row,
+                            best.as_mut_ptr(),
+                            places.as_mut_ptr(),
+                            (at + i) as i64,
+                            n,
+                            greatest,
+                        );
+                    }
                 }
             }
-        }
-    });
+        });
 }
 
 /// Scalars: the dtype to compute in, and whether the greatest is wanted.
@@ -167,7 +214,9 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| {
-            let [values, indices] = call.outs() else { unreachable!() };
+            let [values, indices] = call.outs() else {
+                unreachable!()
+            };
             with_compute!(call.dtype(0)?.compute(), C => run::<C>(call, Some(values), indices, call.float(1) != 0.0))
         },
     },

@@ -25,7 +25,10 @@ impl<const K: usize> Rows<K> {
     fn new<C: Real>(name: &str, operands: [&Operand; K], last: usize) -> Outcome<Rows<K>> {
         let dims = operands[0].dims();
         if last > dims.len() || operands.iter().any(|o| o.dims() != dims) {
-            bail!("{name}: the last {last} dims of {:?}", operands.map(|o| o.dims()));
+            bail!(
+                "{name}: the last {last} dims of {:?}",
+                operands.map(|o| o.dims())
+            );
         }
         let mut loops = [(0, [0isize; K]); MAX_DIMS];
         for (d, l) in loops[..dims.len()].iter_mut().enumerate() {
@@ -35,7 +38,12 @@ impl<const K: usize> Rows<K> {
         let within = Nest::new(inner);
         let dense = |k: usize| within.ndim == 0 || (within.ndim == 1 && within.strides[0][k] == 1);
         let direct = core::array::from_fn(|k| operands[k].dtype == C::DTYPE && dense(k));
-        Ok(Rows { rows: Nest::new(outer), within, places: operands.map(Place::of), direct })
+        Ok(Rows {
+            rows: Nest::new(outer),
+            within,
+            places: operands.map(Place::of),
+            direct,
+        })
     }
 
     /// A row of operand k in the compute type: in place, or brought into the buffer.
@@ -169,22 +177,37 @@ simd! {
     }
 }
 
-/// A vector parameter in the compute type; empty when the operand is.
-fn parameter<C: Real>(name: &str, o: &Operand, n: usize) -> Outcome<Vec<C>> {
-    if o.dims() == [0] && n != 0 {
+/// A parameter of a row's dims in the compute type; empty when the operand is.
+fn parameter<C: Real>(name: &str, o: &Operand, x: &Operand, last: usize) -> Outcome<Vec<C>> {
+    let dims = &x.dims()[x.ndim - last..];
+    if o.dims() == [0] && dims != [0] {
         return Ok(Vec::new());
     }
-    if o.dims() != [n] {
-        bail!("{name}: a parameter of dims {:?} for rows of {n}", o.dims());
+    if o.dims() != dims {
+        bail!(
+            "{name}: a parameter of dims {:?} for rows of {dims:?}",
+            o.dims()
+        );
     }
-    let mut out = vec![C::ZERO; n];
-    // SAFETY: a checked operand of n elements.
-    unsafe { Place::of(o).gather(0, o.strides()[0], out.as_mut_ptr(), n) };
+    let mut loops = [(0, [0isize; 1]); MAX_DIMS];
+    for (d, l) in loops[..last].iter_mut().enumerate() {
+        *l = (dims[d], [o.strides()[d]]);
+    }
+    let nest = Nest::<1>::new(&loops[..last]);
+    let mut out = vec![C::ZERO; nest.numel];
+    nest.runs(0, nest.numel, |[offset], [stride], at, n| {
+        // SAFETY: checked elements into a vector with room for all.
+        unsafe { Place::of(o).gather(offset, stride, out.as_mut_ptr().add(at), n) };
+    });
     Ok(out)
 }
 
 fn pointer<C>(x: &[C]) -> *const C {
-    if x.is_empty() { core::ptr::null() } else { x.as_ptr() }
+    if x.is_empty() {
+        core::ptr::null()
+    } else {
+        x.as_ptr()
+    }
 }
 
 /// Per-row statistics that threads write or read: a contiguous operand of the compute type.
@@ -198,42 +221,74 @@ fn statistics<C: Real>(name: &str, o: &Operand, rows: usize) -> Outcome<Place> {
 /// Outputs y, mean (R), rstd (R); inputs x, weight, bias ((C), or empty). Scalars: dims of a row, eps, whether the
 /// mean is left alone (root-mean-square norm).
 fn forward<C: Real>(call: &Call) -> Outcome {
-    let ([y, mean, rstd], [x, weight, bias]) = (call.outs(), call.ins()) else { unreachable!() };
+    let ([y, mean, rstd], [x, weight, bias]) = (call.outs(), call.ins()) else {
+        unreachable!()
+    };
     let (eps, rms) = (call.float(1), call.float(2) != 0.0);
-    let layout = Rows::<2>::new::<C>(call.name, [y, x], call.count(0)?)?;
+    let last = call.count(0)?;
+    let layout = Rows::<2>::new::<C>(call.name, [y, x], last)?;
     let (rows, n) = (layout.rows.numel, layout.within.numel);
-    let (w, b) = (parameter::<C>(call.name, weight, n)?, parameter::<C>(call.name, bias, n)?);
-    call.require(b.is_empty() || !w.is_empty(), || "a bias without a weight".into())?;
-    let (mean, rstd) = (statistics::<C>(call.name, mean, rows)?, statistics::<C>(call.name, rstd, rows)?);
+    let (w, b) = (
+        parameter::<C>(call.name, weight, x, last)?,
+        parameter::<C>(call.name, bias, x, last)?,
+    );
+    call.require(b.is_empty() || !w.is_empty(), || {
+        "a bias without a weight".into()
+    })?;
+    let (mean, rstd) = (
+        statistics::<C>(call.name, mean, rows)?,
+        statistics::<C>(call.name, rstd, rows)?,
+    );
     if n == 0 {
         return Ok(());
     }
     let grain = GRAIN.div_ceil(n);
     let all_direct = layout.direct == [true; 2];
-    let scratch = Scratch::new::<C>(if all_direct { 0 } else { rows.div_ceil(grain) * 2 * n })?;
-    let base = Place { ptr: scratch.as_ptr(), dtype: C::DTYPE };
+    let scratch = Scratch::new::<C>(if all_direct {
+        0
+    } else {
+        rows.div_ceil(grain) * 2 * n
+    })?;
+    let base = Place {
+        ptr: scratch.as_ptr(),
+        dtype: C::DTYPE,
+    };
     pool::parallel_ranges(rows, grain, &|range| {
-        let buffer = if all_direct { base.at(0).cast() } else { base.at((range.start / grain * 2 * n) as isize).cast::<C>() };
-        layout.rows.runs(range.start, range.len(), |offset, stride, at, length| {
-            for i in 0..length {
-                let [oy, ox] = core::array::from_fn(|k| offset[k] + i as isize * stride[k]);
-                let row = (range.start + at + i) as isize;
-                // SAFETY: rows of n checked elements; buffers of this task's own with room for two.
-                unsafe {
-                    let px = layout.read(1, ox, buffer);
-                    let m = if rms { 0.0 } else { moment::<C>(px, n, C::ZERO, false) / n as f64 };
-                    let m = C::of(m);
-                    let r = C::of(1.0 / (moment::<C>(px, n, m, true) / n as f64 + eps).sqrt());
-                    *mean.at(row).cast() = m;
-                    *rstd.at(row).cast() = r;
-                    let py = if layout.direct[0] { layout.places[0].at(oy).cast() } else { buffer.add(n) };
-                    normalise::<C>(px, py, pointer(&w), pointer(&b), n, m, r);
-                    if !layout.direct[0] {
-                        layout.write(0, oy, py.cast_const());
+        let buffer = if all_direct {
+            base.at(0).cast()
+        } else {
+            base.at((range.start / grain * 2 * n) as isize).cast::<C>()
+        };
+        layout
+            .rows
+            .runs(range.start, range.len(), |offset, stride, at, length| {
+                for i in 0..length {
+                    let [oy, ox] = core::array::from_fn(|k| offset[k] + i as isize * stride[k]);
+                    let row = (range.start + at + i) as isize;
+                    // SAFETY: rows of n checked elements; buffers of this task's own with room for two.
+                    unsafe {
+                        let px = layout.read(1, ox, buffer);
+                        let m = if rms {
+                            0.0
+                        } else {
+                            moment::<C>(px, n, C::ZERO, false) / n as f64
+                        };
+                        let m = C::of(m);
+                        let r = C::of(1.0 / (moment::<C>(px, n, m, true) / n as f64 + eps).sqrt());
+                        *mean.at(row).cast() = m;
+                        *rstd.at(row).cast() = r;
+                        let py = if layout.direct[0] {
+                            layout.places[0].at(oy).cast()
+                        } else {
+                            buffer.add(n)
+                        };
+                        normalise::<C>(px, py, pointer(&w), pointer(&b), n, m, r);
+                        if !layout.direct[0] {
+                            layout.write(0, oy, py.cast_const());
+                        }
                     }
                 }
-            }
-        });
+            });
     });
     Ok(())
 }
@@ -241,16 +296,23 @@ fn forward<C: Real>(call: &Call) -> Outcome {
 /// Outputs gx, gweight (C), gbias (C) (each may be empty); inputs g, x, mean, rstd, weight. Scalars: dims of a row,
 /// whether the mean was left alone.
 fn backward<C: Real>(call: &Call) -> Outcome {
-    let ([gx, gw, gb], [g, x, mean, rstd, weight]) = (call.outs(), call.ins()) else { unreachable!() };
+    let ([gx, gw, gb], [g, x, mean, rstd, weight]) = (call.outs(), call.ins()) else {
+        unreachable!()
+    };
     let (last, rms) = (call.count(0)?, call.float(1) != 0.0);
     let wanted = gx.dims() != [0] || x.numel() == 0;
     let layout = Rows::<3>::new::<C>(call.name, [if wanted { gx } else { x }, g, x], last)?;
     let (rows, n) = (layout.rows.numel, layout.within.numel);
-    let w = parameter::<C>(call.name, weight, n)?;
-    let (mean, rstd) = (statistics::<C>(call.name, mean, rows)?, statistics::<C>(call.name, rstd, rows)?);
+    let w = parameter::<C>(call.name, weight, x, last)?;
+    let (mean, rstd) = (
+        statistics::<C>(call.name, mean, rows)?,
+        statistics::<C>(call.name, rstd, rows)?,
+    );
     let parameters = [gw, gb].iter().any(|o| o.dims() != [0]);
     for o in [gw, gb] {
-        call.require(o.dims() == [0] || o.dims() == [n], || format!("a gradient of dims {:?}", o.dims()))?;
+        call.require(o.dims() == [0] || o.dims() == [n], || {
+            format!("a gradient of dims {:?}", o.dims())
+        })?;
     }
     if n == 0 {
         return Ok(());
@@ -259,7 +321,10 @@ fn backward<C: Real>(call: &Call) -> Outcome {
     let grain = GRAIN.div_ceil(n).max(rows.div_ceil(32));
     let tasks = rows.div_ceil(grain);
     let scratch = Scratch::new::<C>(tasks * 5 * n)?;
-    let base = Place { ptr: scratch.as_ptr(), dtype: C::DTYPE };
+    let base = Place {
+        ptr: scratch.as_ptr(),
+        dtype: C::DTYPE,
+    };
     pool::parallel_ranges(rows, grain, &|range| {
         let buffer = base.at((range.start / grain * 5 * n) as isize).cast::<C>();
         // SAFETY: five rows of this task's own.
@@ -268,35 +333,53 @@ fn backward<C: Real>(call: &Call) -> Outcome {
             // SAFETY: as above.
             unsafe { *sw.add(i) = C::ZERO };
         }
-        layout.rows.runs(range.start, range.len(), |offset, stride, at, length| {
-            for i in 0..length {
-                let [oy, og, ox] = core::array::from_fn(|k| offset[k] + i as isize * stride[k]);
-                let row = (range.start + at + i) as isize;
-                // SAFETY: rows of n checked elements; buffers of this task's own.
-                unsafe {
-                    let (pg, px) = (layout.read(1, og, buffer), layout.read(2, ox, buffer.add(n)));
-                    let (m, r) = (*mean.at(row).cast::<C>(), *rstd.at(row).cast::<C>());
-                    let (sw, sb) = if parameters { (sw, sb) } else { (core::ptr::null_mut(), core::ptr::null_mut()) };
-                    let (s, t) = row_sums::<C>(pg, px, pointer(&w), sw, sb, n, m, r);
-                    if !wanted {
-                        continue;
-                    }
-                    let s = if rms { C::ZERO } else { C::of(s / n as f64) };
-                    let py = if layout.direct[0] { layout.places[0].at(oy).cast() } else { buffer.add(2 * n) };
-                    row_gradient::<C>(pg, px, pointer(&w), py, n, m, r, s, C::of(t / n as f64));
-                    if !layout.direct[0] {
-                        layout.write(0, oy, py.cast_const());
+        layout
+            .rows
+            .runs(range.start, range.len(), |offset, stride, at, length| {
+                for i in 0..length {
+                    let [oy, og, ox] = core::array::from_fn(|k| offset[k] + i as isize * stride[k]);
+                    let row = (range.start + at + i) as isize;
+                    // SAFETY: rows of n checked elements; buffers of this task's own.
+                    unsafe {
+                        let (pg, px) = (
+                            layout.read(1, og, buffer),
+                            layout.read(2, ox, buffer.add(n)),
+                        );
+                        let (m, r) = (*mean.at(row).cast::<C>(), *rstd.at(row).cast::<C>());
+                        let (sw, sb) = if parameters {
+                            (sw, sb)
+                        } else {
+                            (core::ptr::null_mut(), core::ptr::null_mut())
+                        };
+                        let (s, t) = row_sums::<C>(pg, px, pointer(&w), sw, sb, n, m, r);
+                        if !wanted {
+                            continue;
+                        }
+                        let s = if rms { C::ZERO } else { C::of(s / n as f64) };
+                        let py = if layout.direct[0] {
+                            layout.places[0].at(oy).cast()
+                        } else {
+                            buffer.add(2 * n)
+                        };
+                        row_gradient::<C>(pg, px, pointer(&w), py, n, m, r, s, C::of(t / n as f64));
+                        if !layout.direct[0] {
+                            layout.write(0, oy, py.cast_const());
+                        }
                     }
                 }
-            }
-        });
+            });
     });
-    for (which, out) in [gw, gb].into_iter().enumerate().filter(|(_, o)| o.dims() != [0]) {
+    for (which, out) in [gw, gb]
+        .into_iter()
+        .enumerate()
+        .filter(|(_, o)| o.dims() != [0])
+    {
         let mut total = vec![0.0f64; n];
         for task in 0..tasks {
             for (i, t) in total.iter_mut().enumerate() {
                 // SAFETY: every task filled its rows.
-                *t += unsafe { *scratch.as_ptr::<C>().add((task * 5 + 3 + which) * n + i) }.to_f64();
+                *t +=
+                    unsafe { *scratch.as_ptr::<C>().add((task * 5 + 3 + which) * n + i) }.to_f64();
             }
         }
         // SAFETY: a checked output of n elements.

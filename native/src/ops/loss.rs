@@ -98,6 +98,12 @@ pub mod elementwise {
         };
     }
 
+    /// Binary cross entropy of what must be probabilities.
+    pub fn checked(call: &crate::instruction::Call) -> crate::fault::Outcome {
+        super::require_probabilities(&call.ins()[0])?;
+        crate::ops::map::run(call, &binary_cross_entropy::MAP)
+    }
+
     crate::maps! {
         mse_loss [x, t] (p; 0) { f32: (x - t) * (x - t); f64: (x - t) * (x - t) }
         mse_loss_grad [g, x, t] (p; 1) { f32: 2.0 * (x - t) * g * s!(p, 0); f64: 2.0 * (x - t) * g * d!(p, 0) }
@@ -127,6 +133,57 @@ pub mod elementwise {
     }
 }
 
+/// Fails where an element is not from 0 to 1.
+fn require_probabilities(x: &Operand) -> Outcome {
+    let mut loops = [(0, [0isize; 1]); MAX_DIMS];
+    for (d, l) in loops[..x.ndim].iter_mut().enumerate() {
+        *l = (x.dims()[d], [x.strides()[d]]);
+    }
+    let nest = Nest::<1>::new(&loops[..x.ndim]);
+    let place = Place::of(x);
+    let stray = AtomicUsize::new(usize::MAX);
+    pool::parallel_ranges(nest.numel, 64 * 1024, &|range| {
+        let mut buffer = [0.0f32; 512];
+        nest.runs(
+            range.start,
+            range.len(),
+            |[offset], [stride], at, length| {
+                for from in (0..length).step_by(512) {
+                    let n = 512.min(length - from);
+                    // SAFETY: n checked elements.
+                    unsafe {
+                        place.gather(
+                            offset + from as isize * stride,
+                            stride,
+                            buffer.as_mut_ptr(),
+                            n,
+                        )
+                    };
+                    if !all_probabilities(&buffer[..n]) {
+                        stray.fetch_min(range.start + at + from, Ordering::Relaxed);
+                    }
+                }
+            },
+        );
+    });
+    match stray.into_inner() {
+        usize::MAX => Ok(()),
+        _ => Err(Fault::Index(
+            "Cannot binaryCrossEntropy: an element of input is not from 0 to 1, as probabilities are\nHint: binaryCrossEntropyWithLogits takes raw scores".into(),
+        )),
+    }
+}
+
+simd! {
+    fn all_probabilities(x: &[f32]) -> bool {
+        let mut good = true;
+        for &v in x {
+            good &= (v >= 0.0) & (v <= 1.0);
+        }
+        good
+    }
+}
+
 /// What a target names: a class, or a row that is left out.
 fn class_of(target: i64, classes: usize, ignored: i64) -> Result<Option<usize>, ()> {
     if target == ignored {
@@ -149,18 +206,29 @@ struct Options {
 
 impl Options {
     fn of(call: &Call) -> Outcome<Options> {
-        Ok(Options { reduction: call.count(0)?, ignored: call.int(1), smoothing: call.float(2), log: call.float(3) != 0.0 })
+        Ok(Options {
+            reduction: call.count(0)?,
+            ignored: call.int(1),
+            smoothing: call.float(2),
+            log: call.float(3) != 0.0,
+        })
     }
 }
 
 /// Rows of K operands (R…) and the logits (R…, C): strides of the logits come last.
-fn rows_of<const K: usize>(call: &Call, operands: [&Operand; K], logits: &Operand) -> Outcome<(Nest<K>, usize)> {
+fn rows_of<const K: usize>(
+    call: &Call,
+    operands: [&Operand; K],
+    logits: &Operand,
+) -> Outcome<(Nest<K>, usize)> {
     call.require(logits.ndim >= 1, || "logits without classes".into())?;
     let (dims, last) = (logits.dims(), logits.ndim - 1);
     let mut loops = [(0, [0isize; K]); MAX_DIMS];
     for (i, o) in operands.iter().enumerate() {
         let fits = o.ndim >= last && o.ndim <= last + 1 && o.dims()[..last] == dims[..last];
-        call.require(fits, || format!("operand {i} has dims {:?} for logits of {dims:?}", o.dims()))?;
+        call.require(fits, || {
+            format!("operand {i} has dims {:?} for logits of {dims:?}", o.dims())
+        })?;
     }
     for (d, l) in loops[..last].iter_mut().enumerate() {
         *l = (dims[d], core::array::from_fn(|k| operands[k].strides()[d]));
@@ -172,7 +240,9 @@ fn weights(call: &Call, o: &Operand, classes: usize) -> Outcome<Vec<f64>> {
     if o.dims() == [0] && classes != 0 {
         return Ok(Vec::new());
     }
-    call.require(o.dims() == [classes], || format!("weights of dims {:?} for {classes} classes", o.dims()))?;
+    call.require(o.dims() == [classes], || {
+        format!("weights of dims {:?} for {classes} classes", o.dims())
+    })?;
     let mut out = vec![0.0; classes];
     // SAFETY: a checked operand of so many elements.
     unsafe { Place::of(o).gather(0, o.strides()[0], out.as_mut_ptr(), classes) };
@@ -190,34 +260,66 @@ impl Stray {
         }
         let mut value = 0i64;
         // SAFETY: the row is one of the operand's.
-        nest.runs(row, 1, |[_, t, _], _, _, _| unsafe { Place::of(target).gather(t, 1, &raw mut value, 1) });
-        Err(Fault::Index(format!("Cannot {name}: target {value} of row {row} is out of range for {classes} classes, it must be from 0 to {}", classes as i64 - 1)))
+        nest.runs(row, 1, |[_, t, _], _, _, _| unsafe {
+            Place::of(target).gather(t, 1, &raw mut value, 1)
+        });
+        Err(Fault::Index(format!(
+            "Cannot {name}: target {value} of row {row} is out of range for {classes} classes, it must be from 0 to {}",
+            classes as i64 - 1
+        )))
     }
 }
 
 /// Outputs: loss (0-d, or (R…) without a reduction), lse (R…; of the compute type), norm (0-d float64: the sum of
 /// targets' weights). Inputs: logits (R…, C), target (R…) int64, weight (C) or empty.
 fn forward<C: Real>(call: &Call) -> Outcome {
-    let ([loss, lse, norm], [logits, target, weight]) = (call.outs(), call.ins()) else { unreachable!() };
+    let ([loss, lse, norm], [logits, target, weight]) = (call.outs(), call.ins()) else {
+        unreachable!()
+    };
     let o = Options::of(call)?;
     let (nest, classes) = rows_of(call, [lse, target, logits], logits)?;
     let rows = nest.numel;
     let each = o.reduction == 0;
-    let fits = target.dtype == DType::I64 && lse.dtype == C::DTYPE && norm.dtype == DType::F64 && norm.ndim == 0;
-    call.require(fits && (if each { loss.dims() == target.dims() && loss.is_contiguous() } else { loss.ndim == 0 }), || {
-        format!("outputs of dims {:?}, {:?}, {:?}", loss.dims(), lse.dims(), norm.dims())
-    })?;
+    let fits = target.dtype == DType::I64
+        && lse.dtype == C::DTYPE
+        && norm.dtype == DType::F64
+        && norm.ndim == 0;
+    call.require(
+        fits && (if each {
+            loss.dims() == target.dims() && loss.is_contiguous()
+        } else {
+            loss.ndim == 0
+        }),
+        || {
+            format!(
+                "outputs of dims {:?}, {:?}, {:?}",
+                loss.dims(),
+                lse.dims(),
+                norm.dims()
+            )
+        },
+    )?;
     let w = weights(call, weight, classes)?;
-    let total_weight: f64 = if w.is_empty() { classes as f64 } else { w.iter().sum() };
+    let total_weight: f64 = if w.is_empty() {
+        classes as f64
+    } else {
+        w.iter().sum()
+    };
     let step = logits.strides()[logits.ndim - 1];
     let direct = logits.dtype == C::DTYPE && (step == 1 || classes == 1);
     let (places, to) = ([lse, target, logits].map(Place::of), Place::of(loss));
     let grain = (32 * 1024usize).div_ceil(classes.max(1)).clamp(1, 4096);
     let tasks = rows.div_ceil(grain);
     let lines = Scratch::new::<C>(if direct { 0 } else { tasks * classes })?;
-    let lines = Place { ptr: lines.as_ptr(), dtype: C::DTYPE };
+    let lines = Place {
+        ptr: lines.as_ptr(),
+        dtype: C::DTYPE,
+    };
     let partial = Scratch::new::<(f64, f64)>(tasks)?;
-    let sums = Place { ptr: partial.as_ptr(), dtype: DType::F64 };
+    let sums = Place {
+        ptr: partial.as_ptr(),
+        dtype: DType::F64,
+    };
     let stray = Stray(AtomicUsize::new(usize::MAX));
     pool::parallel_ranges(rows, grain, &|range| {
         let task = range.start / grain;
@@ -237,8 +339,16 @@ fn forward<C: Real>(call: &Call) -> Outcome {
                         places[2].gather(ox, step, line, classes);
                         line
                     };
-                    let most = if o.log { C::ZERO } else { line_max::<C>(x, classes) };
-                    let log_sum = if o.log { 0.0 } else { line_exp::<C>(x, core::ptr::null_mut(), classes, most).ln() };
+                    let most = if o.log {
+                        C::ZERO
+                    } else {
+                        line_max::<C>(x, classes)
+                    };
+                    let log_sum = if o.log {
+                        0.0
+                    } else {
+                        line_exp::<C>(x, core::ptr::null_mut(), classes, most).ln()
+                    };
                     // Kept as one number: what the backward pass subtracts from each logit.
                     *places[0].at(ol).cast::<C>() = C::of(most.to_f64() + log_sum);
                     let minus = |c: usize| most.to_f64() - (*x.add(c)).to_f64() + log_sum;
@@ -247,7 +357,9 @@ fn forward<C: Real>(call: &Call) -> Outcome {
                             let wt = if w.is_empty() { 1.0 } else { w[t] };
                             let mut value = (1.0 - o.smoothing) * wt * minus(t);
                             if o.smoothing != 0.0 {
-                                let all: f64 = (0..classes).map(|c| minus(c) * if w.is_empty() { 1.0 } else { w[c] }).sum();
+                                let all: f64 = (0..classes)
+                                    .map(|c| minus(c) * if w.is_empty() { 1.0 } else { w[c] })
+                                    .sum();
                                 value += o.smoothing / classes as f64 * all;
                             }
                             sum.1 += wt;
@@ -278,7 +390,11 @@ fn forward<C: Real>(call: &Call) -> Outcome {
         value += v;
         count += c;
     }
-    let value = if o.reduction == 1 { value / count } else { value };
+    let value = if o.reduction == 1 {
+        value / count
+    } else {
+        value
+    };
     // SAFETY: outputs of one element.
     unsafe {
         *norm.ptr.cast::<f64>() = count;
@@ -300,17 +416,34 @@ simd! {
 /// Output gx (R…, C); inputs g (R…, strides 0 where it is one number), logits, target, lse, norm, weight. Scalars as
 /// for `forward`.
 fn backward<C: Real>(call: &Call) -> Outcome {
-    let (gx, [g, logits, target, lse, norm, weight]) = (&call.outs()[0], call.ins()) else { unreachable!() };
+    let (gx, [g, logits, target, lse, norm, weight]) = (&call.outs()[0], call.ins()) else {
+        unreachable!()
+    };
     let o = Options::of(call)?;
     let (nest, classes) = rows_of(call, [gx, g, logits, target, lse], logits)?;
-    call.require(gx.dims() == logits.dims() && target.dtype == DType::I64 && lse.dtype == C::DTYPE, || {
-        format!("a gradient of dims {:?} for logits of {:?}", gx.dims(), logits.dims())
-    })?;
+    call.require(
+        gx.dims() == logits.dims() && target.dtype == DType::I64 && lse.dtype == C::DTYPE,
+        || {
+            format!(
+                "a gradient of dims {:?} for logits of {:?}",
+                gx.dims(),
+                logits.dims()
+            )
+        },
+    )?;
     call.require(norm.dtype == DType::F64 && norm.ndim == 0, || "norm".into())?;
     let w = weights(call, weight, classes)?;
-    let total_weight: f64 = if w.is_empty() { classes as f64 } else { w.iter().sum() };
+    let total_weight: f64 = if w.is_empty() {
+        classes as f64
+    } else {
+        w.iter().sum()
+    };
     // SAFETY: a checked float64 of no dims.
-    let scale = if o.reduction == 1 { 1.0 / unsafe { *norm.ptr.cast::<f64>() } } else { 1.0 };
+    let scale = if o.reduction == 1 {
+        1.0 / unsafe { *norm.ptr.cast::<f64>() }
+    } else {
+        1.0
+    };
     let last = logits.ndim - 1;
     let (sg, sx) = (gx.strides()[last], logits.strides()[last]);
     let places = [gx, g, logits, target, lse].map(Place::of);
@@ -318,11 +451,24 @@ fn backward<C: Real>(call: &Call) -> Outcome {
     let writable = gx.dtype == C::DTYPE && (sg == 1 || classes == 1);
     let grain = (32 * 1024usize).div_ceil(classes.max(1)).clamp(1, 4096);
     let tasks = nest.numel.div_ceil(grain);
-    let lines = Scratch::new::<C>(if readable && writable { 0 } else { tasks * classes * 2 })?;
-    let lines = Place { ptr: lines.as_ptr(), dtype: C::DTYPE };
+    let lines = Scratch::new::<C>(if readable && writable {
+        0
+    } else {
+        tasks * classes * 2
+    })?;
+    let lines = Place {
+        ptr: lines.as_ptr(),
+        dtype: C::DTYPE,
+    };
     let stray = AtomicUsize::new(usize::MAX);
     pool::parallel_ranges(nest.numel, grain, &|range| {
-        let line = lines.at(if readable && writable { 0 } else { (range.start / grain * classes * 2) as isize }).cast::<C>();
+        let line = lines
+            .at(if readable && writable {
+                0
+            } else {
+                (range.start / grain * classes * 2) as isize
+            })
+            .cast::<C>();
         nest.runs(range.start, range.len(), |offset, stride, at, length| {
             for i in 0..length {
                 let here: [isize; 5] = core::array::from_fn(|k| offset[k] + i as isize * stride[k]);
@@ -336,7 +482,11 @@ fn backward<C: Real>(call: &Call) -> Outcome {
                         places[2].gather(here[2], sx, line, classes);
                         line
                     };
-                    let y: *mut C = if writable { places[0].at(here[0]).cast() } else { line.add(classes) };
+                    let y: *mut C = if writable {
+                        places[0].at(here[0]).cast()
+                    } else {
+                        line.add(classes)
+                    };
                     let norm = *places[4].at(here[4]).cast::<C>();
                     match class_of(*places[3].at(here[3]).cast::<i64>(), classes, o.ignored) {
                         Ok(Some(t)) => {
@@ -344,11 +494,24 @@ fn backward<C: Real>(call: &Call) -> Outcome {
                             let wt = if w.is_empty() { 1.0 } else { w[t] };
                             let main = (1.0 - o.smoothing) * wt;
                             let each = o.smoothing / classes as f64;
-                            let a = if o.log { 0.0 } else { up * (main + each * total_weight) };
-                            if o.log {
-                                for c in 0..classes { *y.add(c) = C::of(-up * each); }
+                            let a = if o.log {
+                                0.0
                             } else {
-                                spread::<C>(x, y, classes, norm, C::of(a), C::of(if w.is_empty() { up * each } else { 0.0 }));
+                                up * (main + each * total_weight)
+                            };
+                            if o.log {
+                                for c in 0..classes {
+                                    *y.add(c) = C::of(-up * each);
+                                }
+                            } else {
+                                spread::<C>(
+                                    x,
+                                    y,
+                                    classes,
+                                    norm,
+                                    C::of(a),
+                                    C::of(if w.is_empty() { up * each } else { 0.0 }),
+                                );
                             }
                             if !w.is_empty() && each != 0.0 {
                                 for (c, wc) in w.iter().enumerate() {
@@ -359,11 +522,15 @@ fn backward<C: Real>(call: &Call) -> Outcome {
                             *y.add(t) = *y.add(t) - C::of(up * main);
                         }
                         Ok(None) => {
-                            for c in 0..classes { *y.add(c) = C::ZERO; }
+                            for c in 0..classes {
+                                *y.add(c) = C::ZERO;
+                            }
                         }
                         Err(()) => {
                             stray.fetch_min(range.start + at + i, Ordering::Relaxed);
-                            for c in 0..classes { *y.add(c) = C::ZERO; }
+                            for c in 0..classes {
+                                *y.add(c) = C::ZERO;
+                            }
                         }
                     }
                     if !writable {
@@ -375,11 +542,21 @@ fn backward<C: Real>(call: &Call) -> Outcome {
     });
     match stray.into_inner() {
         usize::MAX => Ok(()),
-        row => Err(Fault::Index(format!("Cannot crossEntropy: the target of row {row} is out of range for {classes} classes"))),
+        row => Err(Fault::Index(format!(
+            "Cannot crossEntropy: the target of row {row} is out of range for {classes} classes"
+        ))),
     }
 }
 
 pub const ROWS: &[Row] = &[
+    Row {
+        name: "probability_cross_entropy",
+        outs: 1,
+        ins: (2, 2),
+        scalars: (1, 1),
+        alias: false,
+        run: elementwise::checked,
+    },
     Row {
         name: "cross_entropy",
         outs: 3,

@@ -27,7 +27,14 @@ fn matrix(o: &Operand) -> (usize, usize, isize, isize) {
 
 fn mat(o: &Operand, elem: Elem) -> Mat {
     let (rows, cols, rs, cs) = matrix(o);
-    Mat { ptr: o.ptr, elem, rows, cols, rs, cs }
+    Mat {
+        ptr: o.ptr,
+        elem,
+        rows,
+        cols,
+        rs,
+        cs,
+    }
 }
 
 fn matmul(call: &Call) -> Outcome {
@@ -38,10 +45,15 @@ fn matmul(call: &Call) -> Outcome {
         let batch = |o: &Operand| o.dims()[..n - 2] == c.dims()[..n - 2];
         m == am && w == bn && ak == bk && batch(a) && batch(b)
     };
-    call.require(fits, || format!("dims {:?} by {:?} into {:?}", a.dims(), b.dims(), c.dims()))?;
+    call.require(fits, || {
+        format!("dims {:?} by {:?} into {:?}", a.dims(), b.dims(), c.dims())
+    })?;
     let mut loops = [(0, [0isize; 3]); MAX_DIMS];
     for (d, l) in loops[..n - 2].iter_mut().enumerate() {
-        *l = (c.dims()[d], [c.strides()[d], a.strides()[d], b.strides()[d]]);
+        *l = (
+            c.dims()[d],
+            [c.strides()[d], a.strides()[d], b.strides()[d]],
+        );
     }
     let batch = Nest::new(&loops[..n - 2]);
     if c.numel() == 0 {
@@ -50,15 +62,39 @@ fn matmul(call: &Call) -> Outcome {
     let (Some(ce), Some(ae), Some(be)) = (elem(c.dtype), elem(a.dtype), elem(b.dtype)) else {
         return integers(call, c, a, b, &batch);
     };
-    let mut options = Options { alpha: call.float(0), beta: call.float(1), bias: None, relu: call.float(2) != 0.0 };
+    let mut options = Options {
+        alpha: call.float(0),
+        beta: call.float(1),
+        bias: None,
+        relu: call.float(2) != 0.0,
+    };
     if let Some(bias) = call.ins().get(2) {
         let Some(e) = elem(bias.dtype).filter(|_| bias.dims() == [matrix(c).1]) else {
-            bail!("{}: a bias of dims {:?} and dtype {}", call.name, bias.dims(), bias.dtype.name());
+            bail!(
+                "{}: a bias of dims {:?} and dtype {}",
+                call.name,
+                bias.dims(),
+                bias.dtype.name()
+            );
         };
-        options.bias = Some(Mat { ptr: bias.ptr, elem: e, rows: 1, cols: bias.dims()[0], rs: 0, cs: bias.strides()[0] });
+        options.bias = Some(Mat {
+            ptr: bias.ptr,
+            elem: e,
+            rows: 1,
+            cols: bias.dims()[0],
+            rs: 0,
+            cs: bias.strides()[0],
+        });
     }
     let (rows, cols, rs, cs) = matrix(c);
-    let mut c = MatMut { ptr: c.ptr, elem: ce, rows, cols, rs, cs };
+    let mut c = MatMut {
+        ptr: c.ptr,
+        elem: ce,
+        rows,
+        cols,
+        rs,
+        cs,
+    };
     let (mut a, b) = (mat(a, ae), mat(b, be));
     let (count, [oc, oa, ob]) = batch.inner();
     // A batch times one matrix is one product with more rows.
@@ -85,10 +121,20 @@ fn matmul(call: &Call) -> Outcome {
 
 /// Products of integers, in int64, wrapping.
 fn integers(call: &Call, c: &Operand, a: &Operand, b: &Operand, batch: &Nest<3>) -> Outcome {
-    let plain = call.float(0) == 1.0 && call.float(1) == 0.0 && call.float(2) == 0.0 && call.ins().len() == 2;
-    call.require(plain && ![c, a, b].iter().any(|o| o.dtype.is_float()), || "integers and floats are mixed".into())?;
+    let plain = call.float(0) == 1.0
+        && call.float(1) == 0.0
+        && call.float(2) == 0.0
+        && call.ins().len() == 2;
+    call.require(
+        plain && ![c, a, b].iter().any(|o| o.dtype.is_float()),
+        || "integers and floats are mixed".into(),
+    )?;
     let ((m, n, crs, ccs), (_, k, ars, acs), (.., brs, bcs)) = (matrix(c), matrix(a), matrix(b));
-    let (sc, sa, sb) = (Scratch::new::<i64>(m * n)?, Scratch::new::<i64>(m * k)?, Scratch::new::<i64>(k * n)?);
+    let (sc, sa, sb) = (
+        Scratch::new::<i64>(m * n)?,
+        Scratch::new::<i64>(m * k)?,
+        Scratch::new::<i64>(k * n)?,
+    );
     let mut result = Ok(());
     batch.runs(0, batch.numel, |offset, stride, _, length| {
         for i in 0..length as isize {
@@ -102,11 +148,18 @@ fn integers(call: &Call, c: &Operand, a: &Operand, b: &Operand, batch: &Nest<3>)
                 for r in 0..k {
                     Place::of(b).gather(at(2) + r as isize * brs, bcs, pb.add(r * n), n);
                 }
-                if let Err(text) = gemm_i64((m, n, k), pc, (pa, (k as isize, 1)), (pb, (n as isize, 1))) {
+                if let Err(text) =
+                    gemm_i64((m, n, k), pc, (pa, (k as isize, 1)), (pb, (n as isize, 1)))
+                {
                     result = Err(Fault::OutOfMemory(text));
                 }
                 for r in 0..m {
-                    Place::of(c).scatter(at(0) + r as isize * crs, ccs, pc.add(r * n).cast_const(), n);
+                    Place::of(c).scatter(
+                        at(0) + r as isize * crs,
+                        ccs,
+                        pc.add(r * n).cast_const(),
+                        n,
+                    );
                 }
             }
         }
@@ -114,5 +167,11 @@ fn integers(call: &Call, c: &Operand, a: &Operand, b: &Operand, batch: &Nest<3>)
     result
 }
 
-pub const ROWS: &[Row] =
-    &[Row { name: "matmul", outs: 1, ins: (2, 3), scalars: (3, 3), alias: false, run: matmul }];
+pub const ROWS: &[Row] = &[Row {
+    name: "matmul",
+    outs: 1,
+    ins: (2, 3),
+    scalars: (3, 3),
+    alias: false,
+    run: matmul,
+}];

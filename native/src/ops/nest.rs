@@ -16,14 +16,20 @@ pub struct Nest<const K: usize> {
 impl<const K: usize> Nest<K> {
     /// Takes the loops outermost first.
     pub fn new(loops: &[(usize, [isize; K])]) -> Nest<K> {
-        let mut nest = Nest { ndim: 0, sizes: [1; MAX_DIMS], strides: [[0; K]; MAX_DIMS], numel: 1 };
+        let mut nest = Nest {
+            ndim: 0,
+            sizes: [1; MAX_DIMS],
+            strides: [[0; K]; MAX_DIMS],
+            numel: 1,
+        };
         for &(size, strides) in loops {
             nest.numel *= size;
             if size == 1 {
                 continue;
             }
             let last = nest.ndim.wrapping_sub(1);
-            let merges = nest.ndim > 0 && (0..K).all(|k| nest.strides[last][k] == strides[k] * size as isize);
+            let merges = nest.ndim > 0
+                && (0..K).all(|k| nest.strides[last][k] == strides[k] * size as isize);
             if merges {
                 nest.sizes[last] *= size;
                 nest.strides[last] = strides;
@@ -38,12 +44,21 @@ impl<const K: usize> Nest<K> {
 
     /// Size and strides of the innermost loop; one step of nothing when there is none.
     pub fn inner(&self) -> (usize, [isize; K]) {
-        if self.ndim == 0 { (1, [0; K]) } else { (self.sizes[self.ndim - 1], self.strides[self.ndim - 1]) }
+        if self.ndim == 0 {
+            (1, [0; K])
+        } else {
+            (self.sizes[self.ndim - 1], self.strides[self.ndim - 1])
+        }
     }
 
     /// Calls `run(offsets, strides, at, length)` for each innermost run of the flat steps `from..from + n`.
     #[inline(always)]
-    pub fn runs(&self, from: usize, n: usize, mut run: impl FnMut([isize; K], [isize; K], usize, usize)) {
+    pub fn runs(
+        &self,
+        from: usize,
+        n: usize,
+        mut run: impl FnMut([isize; K], [isize; K], usize, usize),
+    ) {
         if n == 0 {
             return;
         }
@@ -135,13 +150,17 @@ unsafe impl Send for Place {}
 
 impl Place {
     pub fn of(o: &crate::instruction::Operand) -> Place {
-        Place { ptr: o.ptr, dtype: o.dtype }
+        Place {
+            ptr: o.ptr,
+            dtype: o.dtype,
+        }
     }
 
     /// The address of the element `offset` elements on.
     #[inline(always)]
     pub fn at(self, offset: isize) -> *mut u8 {
-        self.ptr.wrapping_offset(offset * self.dtype.size() as isize)
+        self.ptr
+            .wrapping_offset(offset * self.dtype.size() as isize)
     }
 
     /// Brings n elements from `offset` on into `out`.

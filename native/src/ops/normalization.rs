@@ -40,8 +40,14 @@ impl<const K: usize> Layout<K> {
         let positions = Nest::new(&loops[..m]);
         let across: [isize; K] = core::array::from_fn(|k| operands[k].strides()[1]);
         let (_, along) = positions.inner();
-        let by_channels = positions.ndim == 0 || across[K - 1].unsigned_abs() < along[K - 1].unsigned_abs();
-        Ok(Layout { channels: dims[1], across, positions, by_channels })
+        let by_channels =
+            positions.ndim == 0 || across[K - 1].unsigned_abs() < along[K - 1].unsigned_abs();
+        Ok(Layout {
+            channels: dims[1],
+            across,
+            positions,
+            by_channels,
+        })
     }
 
     /// Positions per task and the number of such pieces.
@@ -131,7 +137,13 @@ simd! {
 
 /// Where a row or run of an operand can be read in the compute type: in place, or brought into a buffer.
 #[inline(always)]
-unsafe fn readable<C: Real>(place: Place, offset: isize, stride: isize, buffer: *mut C, n: usize) -> *const C {
+unsafe fn readable<C: Real>(
+    place: Place,
+    offset: isize,
+    stride: isize,
+    buffer: *mut C,
+    n: usize,
+) -> *const C {
     if place.dtype == C::DTYPE && (stride == 1 || n == 1) {
         return place.at(offset).cast();
     }
@@ -141,52 +153,85 @@ unsafe fn readable<C: Real>(place: Place, offset: isize, stride: isize, buffer: 
 }
 
 /// `y = a u + b (x - m) + c` with coefficients per channel: rows m, a, b, c of `channels` each. Operands y, x or y, u, x.
-fn affine<C: Real, const K: usize>(name: &str, operands: [&Operand; K], coefficients: &[C]) -> Outcome {
+fn affine<C: Real, const K: usize>(
+    name: &str,
+    operands: [&Operand; K],
+    coefficients: &[C],
+) -> Outcome {
     let layout = Layout::new(name, operands)?;
     let places = operands.map(Place::of);
     let (length, pieces) = layout.pieces();
     let channels = layout.channels;
     let blocks = if layout.by_channels { 1 } else { channels };
-    let coefficients = Place { ptr: coefficients.as_ptr().cast_mut().cast(), dtype: C::DTYPE };
+    let coefficients = Place {
+        ptr: coefficients.as_ptr().cast_mut().cast(),
+        dtype: C::DTYPE,
+    };
     // One task of several short channels: a channel of few positions is not worth a task.
     let together = (GRAIN / layout.positions.numel.clamp(1, GRAIN)).max(1);
     let together = if layout.by_channels { 1 } else { together };
     let tasks = blocks.div_ceil(together);
     pool::parallel(tasks * pieces, &|task| {
         let (first, piece) = (task % tasks * together, task / tasks);
-        let (from, n) = (piece * length, length.min(layout.positions.numel - piece * length));
+        let (from, n) = (
+            piece * length,
+            length.min(layout.positions.numel - piece * length),
+        );
         let mut buffers = [[C::ZERO; WIDTH]; 3];
-        let mut work = |offset: [isize; K], stride: [isize; K], n: usize, channel: usize, row: bool| {
-            // SAFETY: n checked elements of each operand; coefficients of every channel.
-            unsafe {
-                let [to, u, x] = &mut buffers;
-                let x = readable(places[K - 1], offset[K - 1], stride[K - 1], x.as_mut_ptr(), n);
-                let u = if K == 3 { readable(places[1], offset[1], stride[1], u.as_mut_ptr(), n) } else { core::ptr::null() };
-                let direct = places[0].dtype == C::DTYPE && (stride[0] == 1 || n == 1);
-                let y = if direct { places[0].at(offset[0]).cast() } else { to.as_mut_ptr() };
-                let of = coefficients.at(channel as isize).cast::<C>().cast_const();
-                if row {
-                    affine_row::<C>(y, u, x, of, channels, n);
-                } else {
-                    affine_run::<C>(y, u, x, of, channels, n);
+        let mut work =
+            |offset: [isize; K], stride: [isize; K], n: usize, channel: usize, row: bool| {
+                // SAFETY: n checked elements of each operand; coefficients of every channel.
+                unsafe {
+                    let [to, u, x] = &mut buffers;
+                    let x = readable(
+                        places[K - 1],
+                        offset[K - 1],
+                        stride[K - 1],
+                        x.as_mut_ptr(),
+                        n,
+                    );
+                    let u = if K == 3 {
+                        readable(places[1], offset[1], stride[1], u.as_mut_ptr(), n)
+                    } else {
+                        core::ptr::null()
+                    };
+                    let direct = places[0].dtype == C::DTYPE && (stride[0] == 1 || n == 1);
+                    let y = if direct {
+                        places[0].at(offset[0]).cast()
+                    } else {
+                        to.as_mut_ptr()
+                    };
+                    let of = coefficients.at(channel as isize).cast::<C>().cast_const();
+                    if row {
+                        affine_row::<C>(y, u, x, of, channels, n);
+                    } else {
+                        affine_run::<C>(y, u, x, of, channels, n);
+                    }
+                    if !direct {
+                        places[0].scatter(offset[0], stride[0], y.cast_const(), n);
+                    }
                 }
-                if !direct {
-                    places[0].scatter(offset[0], stride[0], y.cast_const(), n);
-                }
-            }
-        };
-        for channel in first..if layout.by_channels { 1 } else { blocks.min(first + together) } {
+            };
+        for channel in first..if layout.by_channels {
+            1
+        } else {
+            blocks.min(first + together)
+        } {
             layout.positions.runs(from, n, |offset, stride, _, run| {
                 if layout.by_channels {
                     for i in 0..run {
                         for c in (0..channels).step_by(WIDTH) {
-                            let here = core::array::from_fn(|k| offset[k] + i as isize * stride[k] + c as isize * layout.across[k]);
+                            let here = core::array::from_fn(|k| {
+                                offset[k] + i as isize * stride[k] + c as isize * layout.across[k]
+                            });
                             work(here, layout.across, WIDTH.min(channels - c), c, true);
                         }
                     }
                 } else {
                     for i in (0..run).step_by(WIDTH) {
-                        let here = core::array::from_fn(|k| offset[k] + i as isize * stride[k] + channel as isize * layout.across[k]);
+                        let here = core::array::from_fn(|k| {
+                            offset[k] + i as isize * stride[k] + channel as isize * layout.across[k]
+                        });
                         work(here, stride, WIDTH.min(run - i), channel, false);
                     }
                 }
@@ -202,22 +247,38 @@ fn sums<C: Real>(name: &str, g: &Operand, x: &Operand, mean: &[f64]) -> Outcome<
     let places = [g, x].map(Place::of);
     let (length, pieces) = layout.pieces();
     let channels = layout.channels;
-    let blocks = if layout.by_channels { channels.div_ceil(WIDTH) } else { channels };
+    let blocks = if layout.by_channels {
+        channels.div_ceil(WIDTH)
+    } else {
+        channels
+    };
     let table = Scratch::new::<(f64, f64)>(pieces * channels)?;
-    let partial = Place { ptr: table.as_ptr(), dtype: DType::F64 };
+    let partial = Place {
+        ptr: table.as_ptr(),
+        dtype: DType::F64,
+    };
     pool::parallel(blocks * pieces, &|task| {
         let (block, piece) = (task % blocks, task / blocks);
-        let (from, n) = (piece * length, length.min(layout.positions.numel - piece * length));
+        let (from, n) = (
+            piece * length,
+            length.min(layout.positions.numel - piece * length),
+        );
         let mut buffers = [[C::ZERO; WIDTH]; 2];
         let put = |channel: usize, value: (f64, f64)| {
             // SAFETY: this task's own entries of the table.
-            unsafe { *partial.at(2 * (piece * channels + channel) as isize).cast::<(f64, f64)>() = value };
+            unsafe {
+                *partial
+                    .at(2 * (piece * channels + channel) as isize)
+                    .cast::<(f64, f64)>() = value
+            };
         };
         if !layout.by_channels {
             let mut total = (0.0, 0.0);
             layout.positions.runs(from, n, |offset, stride, _, run| {
                 for i in (0..run).step_by(WIDTH) {
-                    let [a, b] = core::array::from_fn(|k| offset[k] + i as isize * stride[k] + block as isize * layout.across[k]);
+                    let [a, b] = core::array::from_fn(|k| {
+                        offset[k] + i as isize * stride[k] + block as isize * layout.across[k]
+                    });
                     let w = WIDTH.min(run - i);
                     let [ga, xa] = &mut buffers;
                     // SAFETY: w checked elements of each.
@@ -242,7 +303,9 @@ fn sums<C: Real>(name: &str, g: &Operand, x: &Operand, mean: &[f64]) -> Outcome<
         let (mut totals, mut taken) = ([(0.0, 0.0); WIDTH], 0);
         layout.positions.runs(from, n, |offset, stride, _, run| {
             for i in 0..run {
-                let [a, b] = core::array::from_fn(|k| offset[k] + i as isize * stride[k] + first as isize * layout.across[k]);
+                let [a, b] = core::array::from_fn(|k| {
+                    offset[k] + i as isize * stride[k] + first as isize * layout.across[k]
+                });
                 let [ga, xa] = &mut buffers;
                 // SAFETY: w checked elements of each.
                 unsafe {
@@ -260,7 +323,10 @@ fn sums<C: Real>(name: &str, g: &Operand, x: &Operand, mean: &[f64]) -> Outcome<
             }
         });
         for j in 0..w {
-            put(first + j, (totals[j].0 + s[j].to_f64(), totals[j].1 + t[j].to_f64()));
+            put(
+                first + j,
+                (totals[j].0 + s[j].to_f64(), totals[j].1 + t[j].to_f64()),
+            );
         }
     });
     Ok((0..channels)
@@ -280,7 +346,10 @@ fn values(name: &str, o: &Operand, channels: usize, other: f64) -> Outcome<Vec<f
         return Ok(vec![other; channels]);
     }
     if o.dims() != [channels] {
-        bail!("{name}: {channels} channels, but an operand has dims {:?}", o.dims());
+        bail!(
+            "{name}: {channels} channels, but an operand has dims {:?}",
+            o.dims()
+        );
     }
     let mut out = vec![0.0f64; channels];
     // SAFETY: a checked operand of so many elements.
@@ -300,23 +369,48 @@ where
     Sum: Reduce<C>,
     Deviation: Reduce<C>,
 {
-    let [y, mean, variance, running_mean, running_variance] = call.outs() else { unreachable!() };
-    let [x, weight, bias] = call.ins() else { unreachable!() };
-    call.require(x.ndim >= 2 && mean.ndim == x.ndim && variance.ndim == x.ndim, || "dims".into())?;
+    let [y, mean, variance, running_mean, running_variance] = call.outs() else {
+        unreachable!()
+    };
+    let [x, weight, bias] = call.ins() else {
+        unreachable!()
+    };
+    call.require(
+        x.ndim >= 2 && mean.ndim == x.ndim && variance.ndim == x.ndim,
+        || "dims".into(),
+    )?;
     let channels = x.dims()[1];
     for o in [mean, variance] {
-        let fits = o.dtype == DType::F64 && o.is_contiguous() && o.numel() == channels && o.dims()[1] == channels;
+        let fits = o.dtype == DType::F64
+            && o.is_contiguous()
+            && o.numel() == channels
+            && o.dims()[1] == channels;
         call.require(fits, || format!("statistics of dims {:?}", o.dims()))?;
     }
     reduce::over::<C, _>(call.name, mean, x, None, Sum { mean: true })?;
-    reduce::over::<C, _>(call.name, variance, x, Some(mean), Deviation { correction: 0.0, root: false })?;
+    reduce::over::<C, _>(
+        call.name,
+        variance,
+        x,
+        Some(mean),
+        Deviation {
+            correction: 0.0,
+            root: false,
+        },
+    )?;
     // SAFETY: contiguous float64 outputs of so many elements, written just now.
     let (m, v) = unsafe {
-        (core::slice::from_raw_parts(mean.ptr.cast::<f64>(), channels), core::slice::from_raw_parts(variance.ptr.cast::<f64>(), channels))
+        (
+            core::slice::from_raw_parts(mean.ptr.cast::<f64>(), channels),
+            core::slice::from_raw_parts(variance.ptr.cast::<f64>(), channels),
+        )
     };
     let count = (x.numel() / channels.max(1)) as f64;
     let momentum = call.float(1);
-    for (running, fresh, scale) in [(running_mean, m, 1.0), (running_variance, v, count / (count - 1.0))] {
+    for (running, fresh, scale) in [
+        (running_mean, m, 1.0),
+        (running_variance, v, count / (count - 1.0)),
+    ] {
         if running.dims() != [0] {
             let mut old = values(call.name, running, channels, 0.0)?;
             for (o, f) in old.iter_mut().zip(fresh) {
@@ -340,7 +434,10 @@ fn forward<C: Real>(
     eps: f64,
 ) -> Outcome {
     let channels = mean.len();
-    let (w, b) = (values(name, weight, channels, 1.0)?, values(name, bias, channels, 0.0)?);
+    let (w, b) = (
+        values(name, weight, channels, 1.0)?,
+        values(name, bias, channels, 0.0)?,
+    );
     let mut coefficients = vec![C::ZERO; 4 * channels];
     for c in 0..channels {
         coefficients[c] = C::of(mean[c]);
@@ -352,20 +449,30 @@ fn forward<C: Real>(
 
 /// Output y; inputs x, mean, variance (each (C)), weight, bias (either may be empty). Scalar: eps.
 fn eval<C: Real>(call: &Call) -> Outcome {
-    let (y, [x, mean, variance, weight, bias]) = (&call.outs()[0], call.ins()) else { unreachable!() };
+    let (y, [x, mean, variance, weight, bias]) = (&call.outs()[0], call.ins()) else {
+        unreachable!()
+    };
     call.require(x.ndim >= 2, || "dims".into())?;
     let channels = x.dims()[1];
-    let (m, v) = (values(call.name, mean, channels, 0.0)?, values(call.name, variance, channels, 1.0)?);
+    let (m, v) = (
+        values(call.name, mean, channels, 0.0)?,
+        values(call.name, variance, channels, 1.0)?,
+    );
     forward::<C>(call.name, y, x, &m, &v, weight, bias, call.float(0))
 }
 
 /// Outputs gx, gweight, gbias (each may be empty); inputs g, x, mean, variance, weight (may be empty).
 /// Scalars: eps, and whether the statistics are those of x itself.
 fn backward<C: Real>(call: &Call) -> Outcome {
-    let ([gx, gw, gb], [g, x, mean, variance, weight]) = (call.outs(), call.ins()) else { unreachable!() };
+    let ([gx, gw, gb], [g, x, mean, variance, weight]) = (call.outs(), call.ins()) else {
+        unreachable!()
+    };
     call.require(x.ndim >= 2, || "dims".into())?;
     let channels = x.dims()[1];
-    let (m, v) = (values(call.name, mean, channels, 0.0)?, values(call.name, variance, channels, 1.0)?);
+    let (m, v) = (
+        values(call.name, mean, channels, 0.0)?,
+        values(call.name, variance, channels, 1.0)?,
+    );
     let w = values(call.name, weight, channels, 1.0)?;
     let (eps, training) = (call.float(0), call.float(1) != 0.0);
     let sums = sums::<C>(call.name, g, x, &m)?;
@@ -374,8 +481,16 @@ fn backward<C: Real>(call: &Call) -> Outcome {
         if out.dims() == [0] {
             continue;
         }
-        call.require(out.dims() == [channels], || format!("a gradient of dims {:?}", out.dims()))?;
-        let of = |c: usize| if value == 0 { sums[c].1 * rstd[c] } else { sums[c].0 };
+        call.require(out.dims() == [channels], || {
+            format!("a gradient of dims {:?}", out.dims())
+        })?;
+        let of = |c: usize| {
+            if value == 0 {
+                sums[c].1 * rstd[c]
+            } else {
+                sums[c].0
+            }
+        };
         put(out, &(0..channels).map(of).collect::<Vec<f64>>());
     }
     if gx.dims() == [0] {

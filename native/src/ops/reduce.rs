@@ -47,10 +47,20 @@ pub struct Plan {
 
 impl Plan {
     /// `ordered` keeps the reduced loops in the order of the dims, for those who count positions.
-    pub fn new(name: &str, out: &Operand, x: &Operand, aux: Option<&Operand>, ordered: bool) -> Outcome<Plan> {
+    pub fn new(
+        name: &str,
+        out: &Operand,
+        x: &Operand,
+        aux: Option<&Operand>,
+        ordered: bool,
+    ) -> Outcome<Plan> {
         let n = x.ndim;
         if out.ndim != n || aux.is_some_and(|a| a.dims() != out.dims() || a.dtype != DType::F64) {
-            bail!("{name}: the output has dims {:?} for an input of {:?}", out.dims(), x.dims());
+            bail!(
+                "{name}: the output has dims {:?} for an input of {:?}",
+                out.dims(),
+                x.dims()
+            );
         }
         let mut kept = [(0, [0; 3]); MAX_DIMS];
         let mut reduced = [(0, [0; 1]); MAX_DIMS];
@@ -58,20 +68,34 @@ impl Plan {
         for d in 0..n {
             let size = x.dims()[d];
             if out.dims()[d] == size {
-                kept[k] = (size, [out.strides()[d], x.strides()[d], aux.map_or(0, |a| a.strides()[d])]);
+                kept[k] = (
+                    size,
+                    [
+                        out.strides()[d],
+                        x.strides()[d],
+                        aux.map_or(0, |a| a.strides()[d]),
+                    ],
+                );
                 k += 1;
             } else if out.dims()[d] == 1 {
                 reduced[r] = (size, [x.strides()[d]]);
                 r += 1;
             } else {
-                bail!("{name}: the output has dims {:?} for an input of {:?}", out.dims(), x.dims());
+                bail!(
+                    "{name}: the output has dims {:?} for an input of {:?}",
+                    out.dims(),
+                    x.dims()
+                );
             }
         }
         kept[..k].sort_by_key(|l| core::cmp::Reverse(l.1[1].unsigned_abs()));
         if !ordered {
             reduced[..r].sort_by_key(|l| core::cmp::Reverse(l.1[0].unsigned_abs()));
         }
-        Ok(Plan { kept: Nest::new(&kept[..k]), reduced: Nest::new(&reduced[..r]) })
+        Ok(Plan {
+            kept: Nest::new(&kept[..k]),
+            reduced: Nest::new(&reduced[..r]),
+        })
     }
 
     /// Whether columns side by side are the quicker way.
@@ -79,7 +103,9 @@ impl Plan {
         let (width, strides) = self.kept.inner();
         let (_, [along]) = self.reduced.inner();
         let across = strides[1].unsigned_abs();
-        width >= 8 && across != 0 && (across < along.unsigned_abs() || (self.reduced.numel <= 16 && width >= 32))
+        width >= 8
+            && across != 0
+            && (across < along.unsigned_abs() || (self.reduced.numel <= 16 && width >= 32))
     }
 
     /// Outputs per task, and the length and number of the pieces of the reduced loops.
@@ -88,7 +114,9 @@ impl Plan {
         if outs.saturating_mul(count) <= 2 * GRAIN {
             return (outs.max(1), count, 1);
         }
-        let grain = GRAIN.div_ceil(count.max(1)).next_multiple_of(if self.by_columns() { WIDTH } else { 16 });
+        let grain = GRAIN
+            .div_ceil(count.max(1))
+            .next_multiple_of(if self.by_columns() { WIDTH } else { 16 });
         let tasks = outs.div_ceil(grain);
         if tasks >= 8 {
             return (grain, count, 1);
@@ -105,18 +133,43 @@ pub fn run<C: Number, R: Reduce<C>>(call: &Call, kind: R) -> Outcome {
     if R::AUX != (call.ins().len() > 1) {
         bail!("{}: {} inputs", call.name, call.ins().len());
     }
-    over::<C, R>(call.name, &call.outs()[0], &call.ins()[0], call.ins().get(1), kind)
+    over::<C, R>(
+        call.name,
+        &call.outs()[0],
+        &call.ins()[0],
+        call.ins().get(1),
+        kind,
+    )
 }
 
 /// Reduces x into the dims of size 1 of an output.
-pub fn over<C: Number, R: Reduce<C>>(name: &str, out: &Operand, x: &Operand, aux: Option<&Operand>, kind: R) -> Outcome {
+pub fn over<C: Number, R: Reduce<C>>(
+    name: &str,
+    out: &Operand,
+    x: &Operand,
+    aux: Option<&Operand>,
+    kind: R,
+) -> Outcome {
     let plan = Plan::new(name, out, x, aux, false)?;
-    let task = Task::<C, R> { plan: &plan, kind, out: Place::of(out), x: Place::of(x), aux: aux.map(Place::of), _c: core::marker::PhantomData };
+    let task = Task::<C, R> {
+        plan: &plan,
+        kind,
+        out: Place::of(out),
+        x: Place::of(x),
+        aux: aux.map(Place::of),
+        _c: core::marker::PhantomData,
+    };
     let (grain, length, pieces) = plan.split();
     let (outs, count) = (plan.kept.numel, plan.reduced.numel);
     if pieces == 1 {
         pool::parallel_ranges(outs, grain, &|range| {
-            task.reduce(range.start, range.len(), 0, count, &mut |offset, stride, _, totals| task.store(offset, stride, totals));
+            task.reduce(
+                range.start,
+                range.len(),
+                0,
+                count,
+                &mut |offset, stride, _, totals| task.store(offset, stride, totals),
+            );
         });
         return Ok(());
     }
@@ -126,11 +179,22 @@ pub fn over<C: Number, R: Reduce<C>>(name: &str, out: &Operand, x: &Operand, aux
     pool::parallel(columns * pieces, &|i| {
         let (from, piece) = (i % columns * grain, i / columns);
         let (start, n) = (piece * length, grain.min(outs - from));
-        task.reduce(from, n, start, length.min(count - start), &mut |_, _, at, totals| {
-            // SAFETY: outputs from..from + n of this piece are this task's.
-            let to = unsafe { core::slice::from_raw_parts_mut(table.at(piece * outs + from + at), totals.len()) };
-            to.copy_from_slice(totals);
-        });
+        task.reduce(
+            from,
+            n,
+            start,
+            length.min(count - start),
+            &mut |_, _, at, totals| {
+                // SAFETY: outputs from..from + n of this piece are this task's.
+                let to = unsafe {
+                    core::slice::from_raw_parts_mut(
+                        table.at(piece * outs + from + at),
+                        totals.len(),
+                    )
+                };
+                to.copy_from_slice(totals);
+            },
+        );
     });
     plan.kept.runs(0, outs, |offset, stride, at, length| {
         for i in 0..length {
@@ -175,7 +239,14 @@ impl<C: Number, R: Reduce<C>> Task<'_, C, R> {
                 value.write(self.kind.finish(total, self.plan.reduced.numel));
             }
             // SAFETY: the values were just written; the outputs are this task's.
-            unsafe { self.out.scatter(offset + (i * WIDTH) as isize * stride, stride, values.as_ptr().cast::<R::Out>(), part.len()) };
+            unsafe {
+                self.out.scatter(
+                    offset + (i * WIDTH) as isize * stride,
+                    stride,
+                    values.as_ptr().cast::<R::Out>(),
+                    part.len(),
+                )
+            };
         }
     }
 
@@ -185,13 +256,19 @@ impl<C: Number, R: Reduce<C>> Task<'_, C, R> {
         self.plan.kept.runs(from, n, |offset, stride, at, length| {
             for first in (0..length).step_by(WIDTH) {
                 let width = WIDTH.min(length - first);
-                let here: [isize; 3] = core::array::from_fn(|k| offset[k] + first as isize * stride[k]);
+                let here: [isize; 3] =
+                    core::array::from_fn(|k| offset[k] + first as isize * stride[k]);
                 let mut totals = [self.kind.zero(); WIDTH];
                 if columns {
                     self.columns(here, stride, width, start, count, &mut totals);
                 } else {
                     for (i, total) in totals[..width].iter_mut().enumerate() {
-                        *total = self.row(here[1] + i as isize * stride[1], here[2] + i as isize * stride[2], start, count);
+                        *total = self.row(
+                            here[1] + i as isize * stride[1],
+                            here[2] + i as isize * stride[2],
+                            start,
+                            count,
+                        );
                     }
                 }
                 sink(here[0], stride[0], at + first, &totals[..width]);
@@ -201,19 +278,25 @@ impl<C: Number, R: Reduce<C>> Task<'_, C, R> {
 
     fn aux_at(&self, offset: isize) -> f64 {
         // SAFETY: aux is a checked float64 operand with the output's dims.
-        self.aux.map_or(0.0, |a| unsafe { *a.at(offset).cast::<f64>() })
+        self.aux
+            .map_or(0.0, |a| unsafe { *a.at(offset).cast::<f64>() })
     }
 
     fn row(&self, offset: isize, aux: isize, start: usize, count: usize) -> R::Total {
         let aux = self.aux_at(aux);
         let (inner, [stride]) = self.plan.reduced.inner();
         let mut total = self.kind.zero();
-        if self.x.dtype == C::DTYPE && (stride == 1 || inner == 1) && (inner >= 64 || self.plan.reduced.ndim <= 1) {
+        if self.x.dtype == C::DTYPE
+            && (stride == 1 || inner == 1)
+            && (inner >= 64 || self.plan.reduced.ndim <= 1)
+        {
             self.plan.reduced.runs(start, count, |[o], _, _, length| {
                 for at in (0..length).step_by(BLOCK) {
                     let x = self.x.at(offset + o + at as isize).cast::<C>();
                     // SAFETY: a run of checked elements.
-                    total = self.kind.merge(total, unsafe { row::<C, R>(&self.kind, x, BLOCK.min(length - at), aux) });
+                    total = self.kind.merge(total, unsafe {
+                        row::<C, R>(&self.kind, x, BLOCK.min(length - at), aux)
+                    });
                 }
             });
             return total;
@@ -221,17 +304,36 @@ impl<C: Number, R: Reduce<C>> Task<'_, C, R> {
         let mut buffer = [const { MaybeUninit::<C>::uninit() }; BLOCK];
         for at in (0..count).step_by(BLOCK) {
             let n = BLOCK.min(count - at);
-            self.plan.reduced.runs(start + at, n, |[o], [s], to, length| {
-                // SAFETY: checked elements into a buffer with room for n.
-                unsafe { self.x.gather(offset + o, s, buffer.as_mut_ptr().cast::<C>().add(to), length) };
-            });
+            self.plan
+                .reduced
+                .runs(start + at, n, |[o], [s], to, length| {
+                    // SAFETY: checked elements into a buffer with room for n.
+                    unsafe {
+                        self.x.gather(
+                            offset + o,
+                            s,
+                            buffer.as_mut_ptr().cast::<C>().add(to),
+                            length,
+                        )
+                    };
+                });
             // SAFETY: n elements were just written.
-            total = self.kind.merge(total, unsafe { row::<C, R>(&self.kind, buffer.as_ptr().cast(), n, aux) });
+            total = self.kind.merge(total, unsafe {
+                row::<C, R>(&self.kind, buffer.as_ptr().cast(), n, aux)
+            });
         }
         total
     }
 
-    fn columns(&self, offset: [isize; 3], stride: [isize; 3], width: usize, start: usize, count: usize, totals: &mut [R::Total; WIDTH]) {
+    fn columns(
+        &self,
+        offset: [isize; 3],
+        stride: [isize; 3],
+        width: usize,
+        start: usize,
+        count: usize,
+        totals: &mut [R::Total; WIDTH],
+    ) {
         let mut aux = [0.0; WIDTH];
         if R::AUX {
             for (i, a) in aux[..width].iter_mut().enumerate() {
@@ -245,18 +347,41 @@ impl<C: Number, R: Reduce<C>> Task<'_, C, R> {
         self.plan.reduced.runs(start, count, |[o], [s], _, length| {
             let mut at = 0;
             while at < length {
-                let rows = (ROWS - taken).min(length - at).min(if direct { ROWS } else { 4 });
+                let rows = (ROWS - taken)
+                    .min(length - at)
+                    .min(if direct { ROWS } else { 4 });
                 let first = offset[1] + o + at as isize * s;
                 // SAFETY: rows of `width` checked elements each; the buffer holds four of them.
                 unsafe {
                     if direct {
-                        column::<C, R>(&self.kind, lanes.as_mut_ptr(), self.x.at(first).cast(), s, rows, width, aux.as_ptr());
+                        column::<C, R>(
+                            &self.kind,
+                            lanes.as_mut_ptr(),
+                            self.x.at(first).cast(),
+                            s,
+                            rows,
+                            width,
+                            aux.as_ptr(),
+                        );
                     } else {
                         let rows_of: *mut C = buffer.as_mut_ptr().cast();
                         for i in 0..rows {
-                            self.x.gather(first + i as isize * s, stride[1], rows_of.add(i * WIDTH), width);
+                            self.x.gather(
+                                first + i as isize * s,
+                                stride[1],
+                                rows_of.add(i * WIDTH),
+                                width,
+                            );
                         }
-                        column::<C, R>(&self.kind, lanes.as_mut_ptr(), rows_of, WIDTH as isize, rows, width, aux.as_ptr());
+                        column::<C, R>(
+                            &self.kind,
+                            lanes.as_mut_ptr(),
+                            rows_of,
+                            WIDTH as isize,
+                            rows,
+                            width,
+                            aux.as_ptr(),
+                        );
                     }
                 }
                 at += rows;

@@ -133,7 +133,7 @@ reduce! { Count: [f32 => f32, i64, i64; f64 => f64, i64, i64; i64 => i64, i64, i
     finish |_f, v, _n| v; aux false
 }
 
-/// `(Σ |x|^p)^(1/p)`; in float64, so that squares of large float32 do not overflow.
+/// `(Σ |x|^p)^(1/p)`
 #[derive(Clone, Copy)]
 struct Norm {
     p: f64,
@@ -144,14 +144,15 @@ reduce! { Norm: [f32 => f64, f64, f64; f64 => f64, f64, f64];
 }
 #[derive(Clone, Copy)]
 struct Norm2;
-reduce! { Norm2: [f32 => f64, f64, f64; f64 => f64, f64, f64];
-    start 0.0; step |_s, l, x, _a| l + (x as f64) * (x as f64); zero 0.0; join |_j, t, k| t + k; merge |a, b| a + b;
+// Squares of float32 overflow in float32, as PyTorch's do: what clips gradients looks for that.
+reduce! { Norm2: [f32 => f32, f64, f64; f64 => f64, f64, f64];
+    start 0.0; step |_s, l, x, _a| l + x * x; zero 0.0; join |_j, t, k| t + k; merge |a, b| a + b;
     finish |_f, v, _n| v.sqrt(); aux false
 }
 #[derive(Clone, Copy)]
 struct Norm1;
-reduce! { Norm1: [f32 => f64, f64, f64; f64 => f64, f64, f64];
-    start 0.0; step |_s, l, x, _a| l + (x as f64).abs(); zero 0.0; join |_j, t, k| t + k; merge |a, b| a + b;
+reduce! { Norm1: [f32 => f32, f64, f64; f64 => f64, f64, f64];
+    start 0.0; step |_s, l, x, _a| l + x.abs(); zero 0.0; join |_j, t, k| t + k; merge |a, b| a + b;
     finish |_f, v, _n| v; aux false
 }
 #[derive(Clone, Copy)]
@@ -253,6 +254,9 @@ pub const ROWS: &[Row] = &[
     row!("norm2", 1, 0, real, |call| Norm2),
     row!("norm_most", 1, 0, real, |call| NormMost),
     row!("norm_least", 1, 0, real, |call| NormLeast),
-    row!("variance", 2, 2, real, |call| Deviation { correction: call.float(1), root: call.float(2) != 0.0 }),
+    row!("variance", 2, 2, real, |call| Deviation {
+        correction: call.float(1),
+        root: call.float(2) != 0.0
+    }),
     row!("sum_exp", 2, 0, real, |call| SumExp),
 ];

@@ -209,9 +209,13 @@ simd! {
 fn run<C: Real, const K: usize>(call: &Call) -> Outcome {
     let all = call.all();
     let dims = all[0].dims();
-    call.require(all.iter().all(|o| o.dims() == dims), || "the operands differ in shape".into())?;
+    call.require(all.iter().all(|o| o.dims() == dims), || {
+        "the operands differ in shape".into()
+    })?;
     let (d, log) = (call.count(0)?, call.float(1) != 0.0);
-    call.require(d < dims.len().max(1), || format!("dim {d} of {} dims", dims.len()))?;
+    call.require(d < dims.len().max(1), || {
+        format!("dim {d} of {} dims", dims.len())
+    })?;
     let mut others = [(0, [0isize; K]); MAX_DIMS];
     let mut m = 0;
     for i in (0..dims.len()).filter(|&i| i != d) {
@@ -219,28 +223,46 @@ fn run<C: Real, const K: usize>(call: &Call) -> Outcome {
         m += 1;
     }
     let lines = Nest::<K>::new(&others[..m]);
-    let (n, along): (usize, [isize; K]) =
-        if dims.is_empty() { (1, [1; K]) } else { (dims[d], core::array::from_fn(|k| all[k].strides()[d])) };
+    let (n, along): (usize, [isize; K]) = if dims.is_empty() {
+        (1, [1; K])
+    } else {
+        (dims[d], core::array::from_fn(|k| all[k].strides()[d]))
+    };
     if n == 0 || lines.numel == 0 {
         return Ok(());
     }
     let places: [Place; K] = core::array::from_fn(|k| Place::of(&all[k]));
     let (_, across) = lines.inner();
-    let tiles = lines.inner().0 >= TILE && along[1].unsigned_abs() > across[1].unsigned_abs() && across[1] != 0;
+    let tiles = lines.inner().0 >= TILE
+        && along[1].unsigned_abs() > across[1].unsigned_abs()
+        && across[1] != 0;
     let grain = GRAIN.div_ceil(n).next_multiple_of(TILE);
-    let direct: [bool; K] = core::array::from_fn(|k| places[k].dtype == C::DTYPE && (along[k] == 1 || n == 1));
+    let direct: [bool; K] =
+        core::array::from_fn(|k| places[k].dtype == C::DTYPE && (along[k] == 1 || n == 1));
     // Room for the tiles or the lines of one task, taken beforehand so that a task cannot fail.
     let tasks = lines.numel.div_ceil(grain);
-    let room = if tiles { n * TILE } else if direct.iter().all(|&d| d) { 0 } else { n };
+    let room = if tiles {
+        n * TILE
+    } else if direct.iter().all(|&d| d) {
+        0
+    } else {
+        n
+    };
     let scratch = Scratch::new::<C>(tasks * room * K)?;
-    let base = Place { ptr: scratch.as_ptr(), dtype: C::DTYPE };
+    let base = Place {
+        ptr: scratch.as_ptr(),
+        dtype: C::DTYPE,
+    };
     pool::parallel_ranges(lines.numel, grain, &|range| {
-        let mine = base.at((range.start / grain * room * K) as isize).cast::<C>();
+        let mine = base
+            .at((range.start / grain * room * K) as isize)
+            .cast::<C>();
         let areas: [*mut C; K] = core::array::from_fn(|k| mine.wrapping_add(k * room));
         lines.runs(range.start, range.len(), |offset, stride, _, length| {
             let mut at = 0;
             while at < length {
-                let here: [isize; K] = core::array::from_fn(|k| offset[k] + at as isize * stride[k]);
+                let here: [isize; K] =
+                    core::array::from_fn(|k| offset[k] + at as isize * stride[k]);
                 if tiles {
                     let w = TILE.min(length - at);
                     // SAFETY: n rows of w checked elements; each area has n rows of TILE.
@@ -248,15 +270,29 @@ fn run<C: Real, const K: usize>(call: &Call) -> Outcome {
                         for k in 1..K {
                             for i in 0..n {
                                 let row = areas[k - 1].add(i * TILE);
-                                places[k].gather(here[k] + i as isize * along[k], stride[k], row, w);
+                                places[k].gather(
+                                    here[k] + i as isize * along[k],
+                                    stride[k],
+                                    row,
+                                    w,
+                                );
                                 for l in w..TILE {
                                     *row.add(l) = C::ZERO;
                                 }
                             }
                         }
-                        if K == 2 { tile::<C>(areas[0], n, log) } else { tile_backward::<C>(areas[0], areas[1], n, log) }
+                        if K == 2 {
+                            tile::<C>(areas[0], n, log)
+                        } else {
+                            tile_backward::<C>(areas[0], areas[1], n, log)
+                        }
                         for i in 0..n {
-                            places[0].scatter(here[0] + i as isize * along[0], stride[0], areas[0].add(i * TILE).cast_const(), w);
+                            places[0].scatter(
+                                here[0] + i as isize * along[0],
+                                stride[0],
+                                areas[0].add(i * TILE).cast_const(),
+                                w,
+                            );
                         }
                     }
                     at += w;

@@ -1,0 +1,266 @@
+/**
+ * Deviations, norms and log-sum-exp over dims.
+ *
+ * @module
+ */
+import { OP } from "../../ffi/opcodes.gen.ts";
+import { inMode, record, wants } from "../autograd.ts";
+import { type DType, dtypeInfo, DTYPES } from "../dtype.ts";
+import { ArgumentError, show } from "../errors.ts";
+import { op } from "../op.ts";
+import { wrapDims } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
+import { eq, isinf, maskedFill } from "./logic.ts";
+import { cast, toFloat } from "./map.ts";
+import { abs, exp, log, sign } from "./math.ts";
+import { add, div, mul, pow, sub } from "./pointwise.ts";
+import {
+  type Dims,
+  floatInfo,
+  mean,
+  reduceInto,
+  type ReduceOptions,
+  sum,
+  takenAs,
+  type TypedReduceOptions,
+  unreduced,
+} from "./reduction.ts";
+import { squeeze } from "./view.ts";
+
+/** What deviations take by name. */
+export interface DeviationOptions extends ReduceOptions {
+  /** Subtracted from the count in the denominator; default 1. */
+  correction?: number;
+}
+
+/** A deviation over dims. */
+export type DeviationOp = (
+  input: Tensor,
+  dim?: Dims | DeviationOptions,
+  options?: DeviationOptions,
+) => Tensor;
+
+function deviation(name: string, root: boolean): DeviationOp {
+  return op<DeviationOp>(
+    `${name}(input, dim=null, correction=1, keepdim=false)`,
+    (x: Tensor, dim: Dims, correction: number, keepdim: boolean) =>
+      deviate(name, root, x, dim, correction, keepdim),
+  );
+}
+
+function deviate(
+  name: string,
+  root: boolean,
+  x: Tensor,
+  dim: Dims,
+  correction: number,
+  keepdim: boolean,
+): Tensor {
+  const info = floatInfo(name, x, null);
+  const dims = wrapDims(dim, x.ndim, name);
+  const center = reduceInto(name, OP.mean, x, dims, true, info, DTYPES.float64);
+  const out = reduceInto(name, OP.variance, x, dims, keepdim, info, info, [center], [
+    correction ?? 1,
+    root ? 1 : 0,
+  ]);
+  if (wants(x)) {
+    record(name, [x], [out], ([g]) => {
+      if (g === null) return [null];
+      const left = Math.max(x.numel / Math.max(out.numel, 1) - (correction ?? 1), 0);
+      const up = unreduced(g, x.shape, dims, keepdim);
+      const d = sub(x, mean(x, dims, { keepdim: true }));
+      if (!root) return [mul(mul(up, d), 2 / left)];
+      const y = unreduced(out, x.shape, dims, keepdim);
+      // Where all are equal the slope of the root is endless and that of the sum 0: 0, as PyTorch has it.
+      return [mul(maskedFill(div(up, mul(y, left)), eq(y, 0), 0), d)];
+    }, [x, out]);
+  }
+  return out;
+}
+
+/** The standard deviation over dims: `sqrt(Σ(x - mean)² / (n - correction))`. Types: float. */
+export const std: DeviationOp = deviation("std", true);
+/** The variance over dims: `Σ(x - mean)² / (n - correction)`. Types: float. */
+export const variance: DeviationOp = deviation("var", false);
+
+/** A deviation and the mean. */
+export interface DeviationMean extends Iterable<Tensor> {
+  /** The standard deviation, for `stdMean`. */
+  readonly std?: Tensor;
+  /** The variance, for `varMean`. */
+  readonly var?: Tensor;
+  /** The mean. */
+  readonly mean: Tensor;
+}
+
+/** A deviation and the mean over dims. */
+export type DeviationMeanOp = (
+  input: Tensor,
+  dim?: Dims | DeviationOptions,
+  options?: DeviationOptions,
+) => DeviationMean;
+
+function withMean(name: string, field: "std" | "var", root: boolean): DeviationMeanOp {
+  return op<DeviationMeanOp>(
+    `${name}(input, dim=null, correction=1, keepdim=false)`,
+    (x: Tensor, dim: Dims, correction: number, keepdim: boolean) => {
+      const first = deviate(name, root, x, dim, correction, keepdim);
+      const average = mean(x, dim, { keepdim });
+      return {
+        [field]: first,
+        mean: average,
+        *[Symbol.iterator]() {
+          yield first;
+          yield average;
+        },
+      };
+    },
+  );
+}
+
+/** The standard deviation and the mean over dims. */
+export const stdMean: DeviationMeanOp = withMean("stdMean", "std", true);
+/** The variance and the mean over dims. */
+export const varMean: DeviationMeanOp = withMean("varMean", "var", false);
+
+// ---- norms --------------------------------------------------------------------------------------
+
+/** What norms take by name. */
+export interface NormOptions extends TypedReduceOptions {
+  /** The exponent, `Infinity` and `-Infinity` among them, or `"fro"`, which is 2; default 2. */
+  p?: number | "fro";
+}
+
+/** A norm over dims. */
+export type Norm = (
+  input: Tensor,
+  p?: number | "fro" | NormOptions,
+  dim?: Dims | NormOptions,
+  options?: NormOptions,
+) => Tensor;
+
+function normOver(
+  name: string,
+  input: Tensor,
+  p: number,
+  dim: Dims,
+  keepdim: boolean,
+  dtype: DType | null,
+): Tensor {
+  if (typeof p !== "number" || Number.isNaN(p)) {
+    throw new ArgumentError(`Cannot ${name} of order ${show(p)}: it must be a number`, {
+      op: name,
+    });
+  }
+  const info = floatInfo(name, input, dtype);
+  const x = takenAs(input, info);
+  const dims = wrapDims(dim, x.ndim, name);
+  const opcode = p === 2
+    ? OP.norm2
+    : p === 1
+    ? OP.norm1
+    : p === Infinity
+    ? OP.norm_most
+    : p === -Infinity
+    ? OP.norm_least
+    : p === 0
+    ? OP.count_nonzero
+    : OP.norm;
+  const out = reduceInto(
+    name,
+    opcode,
+    x,
+    dims,
+    keepdim,
+    info,
+    info,
+    [],
+    opcode === OP.norm ? [p] : [],
+  );
+  if (wants(x)) {
+    record(name, [x], [out], ([g]) => {
+      if (g === null) return [null];
+      const up = unreduced(g, x.shape, dims, keepdim), y = unreduced(out, x.shape, dims, keepdim);
+      return [cast(normSlope(up, x, y, p, dims), x.dtype)];
+    }, [x, out]);
+  }
+  return out;
+}
+
+function normSlope(g: Tensor, x: Tensor, y: Tensor, p: number, dims: readonly number[]): Tensor {
+  if (p === 0) return mul(x, 0);
+  if (p === 1) return mul(g, sign(x));
+  if (p === 2) return mul(x, maskedFill(div(g, y), eq(y, 0), 0));
+  if (Math.abs(p) === Infinity) {
+    const mask = cast(eq(abs(x), y), x.dtype);
+    const count = dims.length === 0 ? mask : sum(mask, dims, { keepdim: true });
+    return mul(mul(sign(x), mask), div(g, count));
+  }
+  const size = pow(abs(x), p < 1 ? p - 1 : p - 2) as Tensor;
+  const along = maskedFill(p < 1 ? mul(sign(x), size) : mul(x, size), eq(x, 0), 0);
+  return mul(along, maskedFill(mul(g, pow(y, 1 - p) as Tensor), eq(y, 0), 0));
+}
+
+/** `(Σ |x|ᵖ)^(1/p)` over dims; for infinite p the greatest or least `|x|`, for 0 the count of non-zeros. Types: float. */
+export const norm: Norm = op(
+  "norm(input, p=2, dim=null, keepdim=false, dtype=null)",
+  (x: Tensor, p: number | "fro" | null, dim: Dims, keepdim: boolean, dtype: DType | null) =>
+    normOver("norm", x, p === "fro" || p === null ? 2 : p, dim, keepdim, dtype),
+);
+
+/** What `vectorNorm` takes by name. */
+export interface VectorNormOptions extends TypedReduceOptions {
+  /** The order; default 2. */
+  ord?: number;
+}
+
+/** `linalg.vectorNorm`: `norm` with the order first. */
+export const vectorNorm: (
+  x: Tensor,
+  ord?: number | VectorNormOptions,
+  dim?: Dims | VectorNormOptions,
+  options?: VectorNormOptions,
+) => Tensor = op(
+  "vectorNorm(x, ord=2, dim=null, keepdim=false, dtype=null)",
+  (x: Tensor, ord: number, dim: Dims, keepdim: boolean, dtype: DType | null) =>
+    normOver("vectorNorm", x, ord, dim, keepdim, dtype),
+);
+
+// ---- log-sum-exp --------------------------------------------------------------------------------
+
+/** `log Σ exp(x)` over dims. */
+export type LogSumExp = (
+  input: Tensor,
+  dim: number | readonly number[],
+  options?: { keepdim?: boolean },
+) => Tensor;
+
+/** `m + log Σ exp(x - m)` over dims, with the greatest element m. Integers become floats. */
+export const logsumexp: LogSumExp = op(
+  "logsumexp(input, dim, keepdim=false)",
+  (input: Tensor, dim: number | readonly number[], keepdim: boolean) => {
+    const x = cast(input, toFloat(input.dtype));
+    const info = dtypeInfo(x.dtype, "logsumexp");
+    const dims = wrapDims(dim, x.ndim, "logsumexp");
+    const out = inMode(false, () => {
+      if (dims.some((d) => x.shape[d] === 0)) {
+        return log(sum(x, dims, { keepdim }));
+      }
+      const most = reduceInto("logsumexp", OP.amax, x, dims, true, info, DTYPES.float64);
+      const finite = maskedFill(most, isinf(most), 0);
+      const total = reduceInto("logsumexp", OP.sum_exp, x, dims, true, info, DTYPES.float64, [
+        finite,
+      ]);
+      const y = cast(add(log(total), finite), x.dtype);
+      return keepdim || dims.length === 0 ? y : squeeze(y, dims);
+    });
+    if (wants(x)) {
+      record("logsumexp", [x], [out], ([g]) => {
+        if (g === null) return [null];
+        const y = unreduced(out, x.shape, dims, keepdim);
+        return [mul(unreduced(g, x.shape, dims, keepdim), exp(sub(x, y)))];
+      }, [x, out]);
+    }
+    return out;
+  },
+);

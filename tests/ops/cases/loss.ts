@@ -1,0 +1,108 @@
+/** Cases of losses. */
+import { type Entry, t } from "../spec.ts";
+
+const FLOATS = ["float32", "float64", "bfloat16", "float16"] as const;
+const WIDE = ["float32", "float64"] as const;
+const probability = (shape: number[]) => t(shape, { low: 0.05, high: 0.95 });
+const both = (options: object = {}) => [
+  { args: [t([3, 4]), t([3, 4]), { ...options }] },
+  { args: [t([3, 4]), t([3, 4]), { ...options, reduction: "sum" }] },
+  { args: [t([3, 4]), t([3, 4]), { ...options, reduction: "none" }] },
+  { args: [t([3, 4]), t([4]), { ...options }] },
+];
+const F = "torch.nn.functional.";
+
+export const lossCases = {
+  mseLoss: { cases: both(), dtypes: FLOATS, torch: `${F}mse_loss` },
+  l1Loss: { cases: both(), dtypes: FLOATS, torch: `${F}l1_loss` },
+  smoothL1Loss: {
+    cases: [...both(), ...both({ beta: 0.5 })],
+    dtypes: FLOATS,
+    torch: `${F}smooth_l1_loss`,
+  },
+  huberLoss: {
+    cases: [...both(), ...both({ delta: 0.5 })],
+    dtypes: FLOATS,
+    torch: `${F}huber_loss`,
+  },
+  binaryCrossEntropy: {
+    cases: [
+      { args: [probability([3, 4]), probability([3, 4])] },
+      { args: [probability([3, 4]), probability([3, 4]), probability([4])] },
+      { args: [probability([3, 4]), probability([3, 4]), { reduction: "sum" }] },
+      { args: [probability([3, 4]), probability([3, 4]), { reduction: "none" }] },
+    ],
+    dtypes: WIDE,
+    torch: `${F}binary_cross_entropy`,
+  },
+  binaryCrossEntropyWithLogits: {
+    cases: [
+      { args: [t([3, 4]), probability([3, 4])] },
+      { args: [t([3, 4]), probability([3, 4]), probability([4])] },
+      {
+        args: [t([3, 4]), probability([3, 4]), { reduction: "none", posWeight: probability([4]) }],
+      },
+      { args: [t([3, 4]), probability([3, 4]), { reduction: "sum" }] },
+    ],
+    dtypes: FLOATS,
+    torch: `${F}binary_cross_entropy_with_logits`,
+  },
+  crossEntropy: {
+    cases: [
+      { args: [t([4, 5]), t([4], { dtype: "int64", low: 0, high: 4 })] },
+      { args: [t([5]), t([], { dtype: "int64", low: 0, high: 4 })] },
+      {
+        args: [t([2, 5, 3]), t([2, 3], { dtype: "int64", low: 0, high: 4 }), { reduction: "none" }],
+      },
+      {
+        args: [
+          t([4, 5]),
+          t([4], { dtype: "int64", low: 0, high: 4 }),
+          t([5], { low: 0.5, high: 2, grad: false }),
+          {
+            labelSmoothing: 0.1,
+            ignoreIndex: 2,
+          },
+        ],
+      },
+      {
+        args: [t([4, 5]), t([4], { dtype: "int64", low: 0, high: 4 }), {
+          reduction: "sum",
+          labelSmoothing: 0.2,
+        }],
+      },
+      { args: [t([4, 5]), probability([4, 5])] },
+    ],
+    dtypes: WIDE,
+    torch: `${F}cross_entropy`,
+  },
+  nllLoss: {
+    cases: [
+      { args: [t([4, 5]), t([4], { dtype: "int64", low: 0, high: 4 })] },
+      {
+        args: [t([2, 5, 3]), t([2, 3], { dtype: "int64", low: 0, high: 4 }), { reduction: "none" }],
+      },
+      {
+        args: [
+          t([4, 5]),
+          t([4], { dtype: "int64", low: 0, high: 4 }),
+          t([5], { low: 0.5, high: 2, grad: false }),
+          {
+            ignoreIndex: 2,
+          },
+        ],
+      },
+    ],
+    dtypes: WIDE,
+    torch: `${F}nll_loss`,
+  },
+  klDiv: {
+    cases: [
+      { args: [t([3, 4]), probability([3, 4]), { reduction: "batchmean" }] },
+      { args: [t([3, 4]), probability([3, 4]), { reduction: "none" }] },
+      { args: [t([3, 4]), t([3, 4]), { logTarget: true }] },
+    ],
+    dtypes: WIDE,
+    torch: `${F}kl_div`,
+  },
+} satisfies Record<string, Entry>;
