@@ -8,7 +8,6 @@ import { ArgumentError, CheckpointError, show } from "../errors.ts";
 import { bind, declare, isOptions, type Signature } from "../op.ts";
 import { deviceNumber } from "../ops/creation.ts";
 import { turn } from "../signals.ts";
-import type { Tensor } from "../tensor.ts";
 import type { Collated } from "./collate.ts";
 import {
   type Column,

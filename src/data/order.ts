@@ -26,14 +26,16 @@ export function seedOf(source: SeedSource | null | undefined): number {
   return typeof given === "bigint" ? Number(BigInt.asUintN(53, given)) : given;
 }
 
-/** A stream of 32-bit numbers: xoshiro128** (Blackman and Vigna 2018), seeded by splitmix32 from two numbers. */
+/** A stream of 32-bit numbers: xoshiro128** (Blackman and Vigna 2018), seeded by a hash of two numbers. */
 export class Stream {
-  readonly #state = new Uint32Array(4);
+  #a: number;
+  #b: number;
+  #c: number;
+  #d: number;
 
   /** The stream of a seed and a purpose, such as an epoch. */
   constructor(seed: number, purpose: number) {
     let x = 0x9e3779b9;
-    const parts = [seed % 2 ** 32, Math.floor(seed / 2 ** 32), purpose];
     const mix = (): number => {
       x = (x + 0x9e3779b9) | 0;
       let z = x;
@@ -41,44 +43,43 @@ export class Stream {
       z = Math.imul(z ^ (z >>> 13), 0xc2b2ae35);
       return z ^ (z >>> 16);
     };
-    for (const part of parts) x = mix() ^ part;
-    for (let i = 0; i < 4; i++) this.#state[i] = mix();
-    if (this.#state.every((s) => s === 0)) this.#state[0] = 1;
+    for (const part of [seed % 2 ** 32, Math.floor(seed / 2 ** 32), purpose]) x = mix() ^ part;
+    this.#a = mix();
+    this.#b = mix();
+    this.#c = mix();
+    // All zeros is the one state that never moves.
+    this.#d = mix() | 1;
   }
 
-  /** The next 32 bits. */
+  /** The next 32 bits, as a signed number. */
   next(): number {
-    const s = this.#state;
-    const m = Math.imul(s[1], 5);
-    const result = Math.imul((m << 7) | (m >>> 25), 9) >>> 0;
-    const t = s[1] << 9;
-    s[2] ^= s[0];
-    s[3] ^= s[1];
-    s[1] ^= s[2];
-    s[0] ^= s[3];
-    s[2] ^= t;
-    s[3] = (s[3] << 11) | (s[3] >>> 21);
-    return result;
+    const b = this.#b, m = Math.imul(b, 5);
+    const c = this.#c ^ this.#a, d = this.#d ^ b;
+    this.#b = b ^ c;
+    this.#a ^= d;
+    this.#c = c ^ (b << 9);
+    this.#d = (d << 11) | (d >>> 21);
+    return Math.imul((m << 7) | (m >>> 25), 9);
   }
 
-  /** A whole number from 0 to n - 1, each as likely as another. Source: Lemire 2018, arXiv 1805.10941, by rejection. */
+  /** A whole number from 0 to n - 1, each as likely as another: drawn again while it is too large. */
   below(n: number): number {
-    const limit = 2 ** 32 - 2 ** 32 % n;
-    let x = this.next();
-    while (x >= limit) x = this.next();
-    return x % n;
+    const mask = 0xffffffff >>> Math.clz32(n - 1);
+    let x = 0;
+    do x = this.next() & mask; while (x >= n);
+    return n > 1 ? x : 0;
   }
 
   /** A number from 0 to below 1, with 53 bits. */
   uniform(): number {
-    return (this.next() * 2 ** 21 + (this.next() >>> 11)) / 2 ** 53;
+    return ((this.next() >>> 0) * 2 ** 21 + (this.next() >>> 11)) / 2 ** 53;
   }
 }
 
 /** The numbers 0 to n - 1 in an order of their own for each seed and purpose. */
 export function permutation(n: number, seed: number, purpose: number): Int32Array<ArrayBuffer> {
   const order = new Int32Array(n), stream = new Stream(seed, purpose);
-  for (let i = 0; i < n; i++) {
+  for (let i = 1; i < n; i++) {
     const j = stream.below(i + 1);
     order[i] = order[j];
     order[j] = i;
