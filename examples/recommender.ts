@@ -18,6 +18,7 @@ import {
   processMemory,
   type Tensor,
   tensor,
+  ToroError,
   zeros,
 } from "@toro/toro";
 
@@ -158,7 +159,7 @@ async function readSales(path: string, columns: Columns): Promise<Sales> {
   for (let i = 0; i < user.length; i++) {
     if (isMissing(user[i]) || isMissing(item[i])) continue;
     if (invoice !== null && String(invoice[i]).startsWith("C")) continue;
-    if (quantity !== null && quantity[i] <= 0) continue;
+    if (quantity !== null && Number(quantity[i]) <= 0) continue;
     lines.push(i);
   }
   lines.sort((a, b) => time[a] < time[b] ? -1 : time[a] > time[b] ? 1 : a - b);
@@ -345,7 +346,7 @@ class TrainingSales extends data.TensorDataset<{ user: Tensor; item: Tensor; lab
     const n = this.#positives.item.length, item = new BigInt64Array(this.length);
     for (let i = 0; i < n; i++) item[i] = BigInt(this.#positives.item[i]);
     for (let i = n; i < item.length; i++) item[i] = BigInt(Math.floor(random() * this.#items));
-    this.tensors.item.copy_(tensor(item));
+    this.columns.item.copy_(tensor(item));
   }
 }
 
@@ -439,7 +440,8 @@ async function load(): Promise<Sales> {
       : generateSales(20_000, 5_000, 40, seed);
   }
   try {
-    return await readSales(options.data!, options);
+    const { user, item, time, invoice, quantity } = options;
+    return await readSales(options.data!, { user, item, time, invoice, quantity });
   } catch (error) {
     if (!(error instanceof ToroError)) throw error;
     console.error(error.message);
