@@ -16,6 +16,9 @@ import * as mathOps from "./ops/math.ts";
 import * as patterns from "./ops/pattern.ts";
 import * as products from "./ops/matmul.ts";
 import * as softmaxes from "./ops/softmax.ts";
+import * as moments from "./ops/moments.ts";
+import * as extremes from "./ops/extreme.ts";
+import * as scans from "./ops/scan.ts";
 import * as pointwise from "./ops/pointwise.ts";
 import * as random from "./ops/random.ts";
 import * as reduction from "./ops/reduction.ts";
@@ -24,11 +27,18 @@ import * as windows from "./ops/window.ts";
 import * as indexing from "./ops/indexing.ts";
 import * as scattering from "./ops/scattering.ts";
 import * as masking from "./ops/masking.ts";
+import { format } from "./print.ts";
 import type { Index } from "./slice.ts";
+import * as sorting from "./ops/sorting.ts";
+import * as rearranging from "./ops/rearranging.ts";
 import { Tensor } from "./tensor.ts";
 
 /** The methods that ops give a tensor. */
 export interface Methods {
+  /** As PyTorch prints it. */
+  toString(): string;
+  /** Its rows: each index of dim 0 as a tensor. */
+  [Symbol.iterator](): Iterator<Tensor>;
   /** Whether gradients are wanted for it; setting it makes a leaf want them. */
   requiresGrad: boolean;
   /** The gradient that backward left, or null. */
@@ -481,6 +491,75 @@ export interface Methods {
   softmax(dim: number, options?: softmaxes.SoftmaxOptions): Tensor;
   /** The logarithm of `softmax`. */
   logSoftmax(dim: number, options?: softmaxes.SoftmaxOptions): Tensor;
+  /** The greatest element over dims. */
+  amax(dim?: reduction.Dims | reduction.ReduceOptions, options?: reduction.ReduceOptions): Tensor;
+  /** The least element over dims. */
+  amin(dim?: reduction.Dims | reduction.ReduceOptions, options?: reduction.ReduceOptions): Tensor;
+  /** Whether any element is not zero. */
+  any(dim?: reduction.Dims | reduction.ReduceOptions, options?: reduction.ReduceOptions): Tensor;
+  /** Whether all elements are not zero. */
+  all(dim?: reduction.Dims | reduction.ReduceOptions, options?: reduction.ReduceOptions): Tensor;
+  /** The sum of what is no NaN. */
+  nansum(
+    dim?: reduction.Dims | reduction.TypedReduceOptions,
+    options?: reduction.TypedReduceOptions,
+  ): Tensor;
+  /** The mean of what is no NaN. */
+  nanmean(
+    dim?: reduction.Dims | reduction.TypedReduceOptions,
+    options?: reduction.TypedReduceOptions,
+  ): Tensor;
+  /** The product over a dim, or of all. */
+  prod(
+    dim?: number | null | reduction.TypedReduceOptions,
+    options?: reduction.TypedReduceOptions,
+  ): Tensor;
+  /** The least and the greatest element. */
+  aminmax(options?: { dim?: number | null; keepdim?: boolean }): reduction.MinMax;
+  /** How many elements are not zero. */
+  countNonzero(dim?: reduction.Dims): Tensor;
+  /** The standard deviation over dims. */
+  std(dim?: reduction.Dims | moments.DeviationOptions, options?: moments.DeviationOptions): Tensor;
+  /** A norm over dims. */
+  norm(
+    p?: number | "fro" | moments.NormOptions,
+    dim?: reduction.Dims | moments.NormOptions,
+    options?: moments.NormOptions,
+  ): Tensor;
+  /** `log Σ exp(x)` over dims. */
+  logsumexp(dim: number | readonly number[], options?: { keepdim?: boolean }): Tensor;
+  /** The place of the greatest element. */
+  argmax(dim?: number | null | extremes.ArgOptions, options?: extremes.ArgOptions): Tensor;
+  /** The place of the least element. */
+  argmin(dim?: number | null | extremes.ArgOptions, options?: extremes.ArgOptions): Tensor;
+  /** Running sums along a dim. */
+  cumsum(dim: number, options?: { dtype?: DType | null }): Tensor;
+  /** Running products along a dim. */
+  cumprod(dim: number, options?: { dtype?: DType | null }): Tensor;
+  /** Running `log Σ exp(x)` along a dim. */
+  logcumsumexp(dim: number): Tensor;
+  /** The extreme so far along a dim, and its place. */
+  cummax(dim: number): extremes.ValuesIndices;
+  /** The extreme so far along a dim, and its place. */
+  cummin(dim: number): extremes.ValuesIndices;
+  /** The greatest of all elements. */
+  max(): Tensor;
+  /** The greatest elementwise. */
+  max(other: Tensor): Tensor;
+  /** The greatest over a dim, and its places. */
+  max(dim: number, options?: { keepdim?: boolean }): extremes.ValuesIndices;
+  /** The greatest over a dim, and its places. */
+  max(options: { dim: number; keepdim?: boolean }): extremes.ValuesIndices;
+  /** The least of all elements. */
+  min(): Tensor;
+  /** The least elementwise. */
+  min(other: Tensor): Tensor;
+  /** The least over a dim, and its places. */
+  min(dim: number, options?: { keepdim?: boolean }): extremes.ValuesIndices;
+  /** The least over a dim, and its places. */
+  min(options: { dim: number; keepdim?: boolean }): extremes.ValuesIndices;
+  /** The variance over dims. */
+  var(dim?: reduction.Dims | moments.DeviationOptions, options?: moments.DeviationOptions): Tensor;
   /** A copy in new memory. */
   clone(): Tensor;
   /** Itself, or a copy whose elements lie row-major. */
@@ -625,6 +704,8 @@ export interface Methods {
   takeAlongDim(indices: Tensor, dim?: number | null | { dim?: number | null }): Tensor;
   /** The indices of the elements that are not zero. */
   nonzero(options?: { asTuple?: false }): Tensor;
+  /** The indices of the elements that are not zero, one tensor for each dim. */
+  nonzero(options: { asTuple: true }): Tensor[];
   /** The indices of the elements that are not zero. */
   argwhere(): Tensor;
   /** The elements where a mask is set. */
@@ -650,11 +731,67 @@ export interface Methods {
     min?: number | masking.HistcOptions,
     options?: masking.HistcOptions,
   ): Tensor;
+
+  /** Values in order along a dim, and their indices. */
+  sort(dim?: number | sorting.SortOptions, options?: sorting.SortOptions): extremes.ValuesIndices;
+  /** The indices that `sort` gives. */
+  argsort(dim?: number | sorting.SortOptions, options?: sorting.SortOptions): Tensor;
+  /** The values sorted along dim 0. */
+  msort(): Tensor;
+  /** The different values in order. */
+  unique(options?: sorting.UniqueOptions & { returnInverse?: false; returnCounts?: false }): Tensor;
+  /** The different values in order, where elements went, and how often each occurs. */
+  unique(options: sorting.UniqueOptions): sorting.UniqueResult;
+  /** The k largest or smallest along a dim. */
+  topk(
+    k: number,
+    dim?: number | sorting.TopkOptions,
+    options?: sorting.TopkOptions,
+  ): extremes.ValuesIndices;
+  /** The k-th smallest along a dim. */
+  kthvalue(
+    k: number,
+    dim?: number | sorting.KthOptions,
+    options?: sorting.KthOptions,
+  ): extremes.ValuesIndices;
+  /** Dims in reverse order. */
+  flip(dims: readonly number[] | number): Tensor;
+  /** Columns in reverse order. */
+  fliplr(): Tensor;
+  /** Rows in reverse order. */
+  flipud(): Tensor;
+  /** Elements moved on along dims, round the end. */
+  roll(
+    shifts: number | readonly number[],
+    dims?: number | readonly number[] | null | rearranging.RollOptions,
+  ): Tensor;
+  /** Turned by quarters. */
+  rot90(
+    k?: number | rearranging.Rot90Options,
+    dims?: readonly [number, number] | rearranging.Rot90Options,
+  ): Tensor;
+  /** The whole tensor so many times along each dim. */
+  repeat(repeats: readonly number[]): Tensor;
+  /** `repeat` with counts for the last dims. */
+  tile(dims: readonly number[]): Tensor;
+
+  /** A matrix with this vector on a diagonal, or this matrix's diagonal. */
+  diag(diagonal?: number | { diagonal?: number }): Tensor;
+  /** The last dim as a diagonal of two new dims. */
+  diagEmbed(
+    offset?: number | windows.DiagonalOptions,
+    dim1?: number | windows.DiagonalOptions,
+    options?: windows.DiagonalOptions,
+  ): Tensor;
 }
 
 /** Methods as functions with `this`. */
 type Installed = {
-  [K in keyof Methods as Methods[K] extends (...args: never[]) => unknown ? K : never]: Methods[K];
+  [
+    K in keyof Methods as K extends symbol | "toString" ? never
+      : Methods[K] extends (...args: never[]) => unknown ? K
+      : never
+  ]: Methods[K];
 };
 
 const methods: Installed & ThisType<Tensor> = {
@@ -1236,6 +1373,72 @@ const methods: Installed & ThisType<Tensor> = {
   logSoftmax(dim, options) {
     return softmaxes.logSoftmax(this, dim, options);
   },
+  amax(dim, options) {
+    return reduction.amax(this, dim, options);
+  },
+  amin(dim, options) {
+    return reduction.amin(this, dim, options);
+  },
+  any(dim, options) {
+    return reduction.any(this, dim, options);
+  },
+  all(dim, options) {
+    return reduction.all(this, dim, options);
+  },
+  nansum(dim, options) {
+    return reduction.nansum(this, dim, options);
+  },
+  nanmean(dim, options) {
+    return reduction.nanmean(this, dim, options);
+  },
+  prod(dim, options) {
+    return reduction.prod(this, dim, options);
+  },
+  aminmax(options) {
+    return reduction.aminmax(this, options);
+  },
+  countNonzero(dim) {
+    return reduction.countNonzero(this, dim);
+  },
+  std(dim, options) {
+    return moments.std(this, dim, options);
+  },
+  norm(p, dim, options) {
+    return moments.norm(this, p, dim, options);
+  },
+  logsumexp(dim, options) {
+    return moments.logsumexp(this, dim, options);
+  },
+  argmax(dim, options) {
+    return extremes.argmax(this, dim, options);
+  },
+  argmin(dim, options) {
+    return extremes.argmin(this, dim, options);
+  },
+  cumsum(dim, options) {
+    return scans.cumsum(this, dim, options);
+  },
+  cumprod(dim, options) {
+    return scans.cumprod(this, dim, options);
+  },
+  logcumsumexp(dim) {
+    return scans.logcumsumexp(this, dim);
+  },
+  cummax(dim) {
+    return scans.cummax(this, dim);
+  },
+  cummin(dim) {
+    return scans.cummin(this, dim);
+  },
+  max(...args: unknown[]) {
+    return extremes.max(this, ...args as []) as never;
+  },
+  min(...args: unknown[]) {
+    return extremes.min(this, ...args as []) as never;
+  },
+  var(dim, options) {
+    return moments.variance(this, dim, options);
+  },
   clone() {
     return views.clone(this);
   },
@@ -1389,8 +1592,8 @@ const methods: Installed & ThisType<Tensor> = {
   takeAlongDim(indices, dim) {
     return scattering.takeAlongDim(this, indices, dim);
   },
-  nonzero(options) {
-    return masking.nonzero(this, options);
+  nonzero(options?: object) {
+    return masking.nonzero(this, options as { asTuple: true }) as never;
   },
   argwhere() {
     return masking.argwhere(this);
@@ -1412,6 +1615,51 @@ const methods: Installed & ThisType<Tensor> = {
   },
   histc(bins, min, options) {
     return masking.histc(this, bins, min, options);
+  },
+  sort(dim, options) {
+    return sorting.sort(this, dim, options);
+  },
+  argsort(dim, options) {
+    return sorting.argsort(this, dim, options);
+  },
+  msort() {
+    return sorting.msort(this);
+  },
+  unique(options?: sorting.UniqueOptions) {
+    return sorting.unique(this, options ?? {}) as never;
+  },
+  topk(k, dim, options) {
+    return sorting.topk(this, k, dim, options);
+  },
+  kthvalue(k, dim, options) {
+    return sorting.kthvalue(this, k, dim, options);
+  },
+  flip(dims) {
+    return rearranging.flip(this, dims);
+  },
+  fliplr() {
+    return rearranging.fliplr(this);
+  },
+  flipud() {
+    return rearranging.flipud(this);
+  },
+  roll(shifts, dims) {
+    return rearranging.roll(this, shifts, dims);
+  },
+  rot90(k, dims) {
+    return rearranging.rot90(this, k, dims);
+  },
+  repeat(repeats) {
+    return rearranging.repeat(this, repeats);
+  },
+  tile(dims) {
+    return rearranging.tile(this, dims);
+  },
+  diag(diagonal) {
+    return windows.diag(this, diagonal);
+  },
+  diagEmbed(offset, dim1, options) {
+    return windows.diagEmbed(this, offset, dim1, options);
   },
 };
 
@@ -1448,3 +1696,26 @@ Object.defineProperties(Tensor.prototype, {
     },
   },
 });
+
+const shown: Record<string | symbol, () => unknown> & ThisType<Tensor> = {
+  toString() {
+    return format(this);
+  },
+  [Symbol.for("Deno.customInspect")]() {
+    return format(this);
+  },
+  [Symbol.for("Jupyter.display")]() {
+    return { "text/plain": format(this) };
+  },
+  [Symbol.iterator]() {
+    return windows.unbind(this)[Symbol.iterator]();
+  },
+};
+
+for (const name of Reflect.ownKeys(shown)) {
+  Object.defineProperty(Tensor.prototype, name, {
+    value: shown[name],
+    configurable: true,
+    writable: true,
+  });
+}

@@ -101,6 +101,8 @@ export interface Places {
   readonly dims: readonly number[];
   readonly indices: readonly Tensor[];
   readonly at: number;
+  /** Whether negative indices count from the end; where PyTorch refuses them, they are refused. */
+  readonly wraps: boolean;
   /** The shape of what is read or written. */
   readonly shape: readonly number[];
 }
@@ -111,6 +113,7 @@ export function placesOf(
   x: Tensor,
   dims: readonly number[],
   given: readonly Tensor[],
+  wraps = true,
 ): Places {
   let b: readonly number[] = given[0].shape;
   for (const index of given) {
@@ -137,13 +140,13 @@ export function placesOf(
       },
     );
   }
-  return { dims, indices: given.map((i) => stretchedTo(i, b)), at, shape };
+  return { dims, indices: given.map((i) => stretchedTo(i, b)), at, wraps, shape };
 }
 
 /** x at places. */
 export function readAt(name: string, x: Tensor, p: Places): Tensor {
   const out = empty(p.shape, x.info, x.storage.device);
-  runChecked(name, x, OP.index, [out], [x, ...p.indices], [p.at, ...p.dims]);
+  runChecked(name, x, OP.index, [out], [x, ...p.indices], [p.wraps ? 1 : 0, p.at, ...p.dims]);
   if (wants(x)) {
     record(name, [x], [out], ([g]) => {
       if (g === null) return [null];
@@ -170,6 +173,7 @@ function writeAt(
   runChecked(name, x, OP.index_put, [x], [source, ...p.indices], [
     accumulate ? 1 : 0,
     factor,
+    p.wraps ? 1 : 0,
     p.at,
     ...p.dims,
   ]);
@@ -450,7 +454,7 @@ export function set(input: Tensor, indices: readonly Index[], value: Operand): T
     putInplace("set", view, places, valuesFor("set", view, places, value), false, 1);
     return input;
   }
-  const whole: Places = { dims: [], indices: [], at: 0, shape: view.shape };
+  const whole: Places = { dims: [], indices: [], at: 0, wraps: true, shape: view.shape };
   const values = valuesFor("set", view, whole, value);
   const source = values instanceof Tensor ? values : null;
   checkInplace("set", view, source === null ? [] : [source]);
@@ -490,7 +494,7 @@ export type IndexPut = (
 ) => Tensor;
 
 /** Places of a 1-d index along one dim; a 0-d one counts as a single index. */
-function along(name: string, x: Tensor, dim: number, index: unknown): Places {
+function along(name: string, x: Tensor, dim: number, index: unknown, wraps = false): Places {
   const d = wrapDim(dim, x.ndim, name);
   const list = checkIndex(name, x, index);
   if (list.ndim > 1) {
@@ -501,7 +505,7 @@ function along(name: string, x: Tensor, dim: number, index: unknown): Places {
       { op: name },
     );
   }
-  return placesOf(name, x, [d], [list.ndim === 0 ? stretchedTo(list, [1]) : list]);
+  return placesOf(name, x, [d], [list.ndim === 0 ? stretchedTo(list, [1]) : list], wraps);
 }
 
 /** A tensor of no dims as one of one dim, for the time of an op. */
@@ -584,7 +588,7 @@ function filler(name: string, inplace: boolean): IndexFill {
         );
       }
       const write = (x: Tensor) => {
-        const p = along(name, x, dim, index);
+        const p = along(name, x, dim, index, true);
         return (inplace ? putInplace : put)(name, x, p, valuesFor(name, x, p, value), false, 1);
       };
       if (inplace && x.ndim === 0) {

@@ -12,7 +12,7 @@ import { op } from "../op.ts";
 import { broadcastShapes, shapeText, wrapDim } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
 import { filled } from "./creation.ts";
-import { apartFrom, checkIndex, copyOf, runChecked } from "./indexing.ts";
+import { apartFrom, checkIndex, copyOf, placesOf, put, runChecked } from "./indexing.ts";
 import { eq, logicalAnd, where } from "./logic.ts";
 import { cast, div, mul, type Operand, word } from "./pointwise.ts";
 import { expand, reshape } from "./view.ts";
@@ -404,7 +404,8 @@ export const take: (input: Tensor, index: Tensor) => Tensor = op(
       record("take", [x], [out], ([g]) => {
         if (g === null) return [null];
         const flat = filled([x.numel], 0, g.info, g.storage.device);
-        return [reshape(scatterAdd(flat, 0, reshape(index, [-1]), reshape(g, [-1])), x.shape)];
+        const places = placesOf("take", flat, [0], [index]);
+        return [reshape(put("take", flat, places, g, true, 1), x.shape)];
       }, [index]);
     }
     return out;

@@ -13,7 +13,7 @@ import { contiguousStrides, isContiguous, numelOf, shapeText, wrapDim } from "..
 import { empty, Tensor } from "../tensor.ts";
 import { filled } from "./creation.ts";
 import { div, mapOut } from "./pointwise.ts";
-import { makeView } from "./view.ts";
+import { clone, makeView } from "./view.ts";
 
 /** A tensor of zeros in whose part `window` stands g: the gradient of a view. Differentiable in g. */
 export function intoWindow(
@@ -155,6 +155,45 @@ export const diagonal: (
       at,
       (g) => intoWindow(g, x.shape, (w) => diagonal(w, offset, a, { dim2: b })),
     );
+  },
+);
+
+/** The last dim as a diagonal of two new dims, zero elsewhere: what `diagonal` undoes. */
+export const diagEmbed: (
+  input: Tensor,
+  offset?: number | DiagonalOptions,
+  dim1?: number | DiagonalOptions,
+  options?: DiagonalOptions,
+) => Tensor = op(
+  "diagEmbed(input, offset=0, dim1=-2, dim2=-1)",
+  (x: Tensor, offset: number, dim1: number, dim2: number) => {
+    whole(offset, "diagEmbed", "offset");
+    if (x.ndim === 0) {
+      throw new ShapeError("Cannot diagEmbed a tensor of no dims", { op: "diagEmbed" });
+    }
+    const a = wrapDim(dim1, x.ndim + 1, "diagEmbed", "dim1"),
+      b = wrapDim(dim2, x.ndim + 1, "diagEmbed", "dim2");
+    if (a === b) {
+      throw new ArgumentError(`Cannot diagEmbed: dim1 ${dim1} and dim2 ${dim2} are the same dim`, {
+        op: "diagEmbed",
+      });
+    }
+    const n = x.shape[x.ndim - 1] + Math.abs(offset);
+    const shape = x.shape.slice(0, -1);
+    for (const d of [Math.min(a, b), Math.max(a, b)]) shape.splice(d, 0, n);
+    return intoWindow(x, shape, (w) => diagonal(w, offset, a, { dim2: b }));
+  },
+);
+
+/** A matrix with a vector on a diagonal, or a matrix's diagonal as a copy. */
+export const diag: (input: Tensor, diagonal?: number | { diagonal?: number }) => Tensor = op(
+  "diag(input, diagonal=0)",
+  (x: Tensor, offset: number) => {
+    if (x.ndim === 1) return diagEmbed(x, offset);
+    if (x.ndim === 2) return clone(diagonal(x, offset));
+    throw new ShapeError(`Cannot diag ${shapeText(x.shape)}: it takes a vector or a matrix`, {
+      op: "diag",
+    });
   },
 );
 

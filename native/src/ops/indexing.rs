@@ -11,8 +11,8 @@ use crate::{bail, pool, with_bits, with_dtype};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub const ROWS: &[Row] = &[
-    Row { name: "index", outs: 1, ins: (2, 1 + MAX_DIMS), scalars: (2, 1 + MAX_DIMS), alias: false, run: index },
-    Row { name: "index_put", outs: 1, ins: (2, 1 + MAX_DIMS), scalars: (4, 3 + MAX_DIMS), alias: false, run: index_put },
+    Row { name: "index", outs: 1, ins: (2, 1 + MAX_DIMS), scalars: (3, 2 + MAX_DIMS), alias: false, run: index },
+    Row { name: "index_put", outs: 1, ins: (2, 1 + MAX_DIMS), scalars: (5, 4 + MAX_DIMS), alias: false, run: index_put },
     Row { name: "take", outs: 1, ins: (2, 2), scalars: (0, 0), alias: false, run: take },
 ];
 
@@ -48,9 +48,13 @@ pub unsafe fn index_at(idx: &Operand, offset: isize) -> i64 {
 /// An index from -size to size - 1 as one from 0 on.
 #[inline(always)]
 pub fn wrap(i: i64, size: usize) -> Option<usize> {
-    let size = size as i64;
-    let at = if i < 0 { i + size } else { i };
-    (at >= 0 && at < size).then_some(at as usize)
+    inside(if i < 0 { i + size as i64 } else { i }, size)
+}
+
+/// An index from 0 to size - 1.
+#[inline(always)]
+pub fn inside(i: i64, size: usize) -> Option<usize> {
+    (i >= 0 && i < size as i64).then_some(i as usize)
 }
 
 /// Collects the first bad index, in the order of the data, from any number of threads.
@@ -79,7 +83,7 @@ impl Fence {
     }
 }
 
-/// Fails unless every index lies in -size..size.
+/// Fails unless every index lies in 0..size.
 pub fn check_indices(call: &Call, idx: &Operand, dim: usize, size: usize) -> Outcome {
     check_index_dtype(call, idx)?;
     let fence = Fence::new();
@@ -90,7 +94,7 @@ pub fn check_indices(call: &Call, idx: &Operand, dim: usize, size: usize) -> Out
         walk.runs(range.start, range.len(), |[o], [s], length| {
             for i in 0..length {
                 // SAFETY: the walk stays inside the operand.
-                if wrap(unsafe { index_at(shared.get(0), o + i as isize * s) }, size).is_none() {
+                if inside(unsafe { index_at(shared.get(0), o + i as isize * s) }, size).is_none() {
                     fence.hit(at + i);
                 }
             }
@@ -115,7 +119,8 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(call: &Call, x: &Operand, other: &Operand, indices: &[Operand], at: usize, dims: &[usize]) -> Outcome<Plan> {
+    fn new(call: &Call, x: &Operand, other: &Operand, indices: &[Operand], layout: &Layout) -> Outcome<Plan> {
+        let (at, dims) = (layout.at, layout.dims.as_slice());
         let (b, k) = (indices[0].ndim, indices.len());
         let ascending = dims.len() == k && dims.windows(2).all(|w| w[0] < w[1]) && dims.iter().all(|&d| d < x.ndim);
         let alike = indices.iter().all(|i| i.dims() == indices[0].dims());
@@ -153,7 +158,7 @@ impl Plan {
         Ok(Plan {
             rows: Walk::new(&shape[..split], [&os[..split], &xs[..split], &bs[..split]]),
             inner: Walk::new(&shape[split..n], [&os[split..n], &xs[split..n]]),
-            places: places(call, x, indices, dims)?,
+            places: places(call, x, indices, layout)?,
             count: indices[0].numel(),
         })
     }
@@ -165,7 +170,8 @@ impl Plan {
 }
 
 /// For each element of the indices, the offset in x that they lead to.
-fn places(call: &Call, x: &Operand, indices: &[Operand], dims: &[usize]) -> Outcome<Scratch> {
+fn places(call: &Call, x: &Operand, indices: &[Operand], layout: &Layout) -> Outcome<Scratch> {
+    let dims = &layout.dims;
     let count = indices[0].numel();
     let scratch = Scratch::new::<i64>(count)?;
     let places = Address::<i64>::new(scratch.as_ptr());
@@ -181,7 +187,8 @@ fn places(call: &Call, x: &Operand, indices: &[Operand], dims: &[usize]) -> Outc
                 for i in 0..length {
                     // SAFETY: the walk stays inside the operand; this thread's range of places.
                     unsafe {
-                        let found = wrap(index_at(shared.get(0), o + i as isize * s), size);
+                        let given = index_at(shared.get(0), o + i as isize * s);
+                        let found = if layout.wraps { wrap(given, size) } else { inside(given, size) };
                         let place = places.at((at + i) as isize);
                         let step = match found {
                             Some(i) => i as i64 * stride,
@@ -201,10 +208,19 @@ fn places(call: &Call, x: &Operand, indices: &[Operand], dims: &[usize]) -> Outc
     Ok(scratch)
 }
 
-/// Scalars from `first` on: where B goes, then the indexed dims.
-fn layout(call: &Call, first: usize) -> Outcome<(usize, Vec<usize>)> {
-    let dims: Outcome<Vec<usize>> = (first + 1..call.scalars().len()).map(|i| call.count(i)).collect();
-    Ok((call.count(first)?, dims?))
+/// Which dims are indexed, where B goes, and whether negative indices count from the end.
+struct Layout {
+    wraps: bool,
+    at: usize,
+    dims: Vec<usize>,
+}
+
+impl Layout {
+    /// Scalars from `first` on: 1 when indices wrap, where B goes, then the indexed dims.
+    fn new(call: &Call, first: usize) -> Outcome<Layout> {
+        let dims: Outcome<Vec<usize>> = (first + 2..call.scalars().len()).map(|i| call.count(i)).collect();
+        Ok(Layout { wraps: call.count(first)? == 1, at: call.count(first + 1)?, dims: dims? })
+    }
 }
 
 #[inline(always)]
@@ -222,16 +238,12 @@ fn prefetch(address: *const u8, bytes: usize) {
 
 /// out (…, B, …) = x at the indices. Inputs: x, then an operand of indices (B) for each indexed dim.
 fn index(call: &Call) -> Outcome {
-    let (at, dims) = layout(call, 0)?;
-    read(call, at, &dims)
-}
-
-fn read(call: &Call, at: usize, dims: &[usize]) -> Outcome {
+    let layout = Layout::new(call, 0)?;
     let (out, x, indices) = (&call.outs()[0], &call.ins()[0], &call.ins()[1..]);
     if out.dtype != x.dtype || out.ndim + indices.len() != x.ndim + indices[0].ndim {
         bail!("{}: {} {:?} from {} {:?}", call.name, out.dtype.name(), out.dims(), x.dtype.name(), x.dims());
     }
-    let plan = Plan::new(call, x, out, indices, at, dims)?;
+    let plan = Plan::new(call, x, out, indices, &layout)?;
     let (rows, inner) = (&plan.rows, &plan.inner);
     let width = inner.numel;
     if width == 0 || rows.numel == 0 {
@@ -342,14 +354,14 @@ pub fn part_of(place: i64, parts: usize) -> usize {
 /// the indices. Scalars: 1 to accumulate, alpha, then as for `index`. Where a place is met more than once the last
 /// value stays, or all are summed in order, halves in float32: the same for any number of threads.
 fn index_put(call: &Call) -> Outcome {
-    let (at, dims) = layout(call, 2)?;
+    let layout = Layout::new(call, 2)?;
     let (x, values, indices) = (&call.outs()[0], &call.ins()[0], &call.ins()[1..]);
     let number = values.ndim == 0 && matches!(values.dtype, DType::F64 | DType::I64);
     if values.dtype != x.dtype && !number {
         bail!("index_put: {} into {}", values.dtype.name(), x.dtype.name());
     }
     let accumulate = call.count(0)? == 1;
-    let plan = Plan::new(call, x, values, indices, at, &dims)?;
+    let plan = Plan::new(call, x, values, indices, &layout)?;
     let work = plan.rows.numel * plan.inner.numel;
     if work == 0 {
         return Ok(());

@@ -5,7 +5,7 @@ use crate::dtype::{DType, Number};
 use crate::fault::Outcome;
 use crate::instruction::{Call, MAX_DIMS, Operand, Row};
 use crate::memory::Scratch;
-use crate::ops::indexing::{Fence, GRAIN, Summed, check_index_dtype, check_indices, fixed_value, index_at, wrap};
+use crate::ops::indexing::{Fence, GRAIN, Summed, check_index_dtype, check_indices, fixed_value, index_at, inside};
 use crate::ops::map::Shared;
 use crate::ops::walk::Walk;
 use crate::{bail, pool, with_bits, with_dtype};
@@ -52,9 +52,9 @@ fn gather(call: &Call) -> Outcome {
         let mut at = range.start;
         walk.runs(range.start, range.len(), |[o, x, i], [os, xs, is], length| {
             for j in 0..length as isize {
-                // SAFETY: walks stay inside their operands; the index was wrapped into the dim.
+                // SAFETY: walks stay inside their operands; the index was found inside the dim.
                 unsafe {
-                    match wrap(index_at(idx, i + j * is), size) {
+                    match inside(index_at(idx, i + j * is), size) {
                         Some(place) => *to.offset(o + j * os) = *from.offset(x + j * xs + place as isize * stride),
                         None => fence.hit(at + j as usize),
                     }
@@ -131,7 +131,7 @@ impl Plan {
             self.rows.runs(row, rows, |[x, v, i], [xs, vs, is], n| {
                 for k in 0..n as isize {
                     // SAFETY: the walk and j stay inside the dims of the indices.
-                    let found = wrap(unsafe { index_at(idx, i + k * is + j * self.steps[1]) }, self.size);
+                    let found = inside(unsafe { index_at(idx, i + k * is + j * self.steps[1]) }, self.size);
                     if let Some(place) = found
                         && place >= low
                         && place < high
