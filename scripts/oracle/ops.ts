@@ -128,7 +128,11 @@ export function bindPython(
 }
 
 /** Runs of integers, or of tensors at the end, as the one array that Toro takes. */
-function gather(args: readonly unknown[], { params }: Signature, isMethod: boolean): unknown[] {
+function gather(
+  args: readonly unknown[],
+  { params, required }: Signature,
+  isMethod: boolean,
+): unknown[] {
   const last = params.length - 1;
   if (args.length > params.length) {
     const rest = args.slice(last);
@@ -137,7 +141,7 @@ function gather(args: readonly unknown[], { params }: Signature, isMethod: boole
     if (alike) return [...args.slice(0, last), rest];
   }
   const at = params.findIndex((p) => RUNS.has(p.name));
-  if (isMethod && at >= 0 && typeof args[at] === "number") {
+  if (isMethod && at >= 0 && at === required - 1 && typeof args[at] === "number") {
     let end = at;
     while (typeof args[end] === "number") end++;
     return [...args.slice(0, at), args.slice(at, end), ...args.slice(end)];

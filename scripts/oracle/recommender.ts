@@ -11,7 +11,10 @@ import { tensorOf } from "./values.ts";
 
 type Shapes = Record<string, readonly number[]>;
 
-/** Three embeddings and the numbers side by side, two layers with a norm behind the first, one output. */
+/**
+ * Users' and items' embeddings, the mean of up to three categories (0 is none) and some numbers side by side; a layer
+ * with a norm and ReLU, one with GELU, one output, to which the product of user and item is added.
+ */
 class Recommender extends nn.Module {
   user: nn.Embedding;
   item: nn.Embedding;
@@ -39,12 +42,13 @@ class Recommender extends nn.Module {
   }
 
   override forward(u: Tensor, i: Tensor, c: Tensor, x: Tensor): Tensor {
-    const features = toro.cat(
-      [this.user.forward(u), this.item.forward(i), this.cat.forward(c), x],
-      1,
-    );
+    const user = this.user.forward(u), item = this.item.forward(i);
+    const given = c.ne(0).to(user.dtype).unsqueeze(-1);
+    const category = this.cat.forward(c).mul(given).sum(1).div(given.sum(1).clamp(1));
+    const features = toro.cat([user, item, category, x], 1);
     const h = toro.relu(this.norm.forward(this.fc1.forward(features)));
-    return this.out.forward(toro.relu(this.fc2.forward(h))).squeeze(-1);
+    const score = this.out.forward(toro.gelu(this.fc2.forward(h))).squeeze(-1);
+    return score.add(user.mul(item).sum(1));
   }
 }
 

@@ -55,15 +55,18 @@ function chosen(c: { id: string; op?: string }, only: readonly string[]): boolea
   return only.some((name) => op === name || op.endsWith(`.${name}`) || c.id.startsWith(name));
 }
 
-/** Runs every case of the folder's shards whose name begins with one of `prefixes`. */
+/** Runs every case of the folder's shards, or of those named. */
 export async function runFolder(
   folder: string,
-  { only = [], prefixes = [""] }: { only?: readonly string[]; prefixes?: readonly string[] } = {},
+  { only = [], shards = shardNames(folder) }: {
+    only?: readonly string[];
+    shards?: readonly string[];
+  } = {},
 ): Promise<Report> {
   const report: Report = { totals: zero(), shards: {}, ops: {}, failures: [] };
-  for (const name of shardNames(folder)) {
+  for (const name of shards) {
     const run = runnerOf(name);
-    if (run === null || !prefixes.some((p) => name.startsWith(p))) continue;
+    if (run === null) continue;
     const shard = readShard(folder, name);
     for (const c of name === "init" ? initCases(shard.document) : shard.cases) {
       if (!chosen(c, only)) continue;

@@ -143,13 +143,9 @@ function statistics(t: Tensor): Statistics & { n: number } {
   const n = values.length;
   const mean = values.reduce((a, b) => a + b, 0) / n;
   const square = values.reduce((a, b) => a + (b - mean) ** 2, 0);
-  return {
-    n,
-    mean,
-    std: n > 1 ? Math.sqrt(square / (n - 1)) : 0,
-    min: Math.min(...values),
-    max: Math.max(...values),
-  };
+  let [min, max] = [Infinity, -Infinity];
+  for (const x of values) [min, max] = [Math.min(min, x), Math.max(max, x)];
+  return { n, mean, std: n > 1 ? Math.sqrt(square / (n - 1)) : 0, min, max };
 }
 
 /** Small samples scatter more than large ones: three deviations of each figure are allowed. */

@@ -1,4 +1,4 @@
-/** PyTorch's recorded answers for single ops, where the folder with them is at hand. */
+/** PyTorch's recorded answers, where the folder with them is at hand: ops, modules, training, programs. */
 import { assertEquals } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
 import { runFolder } from "../../scripts/oracle/run.ts";
@@ -10,7 +10,7 @@ const folder = join(shared, "oracle");
 
 function names(): string[] {
   try {
-    return shardNames(folder).filter((name) => name.startsWith("hand_"));
+    return shardNames(folder);
   } catch {
     return [];
   }
@@ -25,8 +25,8 @@ Deno.test({
 });
 
 for (const shard of shards) {
-  Deno.test(`oracle ${shard}: no case of an op that Toro has differs`, async () => {
-    const { failures, totals } = await runFolder(folder, { prefixes: [shard] });
+  Deno.test(`oracle ${shard}: no case of what Toro has differs`, async () => {
+    const { failures, totals } = await runFolder(folder, { shards: [shard] });
     console.log(
       `${totals.passed} passed, ${totals.missing} missing, ${totals.unsupported} unsupported`,
     );
