@@ -6,11 +6,11 @@
 import "../methods.ts";
 
 export { load, type LoadOptions, save, type State } from "./file.ts";
+export { ModelCheckpoint } from "./model_checkpoint.ts";
 export {
   type Latest,
   type Metrics,
-  ModelCheckpoint,
   type ModelCheckpointOptions,
   type Stateful,
   type TrainingParts,
-} from "./model_checkpoint.ts";
+} from "./parts.ts";

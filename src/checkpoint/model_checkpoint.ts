@@ -5,79 +5,21 @@
  */
 import { basename, join } from "@std/path";
 import { job } from "../../ffi/library.ts";
-import { type DataLoaderState, follow } from "../data/loader.ts";
+import { type DataLoaderState, follow } from "../data/loader_options.ts";
 import { ArgumentError, CheckpointError, show, ToroError } from "../errors.ts";
-import type { Module } from "../nn/module.ts";
 import { getRngState, setRngState } from "../random.ts";
 import { interrupted, pendingSignal, watchSignals } from "../signals.ts";
 import { type Contents, loadNow, pathOf, saveNow, type State } from "./file.ts";
 import { before, listCheckpoints, type Named, nameFor, remove, removeLitter } from "./names.ts";
-
-/** Anything with a state: optimisers, schedulers, monitors and what a script adds. */
-export interface Stateful {
-  /** The state as plain values and tensors. */
-  stateDict(): unknown;
-  /** Takes a state over. */
-  loadStateDict(state: never): unknown;
-}
-
-/** What a training run consists of. */
-export interface TrainingParts {
-  /** The network. */
-  model: Module;
-  /** Its optimiser. */
-  optimizer?: Stateful;
-  /** The learning rate's scheduler. */
-  scheduler?: Stateful;
-  /** The loader of training data: its position is kept, and `everySteps` and signals act when it is asked for a batch. */
-  loader?: Stateful;
-  /** The training monitor. */
-  log?: Stateful;
-  /** More things with a state, under names of their own. */
-  [name: string]: Stateful | undefined;
-}
-
-/** When checkpoints are written and which stay. */
-export interface ModelCheckpointOptions {
-  /** Folder of the files; made when missing. */
-  dir: string | URL;
-  /** Also save whenever so many batches have been trained on; default: only at `save`. */
-  everySteps?: number;
-  /** How many of the newest files stay; default 5. */
-  keepLast?: number;
-  /** Keeps the best epoch as `best.safetensors` too. */
-  best?: {
-    /** A name among the metrics given to `save`. */
-    metric: string;
-    /** Whether less or more is better. */
-    mode: "min" | "max";
-  };
-}
-
-/** Metrics of an epoch by name. */
-export type Metrics = Readonly<Record<string, number>>;
-
-/** What `latest` found. */
-export interface Latest {
-  /** The newest file that is whole. */
-  readonly path: string;
-  /** The epoch that ran when it was written, or that had ended. */
-  readonly epoch: number;
-  /** Batches of training before it. */
-  readonly step: number;
-  /** Newer files that are not whole, and why. */
-  readonly skipped: { path: string; reason: string }[];
-}
-
-/** What a file says beside the parts' states. */
-interface Progress {
-  /** The epoch to run next. */
-  epoch: number;
-  step: number;
-  best: { epoch: number; value: number; file: string } | null;
-}
-
-const RESERVED = new Set(["progress", "metrics", "values", "rng", "toro"]);
+import {
+  type Latest,
+  type Metrics,
+  type ModelCheckpointOptions,
+  type Progress,
+  RESERVED,
+  type Stateful,
+  type TrainingParts,
+} from "./parts.ts";
 
 /**
  * Saves and resumes training: model, optimiser, scheduler, loader position, monitor and random state, in one file each

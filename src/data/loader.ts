@@ -17,6 +17,7 @@ import {
   IterableDataset,
   type Row,
 } from "./dataset.ts";
+import { type DataLoaderOptions, type DataLoaderState, followers } from "./loader_options.ts";
 import { DONE, type Fetch, fetchMapped, fetchStreamed } from "./fetch.ts";
 import { seedOf, type SeedSource } from "./order.ts";
 import {
@@ -28,68 +29,6 @@ import {
   SequentialSampler,
   type Sized,
 } from "./sampler.ts";
-
-/** Options of `DataLoader`. */
-export interface DataLoaderOptions<T, B> {
-  /** Examples in a batch; default 1. */
-  batchSize?: number;
-  /** Whether each epoch has an order of its own; default false. */
-  shuffle?: boolean;
-  /** Which examples come, in place of `shuffle`. */
-  sampler?: Sampler | (Iterable<number> & Sized) | null;
-  /** Which examples come together, in place of `batchSize`, `shuffle`, `sampler` and `dropLast`. */
-  batchSampler?: BatchSampler | (Iterable<readonly number[]> & Sized) | null;
-  /** Workers; tensors in memory need none, whatever is asked for. Default 0. */
-  numWorkers?: number;
-  /** Puts a batch's examples together; see `Collated` for what happens without it. */
-  collate?: ((examples: T[]) => B | Promise<B>) | null;
-  /** Whether batches shall lie in pinned memory on their way to a GPU; nothing to do on the CPU. */
-  pinMemory?: boolean;
-  /** Whether a last batch that is not full is left out. */
-  dropLast?: boolean;
-  /** A seed for the order, or what has one; default: the seed of `manualSeed` when the first epoch begins. */
-  generator?: SeedSource | null;
-  /** Batches that each worker loads ahead. */
-  prefetchFactor?: number | null;
-  /** Whether workers live on after an epoch. */
-  persistentWorkers?: boolean;
-  /** Where batches shall be. */
-  device?: string | null;
-}
-
-/** Where a loader is. */
-export interface DataLoaderState {
-  /** The epoch that runs, or, between two, the next one. */
-  epoch: number;
-  /** Batches of it that were handed out. */
-  batch: number;
-  /** What the order comes from. */
-  seed: number;
-  /** Examples in a batch; null where a sampler says it. */
-  batchSize: number | null;
-  /** Examples in all; null for a stream. */
-  examples: number | null;
-}
-
-/** What follows a loader's passes; see checkpoint. */
-export interface LoaderHook {
-  /** A pass begins. */
-  begin(): void;
-  /** The next batch is asked for; what was handed out before is done with. */
-  ask(): void;
-  /** A pass ended, by itself or not. */
-  end(): void;
-}
-
-const hooks = new WeakMap<object, Set<LoaderHook>>();
-
-/** Lets a hook follow a loader's passes; returns the function that ends it. */
-export function follow(loader: object, hook: LoaderHook): () => void {
-  let set = hooks.get(loader);
-  if (set === undefined) hooks.set(loader, set = new Set());
-  set.add(hook);
-  return () => void set.delete(hook);
-}
 
 /** A loader; see `DataLoader`. */
 export class Loader<T, B = Collated<T>> implements AsyncIterable<B>, Iterable<B> {
@@ -258,12 +197,12 @@ export class Loader<T, B = Collated<T>> implements AsyncIterable<B>, Iterable<B>
       this.#batch = 0;
     }
     const pass = this.#pass = {};
-    for (const hook of hooks.get(this) ?? []) hook.begin();
+    for (const hook of followers(this) ?? []) hook.begin();
     return pass;
   }
 
   #ask(): void {
-    const following = hooks.get(this);
+    const following = followers(this);
     if (following !== undefined) { for (const hook of following) hook.ask(); }
   }
 
@@ -277,7 +216,7 @@ export class Loader<T, B = Collated<T>> implements AsyncIterable<B>, Iterable<B>
       this.#epoch++;
       this.#batch = 0;
     }
-    for (const hook of hooks.get(this) ?? []) hook.end();
+    for (const hook of followers(this) ?? []) hook.end();
   }
 
   #fetch(): Fetch<B> {

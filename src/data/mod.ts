@@ -20,7 +20,8 @@ export {
   Subset,
   TensorDataset,
 } from "./dataset.ts";
-export { DataLoader, type DataLoaderOptions, type DataLoaderState } from "./loader.ts";
+export { DataLoader, type Loader, type MakeDataLoader } from "./loader.ts";
+export { type DataLoaderOptions, type DataLoaderState } from "./loader_options.ts";
 export { type SeedSource } from "./order.ts";
 export {
   type AnyTable,
