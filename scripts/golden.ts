@@ -21,6 +21,7 @@ const lines: string[] = [];
 for (const [name, entry] of Object.entries(await loadCases()).sort(([a], [b]) => a < b ? -1 : 1)) {
   if (entry.random !== undefined) continue;
   for (const [index, c] of entry.cases.entries()) {
+    if (c.withoutPytorch !== undefined) continue;
     for (const dtype of GOLDEN_DTYPES) {
       if (!dtypesOf(entry, c).includes(dtype)) continue;
       const description = describeCall(name, entry, c, dtype);

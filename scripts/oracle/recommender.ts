@@ -103,7 +103,7 @@ export function runRecommender(c: any, shard: Shard): string | null {
   const wrong = compareState(model, c.final, shard, float64, "at the end");
   if (wrong !== null) return wrong;
   model.eval();
-  const { u, i, c: category, x } = c.batches[0];
+  const { u, i, c: category, x } = c.batches.at(-1);
   const out = noGrad(() => model.forward(load(u), load(i), load(category), load(x)));
   return difference(out, shard.tensor(c.eval_out.t), drift(float64), "the evaluation");
 }

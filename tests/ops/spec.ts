@@ -34,6 +34,8 @@ export interface Case {
   readonly args: readonly unknown[];
   /** The element types that this case is for, where they are fewer than the entry's. */
   readonly dtypes?: readonly DType[];
+  /** Why PyTorch is not asked: it refuses what Toro takes. */
+  readonly withoutPytorch?: string;
 }
 
 /** An op's cases, and what holds for all of them. */
