@@ -60,3 +60,14 @@ export {
   smoothL1Loss,
 } from "../ops/loss.ts";
 export { crossEntropy, nllLoss } from "../ops/cross_entropy.ts";
+export {
+  cosineEmbeddingLoss,
+  cosineSimilarity,
+  gaussianNllLoss,
+  hingeEmbeddingLoss,
+  marginRankingLoss,
+  pairwiseDistance,
+  poissonNllLoss,
+  softMarginLoss,
+  tripletMarginLoss,
+} from "../ops/margin_loss.ts";

@@ -105,4 +105,72 @@ export const lossCases = {
     dtypes: WIDE,
     torch: `${F}kl_div`,
   },
+  marginRankingLoss: {
+    cases: [
+      { args: [t([4]), t([4]), t([4], { values: [1, -1, 1, -1], grad: false }), 0.5] },
+      {
+        args: [t([4]), t([4]), t([4], { values: [1, -1, 1, -1], grad: false }), {
+          reduction: "sum",
+        }],
+      },
+    ],
+    dtypes: WIDE,
+    torch: `${F}margin_ranking_loss`,
+  },
+  hingeEmbeddingLoss: {
+    cases: [{ args: [t([4]), t([4], { values: [1, -1, 1, -1], grad: false })] }],
+    dtypes: WIDE,
+    torch: `${F}hinge_embedding_loss`,
+  },
+  softMarginLoss: {
+    cases: [{ args: [t([4]), t([4], { values: [1, -1, 1, -1], grad: false })] }],
+    dtypes: WIDE,
+    torch: `${F}soft_margin_loss`,
+  },
+  cosineEmbeddingLoss: {
+    cases: [{ args: [t([4, 3]), t([4, 3]), t([4], { values: [1, -1, 1, -1], grad: false }), 0.1] }],
+    dtypes: WIDE,
+    torch: `${F}cosine_embedding_loss`,
+  },
+  pairwiseDistance: {
+    cases: [{ args: [t([4, 3]), t([4, 3])] }, {
+      args: [t([4, 3]), t([4, 3]), 1, { keepdim: true }],
+    }],
+    dtypes: WIDE,
+    torch: `${F}pairwise_distance`,
+  },
+  cosineSimilarity: {
+    cases: [{ args: [t([4, 3]), t([4, 3])] }, { args: [t([4, 3]), t([1, 3]), -1] }],
+    dtypes: WIDE,
+    torch: `${F}cosine_similarity`,
+  },
+  tripletMarginLoss: {
+    cases: [
+      { args: [t([4, 3]), t([4, 3]), t([4, 3])] },
+      { args: [t([4, 3]), t([4, 3]), t([4, 3]), 2, { swap: true }] },
+    ],
+    dtypes: WIDE,
+    torch: `${F}triplet_margin_loss`,
+  },
+  poissonNllLoss: {
+    cases: [
+      { args: [t([4, 3]), t([4, 3], { low: 0.5, high: 4, grad: false })] },
+      {
+        args: [t([4, 3], { low: 0.5 }), t([4, 3], { low: 0.5, high: 4, grad: false }), {
+          logInput: false,
+          full: true,
+        }],
+      },
+    ],
+    dtypes: WIDE,
+    torch: `${F}poisson_nll_loss`,
+  },
+  gaussianNllLoss: {
+    cases: [
+      { args: [t([4, 3]), t([4, 3]), t([4, 3], { low: 0.5 })] },
+      { args: [t([4, 3]), t([4, 3]), t([4], { low: 0.5 }), { full: true }] },
+    ],
+    dtypes: WIDE,
+    torch: `${F}gaussian_nll_loss`,
+  },
 } satisfies Record<string, Entry>;

@@ -44,4 +44,16 @@ export const matmulCases = {
     dtypes: FLOATS,
     torch: "torch.nn.functional.linear",
   },
+  einsum: {
+    cases: [
+      { args: ["ij,jk->ik", t([3, 4]), t([4, 5])] },
+      { args: ["bij,bjk", t([2, 3, 4]), t([2, 4, 5])] },
+      { args: ["ii->i", t([4, 4])] },
+      { args: ["...ij->...ji", t([2, 3, 4])] },
+      { args: ["i,j,k->ikj", t([2]), t([3]), t([4])] },
+      { args: ["bhtd,bhsd->bhts", t([2, 3, 4, 5]), t([2, 3, 6, 5])] },
+    ],
+    dtypes: ["float32", "float64"],
+    copies: "reshaped operands of a product may need a copy",
+  },
 } satisfies Record<string, Entry>;
