@@ -14,20 +14,24 @@ const THRESHOLD = 1000;
 const EDGE = 3;
 const LINE_WIDTH = 80;
 
-/** `x` with so many decimals; an exact tie goes to the even digit, as C and Python have it. */
+/** A decimal text of more digits than wanted, cut to the wanted ones; an exact tie goes to the even digit, as in C. */
+function evenTie(exact: string, rounded: string): string {
+  const [head, tail] = [exact.slice(0, rounded.length), exact.slice(rounded.length)];
+  return /^50*$/.test(tail) && /[02468]$/.test(head) ? head : rounded;
+}
+
+/** `x` with so many decimals. */
 function fixed(x: number): string {
-  const scaled = Math.abs(x) * 10 ** DIGITS, floor = Math.floor(scaled);
-  if (scaled - floor === 0.5 && floor % 2 === 0 && (floor + 0.5) / 10 ** DIGITS === Math.abs(x)) {
-    return (Math.sign(x) * floor / 10 ** DIGITS).toFixed(DIGITS);
-  }
-  return Object.is(x, -0) ? `-${(0).toFixed(DIGITS)}` : x.toFixed(DIGITS);
+  const sign = x < 0 || Object.is(x, -0) ? "-" : "", size = Math.abs(x);
+  return sign + evenTie(size.toFixed(40), size.toFixed(DIGITS));
 }
 
 /** `x` as `1.2500e-05`, the exponent of two digits at least. */
 function scientific(x: number): string {
-  const [mantissa, exponent] = x.toExponential(DIGITS).split("e");
-  const digits = exponent.slice(1).padStart(2, "0");
-  return `${Object.is(x, -0) ? "-" : ""}${mantissa}e${exponent[0]}${digits}`;
+  const sign = x < 0 || Object.is(x, -0) ? "-" : "", size = Math.abs(x);
+  const [mantissa, exponent] = size.toExponential(DIGITS).split("e");
+  const digits = evenTie(size.toExponential(40).split("e")[0], mantissa);
+  return `${sign}${digits}e${exponent[0]}${exponent.slice(1).padStart(2, "0")}`;
 }
 
 function special(x: number): string | null {

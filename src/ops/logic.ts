@@ -6,14 +6,13 @@
  */
 import { OP } from "../../ffi/opcodes.gen.ts";
 import { checkInplace, record, recordInplace, wantsAny } from "../autograd.ts";
-import { type DType, DTYPES, Float, resultType, type Scalar, scalarCategory } from "../dtype.ts";
+import { type DType, DTYPES, Float, resultType } from "../dtype.ts";
 import { ArgumentError, DTypeError, ShapeError, show } from "../errors.ts";
 import { op } from "../op.ts";
 import { broadcastShapes, sameShape, shapeText } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
 import {
   apart,
-  apartOperand,
   type Binary,
   binary,
   type BinaryForm,
@@ -22,17 +21,18 @@ import {
   checkNumber,
   checkOperand,
   checkTensor,
+  copyOf,
   gradFor,
   mapAll,
   mapAllOut,
   mapInto,
   needs,
-  numberOf,
   type Operand,
   type Unary,
   unary,
   unaryInplace,
 } from "./map.ts";
+import { nonzero } from "./masking.ts";
 import { abs } from "./math.ts";
 import { add, mul, sub } from "./pointwise.ts";
 
@@ -251,7 +251,13 @@ function checkMask(name: string, mask: unknown, what: string): asserts mask is T
 }
 
 /** `condition ? input : other`, elementwise; either value may be a number. */
-export type Where = (condition: Tensor, input: Operand, other: Operand) => Tensor;
+export interface Where {
+  (condition: Tensor, input: Operand, other: Operand): Tensor;
+  /** The indices of the elements that are not zero, one tensor for each dim. */
+  (condition: Tensor): Tensor[];
+}
+
+type AnyWhere = (condition: Tensor, input?: Operand, other?: Operand) => Tensor | Tensor[];
 
 /**
  * `condition ? input : other`, elementwise. Shapes: all three broadcast. Types: condition bool, the values promoted.
@@ -262,9 +268,13 @@ export type Where = (condition: Tensor, input: Operand, other: Operand) => Tenso
  * where(x.gt(0), x, 0).toArray(); // [0, 2, 0]
  * ```
  */
-export const where: Where = op(
-  "where(condition, self, other)",
-  (mask: Tensor, a: Operand, b: Operand) => {
+export const where: Where = op<AnyWhere>(
+  "where(condition, self=null, other=null)",
+  (mask: Tensor, a: Operand | null, b: Operand | null) => {
+    if (a === null && b === null) return nonzero(mask, { asTuple: true });
+    if (a === null || b === null) {
+      throw new ArgumentError("Cannot where: input and other go together", { op: "where" });
+    }
     checkMask("where", mask, "condition");
     checkOperand("where", mask, a, "input");
     checkOperand("where", mask, b, "other");
@@ -282,7 +292,7 @@ export const where: Where = op(
     }
     return out;
   },
-);
+) as Where;
 
 const ZERO = new Float(0);
 
@@ -344,8 +354,16 @@ export const maskedFill_: MaskedFill = op(
     const inputs = value instanceof Tensor ? [value] : [];
     checkInplace("maskedFill_", x, inputs);
     const recording = wantsAny([x, ...inputs]);
-    const used = apart(mask, x);
-    mapAllOut("maskedFill_", OP.select, x, [used, apartOperand(value, x), x], x.info);
+    const used = apart(mask, x, "maskedFill_");
+    // One value is read before anything is written.
+    const held = value instanceof Tensor && value.storage === x.storage ? copyOf(value) : value;
+    mapAllOut(
+      "maskedFill_",
+      OP.select,
+      x,
+      [used, held, x],
+      x.info,
+    );
     recordInplace("maskedFill_", x, inputs, ([g]) => {
       if (g === null) return [];
       return [
