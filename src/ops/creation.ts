@@ -20,7 +20,7 @@ import {
 import { ArgumentError, DeviceError, DTypeError, ShapeError, show } from "../errors.ts";
 import { op } from "../op.ts";
 import { checkSize } from "../shape.ts";
-import { empty as emptyTensor, fromElements, Tensor } from "../tensor.ts";
+import { empty as emptyTensor, fromElements, type Tensor } from "../tensor.ts";
 import { cast, checkNumber, word } from "./map.ts";
 
 /** What every creation op takes by name. */

@@ -235,17 +235,44 @@ export function copyBefore(x: Tensor): Tensor {
   return copy;
 }
 
-/** The operand itself, or a copy where writing x in place would change it under the kernel. */
-export function apart(b: Tensor, x: Tensor): Tensor {
-  if (b.storage !== x.storage) return b;
-  const same = b.offset === x.offset && b.info === x.info && sameShape(b.shape, x.shape) &&
-    sameShape(b.strides, x.strides);
-  return same ? b : copyOf(b);
+/** Whether elements lie side by side without gaps, in some order of dims. */
+function isDense(t: Tensor): boolean {
+  const order = t.shape.map((_, d) => d).filter((d) => t.shape[d] !== 1);
+  order.sort((a, b) => t.strides[a] - t.strides[b]);
+  let expected = 1;
+  for (const d of order) {
+    if (t.strides[d] !== expected) return false;
+    expected *= t.shape[d];
+  }
+  return true;
 }
 
-/** `apart` for any operand; a copy stays on the tape. */
-export function apartOperand(b: Operand, x: Tensor): Operand {
-  return b instanceof Tensor ? apart(b, x) : b;
+/**
+ * The operand itself, or a copy where writing x in place would change it under the kernel. As in PyTorch, two dense
+ * tensors that share a part of their elements, or all in another order, are an error instead.
+ */
+export function apart(b: Tensor, x: Tensor, name = "change a tensor"): Tensor {
+  if (b.storage !== x.storage || b.numel === 0 || x.numel === 0) return b;
+  const same = b.offset === x.offset && b.info === x.info && sameShape(b.shape, x.shape) &&
+    sameShape(b.strides, x.strides);
+  if (same) return b;
+  if (isDense(b) && isDense(x)) {
+    const [from, to] = [x.offset * x.info.size, (x.offset + x.numel) * x.info.size];
+    const [start, end] = [b.offset * b.info.size, (b.offset + b.numel) * b.info.size];
+    if (end <= from || to <= start) return b;
+    throw new ArgumentError(
+      `Cannot ${name} ${show(x)} by ${
+        show(b)
+      } in place: they share memory, but not element by element`,
+      { op: name, hint: "clone() the operand first" },
+    );
+  }
+  return copyOf(b);
+}
+
+/** `apart` for any operand. */
+export function apartOperand(b: Operand, x: Tensor, name?: string): Operand {
+  return b instanceof Tensor ? apart(b, x, name) : b;
 }
 
 /** Fails unless what an in-place op computes fits into its tensor. */
@@ -432,7 +459,7 @@ export function applyBinaryInplace(
   x: Tensor,
   other: Operand,
 ): Tensor {
-  const b = apartOperand(other, x);
+  const b = apartOperand(other, x, name);
   const tb = b instanceof Tensor ? b : null;
   const promoted = tb !== null && tb.info === x.info ? x.info.name : resultType([x, b]);
   if (form.refuse !== undefined) form.refuse(name, x, b, promoted);

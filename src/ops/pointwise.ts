@@ -492,7 +492,7 @@ function clampTo(
   checkResult(name, x, compute.name, bounds);
   checkInplace(name, x, tensors.slice(1));
   const before = recording ? copyBefore(x) : x;
-  mapAllOut(name, opcode, x, [x, ...bounds.map((b) => apartOperand(b, x))], compute);
+  mapAllOut(name, opcode, x, [x, ...bounds.map((b) => apartOperand(b, x, name))], compute);
   recordInplace(
     name,
     x,
@@ -652,7 +652,7 @@ function ternary(
   checkResult(name, x, info.name, rest);
   checkInplace(name, x, tensors);
   const recording = wantsAny([x, ...tensors]);
-  mapAllOut(name, opcode, x, [x, ...rest.map((o) => apartOperand(o, x))], info, scalars);
+  mapAllOut(name, opcode, x, [x, ...rest.map((o) => apartOperand(o, x, name))], info, scalars);
   recordInplace(name, x, tensors, grads, recording ? saved : []);
   return x;
 }
@@ -728,7 +728,9 @@ export const fill_: (input: Tensor, value: Operand) => Tensor = op(
   "fill_(input, value)",
   (x: Tensor, value: Operand) => {
     checkOperand("fill_", x, value, "value");
-    if (value instanceof Tensor) return copy_(x, value);
+    if (value instanceof Tensor) {
+      return copy_(x, value.storage === x.storage ? value.clone() : value);
+    }
     checkInplace("fill_", x, []);
     run("fill_", OP.fill, [x], [], [x.info.code, word(value, x.info)]);
     recordInplace("fill_", x, [], ([g]) => [g && zerosOf(g)], []);
@@ -748,7 +750,7 @@ export const copy_: (input: Tensor, src: Tensor) => Tensor = op(
     checkResult("copy_", x, x.info.name, [src]);
     checkInplace("copy_", x, [src]);
     const compute = DTYPES[resultType([x, src])];
-    mapAllOut("copy_", OP.copy, x, [apartOperand(src, x)], compute);
+    mapAllOut("copy_", OP.copy, x, [apartOperand(src, x, "copy_")], compute);
     recordInplace(
       "copy_",
       x,

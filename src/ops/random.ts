@@ -15,12 +15,12 @@ import { checkSize, shapeText } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
 import {
   type Create,
+  type CreateLike,
   type CreationOptions,
   deviceNumber,
-  type CreateLike,
   wantGrad,
 } from "./creation.ts";
-import { cast, checkNumber, checkTensor, mapInto, numberOf, zerosOf } from "./map.ts";
+import { cast, checkNumber, mapInto, numberOf, zerosOf } from "./map.ts";
 import { add, mul } from "./pointwise.ts";
 
 /** Fills a tensor from the next stream. */

@@ -134,7 +134,7 @@ crate::maps! {
         f64: g * double::elu_slope(x, p[0].float(), p[1].float(), p[2].float())
     }
     /// NaN at ±∞ in float32, as in PyTorch, which multiplies infinity by 0 there and x by 2 first; so for those below.
-    gelu [x] (p; 0) { f32: gelu_f32(x) * 2.0 * 0.5 + (x - x); f64: x * normal_cdf_f64(x) }
+    gelu [x] (p; 0) { f32: gelu_f32(x) * 2.0 * 0.5 + x * 0.0; f64: x * normal_cdf_f64(x) }
     gelu_grad [g, x] (p; 0) { f32: g * gelu_slope_f32(x); f64: g * gelu_slope_f64(x) }
     gelu_tanh [x] (p; 0) {
         f32: unless_lowest(x, gelu_tanh_f32(x));
@@ -156,8 +156,8 @@ crate::maps! {
     }
     softsign [x] (p; 0) { f32: x / (1.0 + x.abs()); f64: x / (1.0 + x.abs()) }
     softsign_grad [g, x] (p; 0) {
-        f32: g / ((1.0 + x.abs()) * (1.0 + x.abs())) + (x - x);
-        f64: g / ((1.0 + x.abs()) * (1.0 + x.abs())) + (x - x)
+        f32: g / ((1.0 + x.abs()) * (1.0 + x.abs())) + x * 0.0;
+        f64: g / ((1.0 + x.abs()) * (1.0 + x.abs())) + x * 0.0
     }
     /// Scalars: least and most.
     hardtanh [x] (p; 2) {

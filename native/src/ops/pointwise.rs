@@ -221,9 +221,9 @@ crate::maps! {
         f32: single::round_decimals(x, p[0].float() as i32);
         f64: double::round_decimals(x, p[0].float() as i32)
     }
-    isnan [x] (p; 0) { f32: one::<f32>(x.is_nan()); f64: one::<f64>(x.is_nan()); i64: 0 * x }
-    isinf [x] (p; 0) { f32: one::<f32>(x.is_infinite()); f64: one::<f64>(x.is_infinite()); i64: 0 * x }
-    isfinite [x] (p; 0) { f32: one::<f32>(x.is_finite()); f64: one::<f64>(x.is_finite()); i64: 0 * x + 1 }
+    isnan [x] (p; 0) { f32: one::<f32>(x.is_nan()); f64: one::<f64>(x.is_nan()); i64: 0 }
+    isinf [x] (p; 0) { f32: one::<f32>(x.is_infinite()); f64: one::<f64>(x.is_infinite()); i64: 0 }
+    isfinite [x] (p; 0) { f32: one::<f32>(x.is_finite()); f64: one::<f64>(x.is_finite()); i64: 1 }
     signbit [x] (p; 0) {
         f32: one::<f32>(x.is_sign_negative());
         f64: one::<f64>(x.is_sign_negative());
