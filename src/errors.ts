@@ -135,7 +135,9 @@ export function show(value: unknown): string {
   if (typeof value === "object" && value !== null) {
     const tensor = value as { shape?: readonly number[]; dtype?: string };
     if (Array.isArray(tensor.shape) && typeof tensor.dtype === "string") {
-      return `a ${tensor.dtype} tensor [${tensor.shape.join(", ")}]`;
+      return `${tensor.dtype.startsWith("int") ? "an" : "a"} ${tensor.dtype} tensor [${
+        tensor.shape.join(", ")
+      }]`;
     }
     const name = value.constructor?.name ?? "Object";
     if (name !== "Object") return `a ${name}`;
