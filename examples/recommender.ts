@@ -489,19 +489,34 @@ const saver = new checkpoint.ModelCheckpoint({ model, optimizer, scheduler, load
   best: { metric: "valHitRate10", mode: "max" },
 });
 
-function validate(): Ranking {
+/** Scores of pairs by the model as it is. */
+function scoresOf(pairs: Pairs): Float32Array {
   model.eval();
   using _ = noGrad();
-  const scores = new Float32Array(parts.valid.user.length), size = 16_384;
+  const scores = new Float32Array(pairs.user.length), size = 16_384;
   for (let from = 0; from < scores.length; from += size) {
     const to = Math.min(from + size, scores.length);
     const batch = model.forward(
-      int64(parts.valid.user.subarray(from, to)),
-      int64(parts.valid.item.subarray(from, to)),
+      int64(pairs.user.subarray(from, to)),
+      int64(pairs.item.subarray(from, to)),
     );
     scores.set(batch.toTypedArray() as Float32Array, from);
   }
-  return rank(scores);
+  return scores;
+}
+
+/** The loss on each held-out sale and its first four candidates, as training has them. */
+function lossOf(scores: Float32Array): number {
+  let sum = 0;
+  const width = NEGATIVES + 1, used = 1 + TrainingSales.negatives;
+  for (let row = 0; row < scores.length; row += width) {
+    for (let k = 0; k < used; k++) {
+      const s = scores[row + k];
+      const p = isGuide ? s : 1 / (1 + Math.exp(-s));
+      sum -= Math.max(Math.log(k === 0 ? p : 1 - p), -100);
+    }
+  }
+  return sum / (used * scores.length / width);
 }
 
 let steps = 0, trainMs = 0;
@@ -526,14 +541,13 @@ for (
     log.batch({ loss });
   }
   trainMs += performance.now() - begin;
-  scheduler.step();
-  const { auc, hitRate10, ndcg10 } = validate();
+  const scores = scoresOf(parts.valid);
   const metrics = {
-    valAuc: auc,
-    valHitRate10: hitRate10,
-    valNdcg10: ndcg10,
+    valLoss: lossOf(scores),
+    valHitRate10: rank(scores).hitRate10,
     lr: scheduler.getLastLr()[0],
   };
+  scheduler.step();
   log.epoch(epoch, metrics);
   await saver.save(epoch, metrics);
 }

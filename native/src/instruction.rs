@@ -414,10 +414,16 @@ fn operand(r: &mut Reader, call: &mut Call, i: usize) -> Outcome {
     };
     let ndim = r.count("the number of dims", MAX_DIMS)?;
     let (mut low, mut high, mut empty) = (offset, offset, false);
+    let mut numel = 1usize;
     for d in 0..ndim {
         let dim = r.count("a dim", 1 << 52)?;
         o.dims[d] = dim;
         empty |= dim == 0;
+        // Kernels multiply dims without looking: stretched ones can have any size.
+        numel = numel.saturating_mul(dim.max(1));
+    }
+    if numel > 1 << 52 {
+        bail!("operand {i} has more than 2^52 elements");
     }
     for d in 0..ndim {
         let stride = r.whole("a stride")?;

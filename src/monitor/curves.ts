@@ -88,7 +88,8 @@ export function panels(
 
 /** `validAuc` → `Valid AUC`. */
 function titleOf(name: string): string {
-  const words = name.replaceAll(/([a-z0-9])([A-Z])/g, "$1 $2").replaceAll("_", " ").toLowerCase();
+  const words = name.replaceAll(/([a-z0-9])([A-Z])/g, "$1 $2").replaceAll("_", " ")
+    .replaceAll(/([a-zA-Z]{2})(\d+)\b/g, "$1 $2").toLowerCase();
   const text = words.replaceAll(
     /\b(auc|roc|ndcg|hr|mse|rmse|mae|f1|map|mrr)(?=\d*\b)/g,
     (word) => word.toUpperCase(),

@@ -92,21 +92,21 @@ Deno.test("texts of wrong calls", () => {
     [() => b.sub(b), "Cannot sub a bool tensor [2] and a bool tensor [2]: bool has no subtraction"],
     [
       () => i.add(i, { alpha: 1.5 }),
-      "Cannot add a int64 tensor [2] and a int64 tensor [2] with alpha 1.5: the result is int64, alpha must be one too",
+      "Cannot add an int64 tensor [2] and an int64 tensor [2] with alpha 1.5: the result is int64, alpha must be one too",
     ],
     [
       () => i.add_(0.5),
-      "Cannot add_ a int64 tensor [2] by 0.5: the result is float32, which int64 cannot hold",
+      "Cannot add_ an int64 tensor [2] by 0.5: the result is float32, which int64 cannot hold",
     ],
     [() => i.div_(2), "the result is float32, which int64 cannot hold"],
     [
       () => x.add_(toro.ones([3, 2])),
       "Cannot add_ [3, 2] to [2] in place: the result would not keep the shape",
     ],
-    [() => i.pow(-1), "Cannot pow a int64 tensor [2] to -1: integers have no negative powers"],
+    [() => i.pow(-1), "Cannot pow an int64 tensor [2] to -1: integers have no negative powers"],
     [
       () => i.remainder(0),
-      "Cannot remainder a int64 tensor [2] by 0: integers have no quotient by zero",
+      "Cannot remainder an int64 tensor [2] by 0: integers have no quotient by zero",
     ],
     [() => i.floorDivide(tensor([0n, 1n])), "Cannot floorDivide: an integer was divided by zero"],
     [
@@ -121,7 +121,7 @@ Deno.test("texts of wrong calls", () => {
     ],
     [
       () => where(i, x, x),
-      "Cannot where with condition a int64 tensor [2]: it must be a bool tensor",
+      "Cannot where with condition an int64 tensor [2]: it must be a bool tensor",
     ],
     [
       () => x.maskedFill(b, x),

@@ -24,10 +24,10 @@ fn parts(call: &Call, first: usize, dense: usize) -> Outcome<Vec<Part>> {
         format!("{dense} dense gradients among {rest} operands")
     })?;
     let mut parts = Vec::with_capacity(rest);
-    for operand in first..first + dense {
+    for (i, o) in operands[first..first + dense].iter().enumerate() {
         parts.push(Part {
-            operand,
-            numel: operands[operand].numel(),
+            operand: first + i,
+            numel: o.numel(),
         });
     }
     for operand in (first + dense..operands.len()).step_by(2) {
@@ -159,9 +159,9 @@ simd! {
                 }
                 i += LANES;
             }
-            for l in 0..n - whole {
+            for (l, sum) in lanes.iter_mut().enumerate().take(n - whole) {
                 let y = (*x.add(whole + l)).to_f64();
-                lanes[l] += y * y;
+                *sum += y * y;
             }
         }
         let mut width = LANES / 2;

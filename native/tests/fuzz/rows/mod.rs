@@ -8,6 +8,7 @@ mod joining;
 mod layers;
 mod optim;
 mod reduction;
+mod searching;
 
 use crate::Generate;
 use crate::build::{Bench, Instruction, immediate};
@@ -25,6 +26,7 @@ pub fn generator(row: &Row) -> Option<Generate> {
         layers::generator,
         optim::generator,
         reduction::generator,
+        searching::generator,
     ];
     families
         .iter()

@@ -18,6 +18,8 @@ pub fn generator(name: &str) -> Option<Generate> {
         "extreme" => extreme,
         "arg_extreme" => arg_extreme,
         "cumsum" | "cumprod" => |row, r, b| scan(row, r, b, &COMPUTED),
+        "prod_others" => |row, r, b| scan(row, r, b, &COMPUTED[..2]),
+        "cumprod_grad" => cumprod_grad,
         "logcumsumexp" => |row, r, b| scan(row, r, b, &COMPUTED[..2]),
         "cum_extreme" => cum_extreme,
         "softmax" | "softmax_grad" => softmax,
@@ -86,6 +88,18 @@ fn scan(_: &Row, r: &mut Random, b: &mut Bench, types: &[DType]) -> Instruction 
     let dim = r.below(dims.len()) as f64;
     let operands = vec![b.output(to, &dims, r), b.input(from, &dims, r)];
     Instruction::new(operands, &[f64::from(r.pick(types) as u8), dim])
+}
+
+fn cumprod_grad(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
+    let dims = r.dims((0, 5), 3000);
+    let dim = r.below(dims.len()) as f64;
+    let (g, x, to) = (r.pick(&FLOATS), r.pick(&FLOATS), r.pick(&FLOATS));
+    let operands = vec![
+        b.output(to, &dims, r),
+        b.input(g, &dims, r),
+        b.input(x, &dims, r),
+    ];
+    Instruction::new(operands, &[f64::from(DType::F64 as u8), dim])
 }
 
 fn cum_extreme(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
