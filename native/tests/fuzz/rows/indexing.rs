@@ -73,7 +73,7 @@ fn index(r: &mut Random, b: &mut Bench, put: bool) -> Instruction {
     } else {
         vec![]
     };
-    scalars.push(at as f64);
+    scalars.extend([1.0, at as f64]);
     scalars.extend(indexed.iter().map(|&d| d as f64));
     Instruction::new(operands, &scalars)
 }

@@ -15,6 +15,7 @@ pub fn generator(name: &str) -> Option<Generate> {
         "batch_norm" => batch_norm,
         "batch_norm_eval" => batch_norm_eval,
         "batch_norm_grad" => batch_norm_grad,
+        "probability_cross_entropy" => probability_cross_entropy,
         "cross_entropy" => cross_entropy,
         "cross_entropy_grad" => cross_entropy_grad,
         _ => return None,
@@ -67,28 +68,33 @@ fn compute(dtype: DType) -> DType {
 
 /// A vector of n elements, or an empty one.
 fn optional(n: usize, given: bool, r: &mut Random, b: &mut Bench) -> Operand {
+    parameter(&[n], given, r, b)
+}
+
+/// An operand of these dims, or an empty one.
+fn parameter(dims: &[usize], given: bool, r: &mut Random, b: &mut Bench) -> Operand {
     let dtype = r.pick(&FLOATS);
-    b.input(dtype, &[if given { n } else { 0 }], r)
+    b.input(dtype, if given { dims } else { &[0] }, r)
 }
 
 /// The same for an output.
-fn wanted(n: usize, r: &mut Random, b: &mut Bench) -> Operand {
+fn wanted(dims: &[usize], r: &mut Random, b: &mut Bench) -> Operand {
     let dtype = r.pick(&FLOATS);
-    let n = if r.one_in(3) { 0 } else { n };
-    b.output(dtype, &[n], r)
+    let none = r.one_in(3);
+    b.output(dtype, if none { &[0] } else { dims }, r)
 }
 
-/// Dims, how many of the last make a row, rows and elements of a row.
-fn rows(r: &mut Random) -> (Vec<usize>, usize, usize, usize) {
+/// Dims, how many of the last make a row, and how many rows there are.
+fn rows(r: &mut Random) -> (Vec<usize>, usize, usize) {
     let dims = r.dims((1, 4), 2000);
     let last = r.range(1, dims.len());
-    let (outer, inner) = dims.split_at(dims.len() - last);
-    let (rows, n) = (outer.iter().product(), inner.iter().product());
-    (dims, last, rows, n)
+    let rows = dims[..dims.len() - last].iter().product();
+    (dims, last, rows)
 }
 
 fn layer_norm(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
-    let (dims, last, rows, n) = rows(r);
+    let (dims, last, rows) = rows(r);
+    let row = dims[dims.len() - last..].to_vec();
     let (x, y) = (r.pick(&FLOATS), r.pick(&FLOATS));
     let weighted = r.one_in(2);
     let biased = weighted && r.one_in(2);
@@ -97,14 +103,15 @@ fn layer_norm(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
         b.dense(compute(x), &[rows], r),
         b.dense(compute(x), &[rows], r),
         b.input(x, &dims, r),
-        optional(n, weighted, r, b),
-        optional(n, biased, r, b),
+        parameter(&row, weighted, r, b),
+        parameter(&row, biased, r, b),
     ];
     Instruction::new(operands, &[last as f64, 1e-5, r.below(2) as f64])
 }
 
 fn layer_norm_grad(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
-    let (dims, last, rows, n) = rows(r);
+    let (dims, last, rows) = rows(r);
+    let row = dims[dims.len() - last..].to_vec();
     let (x, g) = (r.pick(&FLOATS), r.pick(&FLOATS));
     let none = r.one_in(4);
     let gx = if none {
@@ -115,13 +122,13 @@ fn layer_norm_grad(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
     let weighted = r.one_in(2);
     let operands = vec![
         gx,
-        wanted(n, r, b),
-        wanted(n, r, b),
+        wanted(&row, r, b),
+        wanted(&row, r, b),
         b.input(g, &dims, r),
         b.input(x, &dims, r),
         b.dense(compute(x), &[rows], r),
         b.dense(compute(x), &[rows], r),
-        optional(n, weighted, r, b),
+        parameter(&row, weighted, r, b),
     ];
     Instruction::new(operands, &[last as f64, r.below(2) as f64])
 }
@@ -178,8 +185,8 @@ fn batch_norm_grad(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
     let weighted = r.one_in(2);
     let operands = vec![
         gx,
-        wanted(dims[1], r, b),
-        wanted(dims[1], r, b),
+        wanted(&dims[1..2], r, b),
+        wanted(&dims[1..2], r, b),
         b.input(g, &dims, r),
         b.input(x, &dims, r),
         optional(dims[1], true, r, b),
@@ -206,6 +213,17 @@ fn options(reduction: usize, r: &mut Random) -> [f64; 4] {
         r.pick(&[0.0, 0.1]),
         r.below(2) as f64,
     ]
+}
+
+fn probability_cross_entropy(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
+    let dims = r.dims((0, 4), 800);
+    let (y, t) = (r.pick(&FLOATS), r.pick(&FLOATS));
+    let operands = vec![
+        b.output(y, &dims, r),
+        b.whole(DType::U8, &dims, 0, 2, r),
+        b.input(t, &dims, r),
+    ];
+    Instruction::new(operands, &[f64::from(compute(y) as u8)])
 }
 
 fn cross_entropy(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
