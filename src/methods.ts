@@ -19,6 +19,7 @@ import * as softmaxes from "./ops/softmax.ts";
 import * as moments from "./ops/moments.ts";
 import * as extremes from "./ops/extreme.ts";
 import * as scans from "./ops/scan.ts";
+import * as orders from "./ops/order_statistics.ts";
 import * as pointwise from "./ops/pointwise.ts";
 import * as random from "./ops/random.ts";
 import * as reduction from "./ops/reduction.ts";
@@ -560,6 +561,24 @@ export interface Methods {
   min(options: { dim: number; keepdim?: boolean }): extremes.ValuesIndices;
   /** The variance over dims. */
   var(dim?: reduction.Dims | moments.DeviationOptions, options?: moments.DeviationOptions): Tensor;
+  /** The most frequent value of each line, and its place. */
+  mode(dim?: number | orders.ModeOptions, options?: orders.ModeOptions): extremes.ValuesIndices;
+  /** Quantiles over a dim, or of all elements. */
+  quantile(q: Tensor | number, dim?: number | null | orders.QuantileOptions, options?: orders.QuantileOptions): Tensor;
+  /** Quantiles of what is no NaN. */
+  nanquantile(q: Tensor | number, dim?: number | null | orders.QuantileOptions, options?: orders.QuantileOptions): Tensor;
+  /** The median of all elements. */
+  median(): Tensor;
+  /** The median over a dim, and its places. */
+  median(dim: number, options?: { keepdim?: boolean }): extremes.ValuesIndices;
+  /** The median over a dim, and its places. */
+  median(options: { dim: number; keepdim?: boolean }): extremes.ValuesIndices;
+  /** The median of what is no NaN of all elements. */
+  nanmedian(): Tensor;
+  /** The median of what is no NaN over a dim, and its places. */
+  nanmedian(dim: number, options?: { keepdim?: boolean }): extremes.ValuesIndices;
+  /** The median of what is no NaN over a dim, and its places. */
+  nanmedian(options: { dim: number; keepdim?: boolean }): extremes.ValuesIndices;
   /** A copy in new memory. */
   clone(): Tensor;
   /** Itself, or a copy whose elements lie row-major. */
@@ -1438,6 +1457,21 @@ const methods: Installed & ThisType<Tensor> = {
   },
   var(dim, options) {
     return moments.variance(this, dim, options);
+  },
+  mode(dim, options) {
+    return orders.mode(this, dim, options);
+  },
+  quantile(q, dim, options) {
+    return orders.quantile(this, q, dim, options);
+  },
+  nanquantile(q, dim, options) {
+    return orders.nanquantile(this, q, dim, options);
+  },
+  median(...args: unknown[]) {
+    return orders.median(this, ...args as []) as never;
+  },
+  nanmedian(...args: unknown[]) {
+    return orders.nanmedian(this, ...args as []) as never;
   },
   clone() {
     return views.clone(this);

@@ -454,11 +454,11 @@ export {
   layerNorm,
   type LayerNorm,
   type LayerNormOptions,
-  normalize,
   type Normalize,
+  normalize,
   type NormalizeOptions,
-  rmsNorm,
   type RmsNorm,
+  rmsNorm,
 } from "./normalization.ts";
 export {
   type BceWithLogitsOptions,
@@ -481,8 +481,8 @@ export {
 export {
   crossEntropy,
   type CrossEntropyOptions,
-  type NllLoss,
   nllLoss,
+  type NllLoss,
   type NllLossOptions,
 } from "./cross_entropy.ts";
 export {
@@ -549,3 +549,15 @@ export {
 export {
   einsum,
 } from "./einsum.ts";
+export {
+  type Interpolation,
+  median,
+  mode,
+  type ModeOptions,
+  nanmedian,
+  nanquantile,
+  type OrderStatistic,
+  quantile,
+  type Quantile,
+  type QuantileOptions,
+} from "./order_statistics.ts";

@@ -1,6 +1,9 @@
 //! Extremes with their positions along the reduced dims: `max` and `min` over a dim, `argmax` and `argmin`. The first
 //! of equal elements wins, and NaN wins over every number.
 
+// Loops over lanes by number are what LLVM vectorises best, and several arrays advance in one of them.
+#![allow(clippy::needless_range_loop)]
+
 use super::nest::Place;
 use super::reduce::Plan;
 use super::reduction::is_nan;

@@ -1,5 +1,8 @@
 //! Layer norm and root-mean-square norm over the last dims: x (R, C) as rows, any strides; forward and backward.
 
+// Loops over lanes by number are what LLVM vectorises best, and several arrays advance in one of them.
+#![allow(clippy::needless_range_loop)]
+
 use super::nest::{Nest, Place};
 use super::real::Real;
 use crate::fault::Outcome;

@@ -178,7 +178,7 @@ simd! {
     fn all_probabilities(x: &[f32]) -> bool {
         let mut good = true;
         for &v in x {
-            good &= (v >= 0.0) & (v <= 1.0);
+            good &= (0.0..=1.0).contains(&v);
         }
         good
     }
@@ -300,11 +300,6 @@ fn forward<C: Real>(call: &Call) -> Outcome {
         },
     )?;
     let w = weights(call, weight, classes)?;
-    let total_weight: f64 = if w.is_empty() {
-        classes as f64
-    } else {
-        w.iter().sum()
-    };
     let step = logits.strides()[logits.ndim - 1];
     let direct = logits.dtype == C::DTYPE && (step == 1 || classes == 1);
     let (places, to) = ([lse, target, logits].map(Place::of), Place::of(loss));
@@ -328,10 +323,10 @@ fn forward<C: Real>(call: &Call) -> Outcome {
             for i in 0..length {
                 let [ol, ot, ox] = core::array::from_fn(|k| offset[k] + i as isize * stride[k]);
                 let row = range.start + at + i;
-                let mut class = 0i64;
+                let class;
                 // SAFETY: checked operands; the row's class is read as int64.
                 unsafe {
-                    class = *places[1].at(ot).cast::<i64>() + class;
+                    class = *places[1].at(ot).cast::<i64>();
                     let x: *const C = if direct {
                         places[2].at(ox).cast()
                     } else {
@@ -382,7 +377,6 @@ fn forward<C: Real>(call: &Call) -> Outcome {
         unsafe { *sums.at(2 * task as isize).cast::<(f64, f64)>() = sum };
     });
     stray.fault(classes, target, &nest, "crossEntropy")?;
-    let _ = total_weight;
     let (mut value, mut count) = (0.0, 0.0);
     for task in 0..tasks {
         // SAFETY: every task wrote its entry.

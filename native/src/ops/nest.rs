@@ -1,5 +1,8 @@
 //! A nest of loops over K operands at once: what reductions, scans and normalisations walk.
 
+// Loops over lanes by number are what LLVM vectorises best, and several arrays advance in one of them.
+#![allow(clippy::needless_range_loop)]
+
 use crate::dtype::{Element, Number};
 use crate::instruction::MAX_DIMS;
 use crate::{simd, with_dtype};

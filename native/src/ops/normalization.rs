@@ -2,6 +2,9 @@
 //! reductions in float64; here are the affine pass over the elements and the two sums of the backward pass. Where
 //! channels lie next to each other vectors span channels, else they span positions. Layer norm is in layer_norm.rs.
 
+// Loops over lanes by number are what LLVM vectorises best, and several arrays advance in one of them.
+#![allow(clippy::needless_range_loop)]
+
 use super::nest::{Nest, Place};
 use super::real::Real;
 use super::reduce::{self, Reduce};

@@ -4,6 +4,9 @@
 //! Sums of float32 go through vector lanes for at most `BLOCK` elements and are joined in float64. What is joined in
 //! which order depends on the shape only.
 
+// Loops over lanes by number are what LLVM vectorises best, and several arrays advance in one of them.
+#![allow(clippy::needless_range_loop)]
+
 use super::nest::{Nest, Place};
 use crate::dtype::{DType, Number};
 use crate::fault::Outcome;

@@ -1,5 +1,8 @@
 //! Running reductions along one dim: cumsum, cumprod, logcumsumexp, cummax and cummin with places.
 
+// Loops over lanes by number are what LLVM vectorises best, and several arrays advance in one of them.
+#![allow(clippy::needless_range_loop)]
+
 use super::nest::{Nest, Place};
 use super::real::Real;
 use super::reduction::is_nan;
@@ -122,11 +125,11 @@ running!(
     i64, i64, i64::wrapping_add, i64::wrapping_mul
 );
 
+/// The gradient of one line: of the first input and the second, where there is one.
+type LineGradient = dyn Fn(&[f64], &[f64], &mut [f64]) + Sync;
+
 /// Walks lines of one or two inputs and writes a third of their own: out, then the inputs, in float64.
-fn gradients<const K: usize>(
-    call: &Call,
-    body: &(dyn Fn(&[f64], &[f64], &mut [f64]) + Sync),
-) -> Outcome {
+fn gradients<const K: usize>(call: &Call, body: &LineGradient) -> Outcome {
     let all = call.all();
     let (dims, d) = (all[0].dims(), call.count(1)?);
     call.require(

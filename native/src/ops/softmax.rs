@@ -1,6 +1,9 @@
 //! Softmax and its logarithm over one dim, forward and backward. Lines that lie along memory are worked one by one;
 //! lines that lie across it are brought in as tiles of `TILE` lines side by side, so that vectors span lines.
 
+// Loops over lanes by number are what LLVM vectorises best, and several arrays advance in one of them.
+#![allow(clippy::needless_range_loop)]
+
 use super::nest::{Nest, Place};
 use super::real::Real;
 use crate::fault::Outcome;
@@ -16,6 +19,9 @@ const BLOCK: usize = 1024;
 
 simd! {
     /// The greatest of n elements; NaN is passed over.
+    ///
+    /// # Safety
+    /// There are n elements.
     pub unsafe fn line_max<C: Real>(x: *const C, n: usize) -> C {
         let mut lanes = [C::LOWEST; LANES];
         let whole = n / LANES * LANES;
@@ -45,6 +51,9 @@ simd! {
 
 simd! {
     /// `Σ exp(x - most)` in float64; `y`, when it is not null, gets the exponentials.
+    ///
+    /// # Safety
+    /// There are n elements of each.
     pub unsafe fn line_exp<C: Real>(x: *const C, y: *mut C, n: usize, most: C) -> f64 {
         let mut total = 0.0;
         let mut from = 0;

@@ -12,7 +12,7 @@ const both = (options: object = {}) => [
 ];
 const F = "torch.nn.functional.";
 
-export const lossCases = {
+export const lossCases: Record<string, Entry> = {
   mseLoss: { cases: both(), dtypes: FLOATS, torch: `${F}mse_loss` },
   l1Loss: { cases: both(), dtypes: FLOATS, torch: `${F}l1_loss` },
   smoothL1Loss: {
@@ -173,4 +173,4 @@ export const lossCases = {
     dtypes: WIDE,
     torch: `${F}gaussian_nll_loss`,
   },
-} satisfies Record<string, Entry>;
+};

@@ -3,7 +3,7 @@ import { type Entry, t } from "../spec.ts";
 
 const FLOATS = ["float32", "float64", "bfloat16", "float16"] as const;
 
-export const matmulCases = {
+export const matmulCases: Record<string, Entry> = {
   matmul: {
     cases: [
       { args: [t([4]), t([4])] },
@@ -56,4 +56,4 @@ export const matmulCases = {
     dtypes: ["float32", "float64"],
     copies: "reshaped operands of a product may need a copy",
   },
-} satisfies Record<string, Entry>;
+};

@@ -8,7 +8,7 @@ const running = (c: number) => [
   t([c], { low: 0.5, high: 2, grad: false }),
 ];
 
-export const normalizationCases = {
+export const normalizationCases: Record<string, Entry> = {
   batchNorm: {
     cases: [
       { args: [t([6, 4]), null, null, t([4]), t([4]), { training: true }] },
@@ -57,4 +57,4 @@ export const normalizationCases = {
     dtypes: FLOATS,
     torch: "torch.nn.functional.normalize",
   },
-} satisfies Record<string, Entry>;
+};

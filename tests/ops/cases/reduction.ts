@@ -13,7 +13,7 @@ const over = (options: object = {}) => [
   { args: [t([], options)] },
 ];
 
-export const reductionCases = {
+export const reductionCases: Record<string, Entry> = {
   sum: {
     cases: [...over(), { args: [t([0, 3]), 0] }, { args: [t([3, 5]), 0, { dtype: "float64" }] }],
     dtypes: ALL,
@@ -115,4 +115,4 @@ export const reductionCases = {
     ],
     dtypes: FLOATS,
   },
-} satisfies Record<string, Entry>;
+};
