@@ -21,6 +21,40 @@ const STRANGE: [f64; 14] = [
     1.0,
 ];
 
+/// Gives an operand a dim more or less, or another size, in words that are well formed.
+pub fn reshape(made: &mut Instruction, r: &mut Random) {
+    if made.operands.is_empty() {
+        return;
+    }
+    let which = r.below(made.operands.len());
+    let words = &mut made.operands[which].words;
+    if words[0] == -1.0 {
+        return;
+    }
+    let n = words[3] as usize;
+    match r.below(4) {
+        0 if n < 16 => {
+            let at = if r.one_in(2) { n } else { r.below(n + 1) };
+            let (size, stride) = (r.pick(&[0.0, 0.0, 1.0, 2.0]), r.pick(&[0.0, 1.0, -1.0]));
+            words.insert(4 + at, size);
+            words.insert(4 + n + 1 + at, stride);
+            words[3] += 1.0;
+        }
+        1 if n > 0 => {
+            let at = r.below(n);
+            words.remove(4 + n + at);
+            words.remove(4 + at);
+            words[3] -= 1.0;
+        }
+        2 if n > 0 => words[4 + r.below(n)] = r.pick(&[0.0, 1.0, 2.0, 3.0]),
+        _ if n > 1 => {
+            let (a, b) = (r.below(n), r.below(n));
+            words.swap(4 + a, 4 + b);
+        }
+        _ => {}
+    }
+}
+
 pub fn damage(words: &mut Vec<f64>, made: &Instruction, r: &mut Random, bench: &Bench) {
     for _ in 0..r.range(1, 2) {
         once(words, made, r, bench);

@@ -62,10 +62,14 @@ fn random_instructions_end_in_a_code() {
             continue;
         };
         bench.begin();
-        let made = generate(row, &mut random, &mut bench);
-        let mut words = made.words(opcode);
+        let mut made = generate(row, &mut random, &mut bench);
         let whole = !random.one_in(3);
-        if !whole {
+        let reshaped = !whole && random.one_in(3);
+        if reshaped {
+            damage::reshape(&mut made, &mut random);
+        }
+        let mut words = made.words(opcode);
+        if !whole && !reshaped {
             damage::damage(&mut words, &made, &mut random, &bench);
         }
         let code = bench.execute(&words);

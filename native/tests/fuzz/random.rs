@@ -59,7 +59,8 @@ impl Random {
         // Now and then enough for several threads and for the tails of long rows.
         if rank > 0 && self.one_in(400) {
             let d = self.below(rank);
-            dims[d] = self.range(1000, 40_000) / dims.iter().product::<usize>().max(1) + 1;
+            let rest: usize = dims.iter().map(|&n| n.max(1)).product();
+            dims[d] = self.range(1000, 40_000) / rest + 1;
         }
         dims
     }
