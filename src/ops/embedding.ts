@@ -30,6 +30,8 @@ export interface EmbeddingOptions {
   normType?: number;
   /** Divide each row's gradient by how often the batch reads it. */
   scaleGradByFreq?: boolean;
+  /** Changes nothing: every gradient is kept by rows until somebody needs it dense. */
+  sparse?: boolean;
 }
 
 /** Reads rows of a table. */
@@ -49,8 +51,8 @@ export type Embed = {
  * `y[…] = weight[input[…]]`: rows of a table by number.
  *
  * Shapes: input (…), weight (N, D) → y (…, D). Types: input int64 or int32; weight any.
- * Gradient: each row's is the sum over where it was read, in the batch's order, and exists for these rows only; PyTorch's
- * `sparse` has no counterpart because every gradient is kept so until somebody needs it dense.
+ * Gradient: each row's is the sum over where it was read, in the batch's order, and exists for these rows only, until
+ * somebody needs it dense.
  * Errors: IndexError for a number outside the table, DTypeError for numbers that are no integers, ShapeError unless the
  * table has two dims.
  *
@@ -61,7 +63,7 @@ export type Embed = {
  * ```
  */
 export const embedding: Embed = op<Embed>(
-  "embedding(input, weight, paddingIdx=null, maxNorm=null, normType=2, scaleGradByFreq=false)",
+  "embedding(input, weight, paddingIdx=null, maxNorm=null, normType=2, scaleGradByFreq=false, sparse=false)",
   (
     input: Tensor,
     weight: Tensor,

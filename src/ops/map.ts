@@ -30,6 +30,7 @@ import {
 } from "../dtype.ts";
 import { ArgumentError, DeviceError, DTypeError, ShapeError, show } from "../errors.ts";
 import { op } from "../op.ts";
+import { rowsOf } from "../rows.ts";
 import { broadcastShapes, broadcastStrides, sameShape, shapeText } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
 import { sumTo } from "./reduction.ts";
@@ -473,7 +474,8 @@ export function applyBinaryInplace(
   // The rules may need the value that is overwritten.
   const before = recording && form.saves ? copyBefore(x) : x;
   const compute = DTYPES[dtype === "bool" ? promoted : dtype];
-  mapOut(name, form.opcode, x, x, b, compute, form.scalars?.(compute));
+  const target = scaledRows(form, x, b) ?? x;
+  mapOut(name, form.opcode, target, target, b, compute, form.scalars?.(compute));
   const overwritten = tb !== null && tb.storage === x.storage;
   const saved = !recording ? [] : [
     ...(form.saves && tb !== null && !overwritten ? [tb] : []),
@@ -489,6 +491,14 @@ export function applyBinaryInplace(
       : [gx];
   }, saved);
   return x;
+}
+
+/** The rows of a row-sparse tensor, where an op with a number leaves its zeros zero. */
+function scaledRows(form: BinaryForm, x: Tensor, b: Operand): Tensor | null {
+  if (x.storage.pending === null || b instanceof Tensor) return null;
+  const factor = form.opcode === OP.mul ? Number(word(b, x.info)) : 1 / Number(word(b, x.info));
+  if ((form.opcode !== OP.mul && form.opcode !== OP.div) || !Number.isFinite(factor)) return null;
+  return rowsOf(x)?.values ?? null;
 }
 
 /** Declares an op of a tensor and a tensor or number. */

@@ -3,13 +3,15 @@
  *
  * @module
  */
+import { run } from "../../ffi/instruction.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
 import { inMode, record, wants } from "../autograd.ts";
 import { type DType, dtypeInfo, DTYPES } from "../dtype.ts";
 import { ArgumentError, show } from "../errors.ts";
 import { op } from "../op.ts";
+import { rowsOf } from "../rows.ts";
 import { wrapDims } from "../shape.ts";
-import type { Tensor } from "../tensor.ts";
+import { empty, type Tensor } from "../tensor.ts";
 import { eq, isinf, maskedFill } from "./logic.ts";
 import { cast, toFloat } from "./map.ts";
 import { abs, exp, log, sign } from "./math.ts";
@@ -153,8 +155,15 @@ function normOver(
     });
   }
   const info = floatInfo(name, input, dtype);
+  const dims = wrapDims(dim, input.ndim, name);
+  const rows = rowsOf(input);
+  if (rows !== null && p > 0 && dims.length === 2 && info === input.info && !wants(input)) {
+    // Rows that a row-sparse gradient does not have add nothing.
+    const total = empty(keepdim ? [1, 1] : [], info, input.storage.device);
+    run(name, OP.grad_norm, [total], [rows.values, rows.count], [0, p]);
+    return total;
+  }
   const x = takenAs(input, info);
-  const dims = wrapDims(dim, x.ndim, name);
   const opcode = p === 2
     ? OP.norm2
     : p === 1

@@ -164,6 +164,19 @@ Deno.test("gradients by rows add up, with each other and with dense ones", () =>
   assertEquals((table.grad!.toArray() as number[][])[0][0], 2);
 });
 
+Deno.test("norm and scaling by a number work on rows alone", () => {
+  const table = zeros([50, 2], { requiresGrad: true });
+  F.embedding(tensor([1n, 2n, 1n]), table).sum().backward();
+  const grad = table.grad!;
+  grad.mul_(3).div_(2);
+  assertEquals(grad.norm().item(), Math.fround(1.5 * Math.sqrt(10)));
+  assertEquals(grad.norm(Infinity).item(), 3);
+  assert(rowsOf(grad) !== null);
+  assertEquals(grad.norm(2, 1).shape, [50]);
+  assert(rowsOf(grad) === null);
+  assertEquals((grad.toArray() as number[][]).slice(0, 4), [[0, 0], [3, 3], [1.5, 1.5], [0, 0]]);
+});
+
 Deno.test("wrong row numbers and tables are named", () => {
   const table = zeros([5, 2]);
   const cases: [() => unknown, string][] = [
