@@ -98,6 +98,8 @@ def run(call):
         args[0][tuple(args[1])] = args[2]
         return args[0]
     args = [getattr(torch, a) if isinstance(a, str) and isinstance(getattr(torch, a, None), torch.dtype) else a for a in args]
+    if op.endswith(("block_diag", "cartesian_prod", "blockDiag", "cartesianProd")):
+        args = args[0]  # Python takes these tensors one by one
     return find(op)(*args, **kwargs)
 
 

@@ -29,6 +29,7 @@ import * as indexing from "./ops/indexing.ts";
 import * as scattering from "./ops/scattering.ts";
 import * as masking from "./ops/masking.ts";
 import { format } from "./print.ts";
+import { wrapDim } from "./shape.ts";
 import type { Index } from "./slice.ts";
 import * as sorting from "./ops/sorting.ts";
 import * as rearranging from "./ops/rearranging.ts";
@@ -44,6 +45,14 @@ export interface Methods {
   requiresGrad: boolean;
   /** The gradient that backward left, or null. */
   grad: Tensor | null;
+  /** Bytes of one element. */
+  readonly itemsize: number;
+  /** Bytes of all elements. */
+  readonly nbytes: number;
+  /** A matrix transposed: all dims reversed. */
+  readonly T: Tensor;
+  /** The last two dims exchanged. */
+  readonly mT: Tensor;
   /** Whether no op recorded its making. */
   readonly isLeaf: boolean;
   /** Adds gradients of this scalar to the `grad` of every leaf that it came from. */
@@ -564,9 +573,17 @@ export interface Methods {
   /** The most frequent value of each line, and its place. */
   mode(dim?: number | orders.ModeOptions, options?: orders.ModeOptions): extremes.ValuesIndices;
   /** Quantiles over a dim, or of all elements. */
-  quantile(q: Tensor | number, dim?: number | null | orders.QuantileOptions, options?: orders.QuantileOptions): Tensor;
+  quantile(
+    q: Tensor | number,
+    dim?: number | null | orders.QuantileOptions,
+    options?: orders.QuantileOptions,
+  ): Tensor;
   /** Quantiles of what is no NaN. */
-  nanquantile(q: Tensor | number, dim?: number | null | orders.QuantileOptions, options?: orders.QuantileOptions): Tensor;
+  nanquantile(
+    q: Tensor | number,
+    dim?: number | null | orders.QuantileOptions,
+    options?: orders.QuantileOptions,
+  ): Tensor;
   /** The median of all elements. */
   median(): Tensor;
   /** The median over a dim, and its places. */
@@ -802,6 +819,15 @@ export interface Methods {
     dim1?: number | windows.DiagonalOptions,
     options?: windows.DiagonalOptions,
   ): Tensor;
+
+  /** The size of each dim. */
+  size(): readonly number[];
+  /** The size of one dim. */
+  size(dim: number): number;
+  /** The count of dims. */
+  dim(): number;
+  /** Bytes of one element. */
+  elementSize(): number;
 }
 
 /** Methods as functions with `this`. */
@@ -1695,6 +1721,15 @@ const methods: Installed & ThisType<Tensor> = {
   diagEmbed(offset, dim1, options) {
     return windows.diagEmbed(this, offset, dim1, options);
   },
+  size(dim?: number) {
+    return (dim === undefined ? this.shape : this.shape[wrapDim(dim, this.ndim, "size")]) as never;
+  },
+  dim() {
+    return this.ndim;
+  },
+  elementSize() {
+    return this.info.size;
+  },
 };
 
 for (const [name, value] of Object.entries(methods)) {
@@ -1702,6 +1737,26 @@ for (const [name, value] of Object.entries(methods)) {
 }
 
 Object.defineProperties(Tensor.prototype, {
+  itemsize: {
+    get(this: Tensor): number {
+      return this.info.size;
+    },
+  },
+  nbytes: {
+    get(this: Tensor): number {
+      return this.numel * this.info.size;
+    },
+  },
+  T: {
+    get(this: Tensor): Tensor {
+      return views.permute(this, this.shape.map((_, d) => this.ndim - 1 - d));
+    },
+  },
+  mT: {
+    get(this: Tensor): Tensor {
+      return views.transpose(this, -2, -1);
+    },
+  },
   requiresGrad: {
     get(this: Tensor): boolean {
       return autograd.requiresGrad(this);

@@ -3,18 +3,41 @@
  *
  * @module
  */
-import { setEngineOps, wants } from "../autograd.ts";
+import { inMode, record, setEngineOps, wants } from "../autograd.ts";
 import { mergeRows, rowsOf, tensorOfRows } from "../rows.ts";
 import { setMaterialize, Tensor } from "../tensor.ts";
 import { filled } from "./creation.ts";
 import { add, mapOut } from "./pointwise.ts";
 import { clone, contiguous } from "./view.ts";
+import { asStrided } from "./window.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
 
 /** The window of a view on a contiguous tensor that has the shape of the view's base. */
 function windowOn(g: Tensor, x: Tensor): Tensor {
   const base = x.base!;
   return new Tensor(g.storage, g.info, x.shape, x.strides, g.offset + x.offset - base.offset);
+}
+
+/** The window of a view on a gradient of its base; recorded where that gradient is itself differentiated. */
+function window(g: Tensor, x: Tensor): Tensor {
+  const dense = contiguous(g);
+  if (!wants(dense)) return windowOn(dense, x);
+  return asStrided(dense, x.shape, x.strides, dense.offset + x.offset - x.base!.offset);
+}
+
+/** A copy of the base's gradient in which the window of x holds gx, or zero. */
+function withWindow(g: Tensor, x: Tensor, gx: Tensor | null): Tensor {
+  const out = inMode(false, () => clone(g));
+  mapOut("copy", OP.copy, windowOn(out, x), gx ?? 0, null, out.info);
+  if (wants(g, gx)) {
+    const inputs = gx === null ? [g] : [g, gx];
+    record("window", inputs, [out], ([gg]) => {
+      if (gg === null) return [null, null];
+      const outside = withWindow(gg, x, null);
+      return gx === null ? [outside] : [outside, window(gg, x)];
+    }, []);
+  }
+  return out;
 }
 
 /** The sum of two gradients of which at least one is row-sparse, or null. */
@@ -59,16 +82,12 @@ setEngineOps({
     const rows = rowsOf(t);
     return rows === null ? clone(t) : tensorOfRows(rows.copy(), t.shape[0]);
   },
-  window: (g, x) => windowOn(contiguous(g), x),
-  withWindow: (g, x, gx) => {
-    const out = clone(g);
-    const window = windowOn(out, x);
-    mapOut("copy", OP.copy, window, gx ?? 0, null, out.info);
-    return out;
-  },
+  window,
+  withWindow,
   zerosWithWindow: (base, x, g) => {
     const out = filled(base.shape, 0, g.info, g.storage.device);
     mapOut("copy", OP.copy, windowOn(out, x), g, null, out.info);
+    if (wants(g)) record("window", [g], [out], ([gg]) => [gg && window(gg, x)], []);
     return out;
   },
 });

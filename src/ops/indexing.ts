@@ -28,7 +28,7 @@ import { selectIndex, sliceDim } from "./window.ts";
 
 // ---- what the families of indexing share ------------------------------------------------------
 
-/** Runs an instruction that checks indices; a bad one is reported with the op's own name and input. */
+/** Runs an instruction that checks indices; a bad one is reported with the op's own name and what was indexed. */
 export function runChecked(
   name: string,
   x: Tensor,
@@ -36,15 +36,16 @@ export function runChecked(
   outs: readonly Tensor[],
   ins: readonly (Tensor | number | bigint)[],
   scalars: readonly ScalarWord[] = [],
+  origin: Places["origin"] = undefined,
 ): void {
   try {
     run(name, opcode, outs, ins, scalars);
   } catch (error) {
     if (!(error instanceof IndexError)) throw error;
-    throw new IndexError(
-      error.message.replace(/^Cannot \w+:/, `Cannot ${name} ${shapeText(x.shape)}:`),
-      { op: name },
-    );
+    const text = error.message
+      .replace(/^Cannot \w+:/, `Cannot ${name} ${shapeText(origin?.shape ?? x.shape)}:`)
+      .replace(/dim (\d+)/, (dim, d) => origin === undefined ? dim : `dim ${origin.dims[d]}`);
+    throw new IndexError(text, { op: name });
   }
 }
 
@@ -103,6 +104,8 @@ export interface Places {
   readonly at: number;
   /** Whether negative indices count from the end; where PyTorch refuses them, they are refused. */
   readonly wraps: boolean;
+  /** What the user indexed, where that is not the tensor itself: its shape, and which of its dims stand here. */
+  readonly origin?: { readonly shape: readonly number[]; readonly dims: readonly number[] };
   /** The shape of what is read or written. */
   readonly shape: readonly number[];
 }
@@ -146,7 +149,15 @@ export function placesOf(
 /** x at places. */
 export function readAt(name: string, x: Tensor, p: Places): Tensor {
   const out = empty(p.shape, x.info, x.storage.device);
-  runChecked(name, x, OP.index, [out], [x, ...p.indices], [p.wraps ? 1 : 0, p.at, ...p.dims]);
+  runChecked(
+    name,
+    x,
+    OP.index,
+    [out],
+    [x, ...p.indices],
+    [p.wraps ? 1 : 0, p.at, ...p.dims],
+    p.origin,
+  );
   if (wants(x)) {
     record(name, [x], [out], ([g]) => {
       if (g === null) return [null];
@@ -176,7 +187,7 @@ function writeAt(
     p.wraps ? 1 : 0,
     p.at,
     ...p.dims,
-  ]);
+  ], p.origin);
 }
 
 /** Values ready to be written into x: of its dtype, and no more than it takes. */
@@ -371,10 +382,20 @@ function applyViews(
     });
   }
   let view = x, d = 0;
+  // Which dim of x each dim of the view is, for error texts.
+  const origin = x.shape.map((_, i) => i);
+  const take = (i: number) => {
+    view = selectIndex(name, view, d, i, x, origin[d]);
+    origin.splice(d, 1);
+  };
+  const widen = () => {
+    view = unsqueeze(view, d);
+    origin.splice(d, 0, -1);
+  };
   const tensors: (Tensor | null)[] = [];
   for (const item of items) {
     if (typeof item === "number") {
-      view = selectIndex(name, view, d, item);
+      take(item);
     } else if (item instanceof Slice) {
       const [start, stop, step] = item.within(view.shape[d], name);
       if (start !== 0 || stop !== view.shape[d] || step !== 1) {
@@ -384,15 +405,16 @@ function applyViews(
     } else if (item === "...") {
       d += x.ndim - total;
     } else if (item === null) {
-      view = unsqueeze(view, d++);
+      widen();
+      d++;
     } else if (typeof item === "boolean") {
-      view = unsqueeze(view, d);
+      widen();
       tensors[d++] = fromElements(new BigInt64Array(item ? 1 : 0), "int64", [item ? 1 : 0]);
     } else if (item instanceof Tensor) {
       if (item.ndim === 0 && !isMask(item)) {
-        view = selectIndex(name, view, d, checkIndex(name, x, item).item());
+        take(checkIndex(name, x, item).item());
       } else if (item.ndim === 0) {
-        view = unsqueeze(view, d);
+        widen();
         const n = item.item() === 0 ? 0 : 1;
         tensors[d++] = fromElements(new BigInt64Array(n), "int64", [n]);
       } else {
@@ -415,7 +437,8 @@ function applyViews(
     // A mask stands for several dims of the list.
     if (t !== null && isMask(t)) i += t.ndim - 1;
   }
-  return { view, places: expandMasks(name, view, list) };
+  const places = expandMasks(name, view, list);
+  return { view, places: places && { ...places, origin: { shape: x.shape, dims: origin } } };
 }
 
 /**

@@ -93,14 +93,21 @@ export const select: (input: Tensor, dim: number, index: number) => Tensor = op(
 );
 
 /** `select` under the name of the op that asks for it; `dim` is wrapped already. */
-export function selectIndex(name: string, x: Tensor, d: number, index: number): Tensor {
+export function selectIndex(
+  name: string,
+  x: Tensor,
+  d: number,
+  index: number,
+  whose: Tensor = x,
+  dim: number = d,
+): Tensor {
   whole(index, name, "index");
   const size = x.shape[d];
   if (index < -size || index >= size) {
     throw new IndexError(
       `Cannot ${name} ${
-        shapeText(x.shape)
-      }: index ${index} is out of range for dim ${d} of size ${size}`,
+        shapeText(whose.shape)
+      }: index ${index} is out of range for dim ${dim} of size ${size}`,
       { op: name },
     );
   }

@@ -11,9 +11,30 @@ use crate::{bail, pool, with_bits, with_dtype};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub const ROWS: &[Row] = &[
-    Row { name: "index", outs: 1, ins: (2, 1 + MAX_DIMS), scalars: (3, 2 + MAX_DIMS), alias: false, run: index },
-    Row { name: "index_put", outs: 1, ins: (2, 1 + MAX_DIMS), scalars: (5, 4 + MAX_DIMS), alias: false, run: index_put },
-    Row { name: "take", outs: 1, ins: (2, 2), scalars: (0, 0), alias: false, run: take },
+    Row {
+        name: "index",
+        outs: 1,
+        ins: (2, 1 + MAX_DIMS),
+        scalars: (3, 2 + MAX_DIMS),
+        alias: false,
+        run: index,
+    },
+    Row {
+        name: "index_put",
+        outs: 1,
+        ins: (2, 1 + MAX_DIMS),
+        scalars: (5, 4 + MAX_DIMS),
+        alias: false,
+        run: index_put,
+    },
+    Row {
+        name: "take",
+        outs: 1,
+        ins: (2, 2),
+        scalars: (0, 0),
+        alias: false,
+        run: take,
+    },
 ];
 
 /// Elements that one thread moves at a time.
@@ -29,7 +50,11 @@ const AHEAD: usize = 6;
 pub fn check_index_dtype(call: &Call, idx: &Operand) -> Outcome {
     match idx.dtype {
         DType::I64 | DType::I32 => Ok(()),
-        other => bail!("{}: indices of {}, not int64 or int32", call.name, other.name()),
+        other => bail!(
+            "{}: indices of {}, not int64 or int32",
+            call.name,
+            other.name()
+        ),
     }
 }
 
@@ -41,7 +66,11 @@ pub fn check_index_dtype(call: &Call, idx: &Operand) -> Outcome {
 pub unsafe fn index_at(idx: &Operand, offset: isize) -> i64 {
     // SAFETY: the caller's promise.
     unsafe {
-        if idx.dtype == DType::I64 { *idx.ptr.cast::<i64>().offset(offset) } else { i64::from(*idx.ptr.cast::<i32>().offset(offset)) }
+        if idx.dtype == DType::I64 {
+            *idx.ptr.cast::<i64>().offset(offset)
+        } else {
+            i64::from(*idx.ptr.cast::<i32>().offset(offset))
+        }
     }
 }
 
@@ -60,11 +89,13 @@ pub fn inside(i: i64, size: usize) -> Option<usize> {
 /// Collects the first bad index, in the order of the data, from any number of threads.
 pub struct Fence(AtomicU64);
 
-impl Fence {
-    pub const fn new() -> Fence {
+impl Default for Fence {
+    fn default() -> Fence {
         Fence(AtomicU64::new(u64::MAX))
     }
+}
 
+impl Fence {
     #[cold]
     pub fn hit(&self, position: usize) {
         self.0.fetch_min(position as u64, Ordering::Relaxed);
@@ -79,14 +110,16 @@ impl Fence {
         let [offset] = Walk::<1>::new(idx.dims(), [idx.strides()]).offsets(position as usize);
         // SAFETY: a position that was met lies inside the operand.
         let i = unsafe { index_at(idx, offset) };
-        Err(Fault::Index(format!("Cannot {name}: index {i} is out of range for dim {dim} of size {size}")))
+        Err(Fault::Index(format!(
+            "Cannot {name}: index {i} is out of range for dim {dim} of size {size}"
+        )))
     }
 }
 
 /// Fails unless every index lies in 0..size.
 pub fn check_indices(call: &Call, idx: &Operand, dim: usize, size: usize) -> Outcome {
     check_index_dtype(call, idx)?;
-    let fence = Fence::new();
+    let fence = Fence::default();
     let walk = Walk::<1>::new(idx.dims(), [idx.strides()]);
     let shared = Shared(core::slice::from_ref(idx));
     pool::parallel_ranges(walk.numel, 4 * GRAIN, &|range| {
@@ -119,13 +152,26 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(call: &Call, x: &Operand, other: &Operand, indices: &[Operand], layout: &Layout) -> Outcome<Plan> {
+    fn new(
+        call: &Call,
+        x: &Operand,
+        other: &Operand,
+        indices: &[Operand],
+        layout: &Layout,
+    ) -> Outcome<Plan> {
         let (at, dims) = (layout.at, layout.dims.as_slice());
         let (b, k) = (indices[0].ndim, indices.len());
-        let ascending = dims.len() == k && dims.windows(2).all(|w| w[0] < w[1]) && dims.iter().all(|&d| d < x.ndim);
+        let ascending = dims.len() == k
+            && dims.windows(2).all(|w| w[0] < w[1])
+            && dims.iter().all(|&d| d < x.ndim);
         let alike = indices.iter().all(|i| i.dims() == indices[0].dims());
         if !ascending || !alike || at > x.ndim - k || x.ndim - k + b > MAX_DIMS {
-            bail!("{}: dims {dims:?} of {:?} at {at} by {k} indices {:?}", call.name, x.dims(), indices[0].dims());
+            bail!(
+                "{}: dims {dims:?} of {:?} at {at} by {k} indices {:?}",
+                call.name,
+                x.dims(),
+                indices[0].dims()
+            );
         }
         let number = other.ndim == 0 && x.ndim - k + b > 0;
         let mut n = 0;
@@ -149,7 +195,12 @@ impl Plan {
             n += 1;
         }
         if !number && other.dims() != &shape[..n] {
-            bail!("{}: dims {:?}, wanted {:?}", call.name, other.dims(), &shape[..n]);
+            bail!(
+                "{}: dims {:?}, wanted {:?}",
+                call.name,
+                other.dims(),
+                &shape[..n]
+            );
         }
         let mut os = [0isize; MAX_DIMS];
         if !number {
@@ -178,7 +229,7 @@ fn places(call: &Call, x: &Operand, indices: &[Operand], layout: &Layout) -> Out
     for (j, idx) in indices.iter().enumerate() {
         check_index_dtype(call, idx)?;
         let (size, stride) = (x.dims()[dims[j]], x.strides()[dims[j]] as i64);
-        let fence = Fence::new();
+        let fence = Fence::default();
         let walk = Walk::<1>::new(idx.dims(), [idx.strides()]);
         let shared = Shared(core::slice::from_ref(idx));
         pool::parallel_ranges(count, 4 * GRAIN, &|range| {
@@ -188,7 +239,11 @@ fn places(call: &Call, x: &Operand, indices: &[Operand], layout: &Layout) -> Out
                     // SAFETY: the walk stays inside the operand; this thread's range of places.
                     unsafe {
                         let given = index_at(shared.get(0), o + i as isize * s);
-                        let found = if layout.wraps { wrap(given, size) } else { inside(given, size) };
+                        let found = if layout.wraps {
+                            wrap(given, size)
+                        } else {
+                            inside(given, size)
+                        };
                         let place = places.at((at + i) as isize);
                         let step = match found {
                             Some(i) => i as i64 * stride,
@@ -218,8 +273,14 @@ struct Layout {
 impl Layout {
     /// Scalars from `first` on: 1 when indices wrap, where B goes, then the indexed dims.
     fn new(call: &Call, first: usize) -> Outcome<Layout> {
-        let dims: Outcome<Vec<usize>> = (first + 2..call.scalars().len()).map(|i| call.count(i)).collect();
-        Ok(Layout { wraps: call.count(first)? == 1, at: call.count(first + 1)?, dims: dims? })
+        let dims: Outcome<Vec<usize>> = (first + 2..call.scalars().len())
+            .map(|i| call.count(i))
+            .collect();
+        Ok(Layout {
+            wraps: call.count(first)? == 1,
+            at: call.count(first + 1)?,
+            dims: dims?,
+        })
     }
 }
 
@@ -228,7 +289,12 @@ fn prefetch(address: *const u8, bytes: usize) {
     #[cfg(target_arch = "x86_64")]
     for line in (0..bytes).step_by(64) {
         // SAFETY: a hint; no address can make it fail.
-        unsafe { core::arch::x86_64::_mm_prefetch(address.wrapping_add(line).cast::<i8>(), core::arch::x86_64::_MM_HINT_T0) };
+        unsafe {
+            core::arch::x86_64::_mm_prefetch(
+                address.wrapping_add(line).cast::<i8>(),
+                core::arch::x86_64::_MM_HINT_T0,
+            )
+        };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (address, bytes);
@@ -241,7 +307,14 @@ fn index(call: &Call) -> Outcome {
     let layout = Layout::new(call, 0)?;
     let (out, x, indices) = (&call.outs()[0], &call.ins()[0], &call.ins()[1..]);
     if out.dtype != x.dtype || out.ndim + indices.len() != x.ndim + indices[0].ndim {
-        bail!("{}: {} {:?} from {} {:?}", call.name, out.dtype.name(), out.dims(), x.dtype.name(), x.dims());
+        bail!(
+            "{}: {} {:?} from {} {:?}",
+            call.name,
+            out.dtype.name(),
+            out.dims(),
+            x.dtype.name(),
+            x.dims()
+        );
     }
     let plan = Plan::new(call, x, out, indices, &layout)?;
     let (rows, inner) = (&plan.rows, &plan.inner);
@@ -253,8 +326,13 @@ fn index(call: &Call) -> Outcome {
     let slice = width.min(16 * GRAIN);
     let slices = width.div_ceil(slice);
     let height = (GRAIN / width).max(1);
-    let dense = inner.ndim == 0 || (inner.ndim == 1 && inner.strides[0][0] == 1 && inner.strides[1][0] == 1);
-    let ahead = if width > 1 && width * x.dtype.size() <= PREFETCH_BYTES { AHEAD } else { 0 };
+    let dense = inner.ndim == 0
+        || (inner.ndim == 1 && inner.strides[0][0] == 1 && inner.strides[1][0] == 1);
+    let ahead = if width > 1 && width * x.dtype.size() <= PREFETCH_BYTES {
+        AHEAD
+    } else {
+        0
+    };
     let dtype = x.dtype;
     let bytes = width * dtype.size();
     let shared = Shared(call.all());
@@ -304,32 +382,39 @@ impl Sharing<'_> {
 fn take(call: &Call) -> Outcome {
     let (out, x, idx) = (&call.outs()[0], &call.ins()[0], &call.ins()[1]);
     if out.dtype != x.dtype || out.dims() != idx.dims() {
-        bail!("take: {:?} from {:?} by {:?}", out.dims(), x.dims(), idx.dims());
+        bail!(
+            "take: {:?} from {:?} by {:?}",
+            out.dims(),
+            x.dims(),
+            idx.dims()
+        );
     }
     check_index_dtype(call, idx)?;
     let (size, dtype) = (x.numel(), x.dtype);
-    let fence = Fence::new();
+    let fence = Fence::default();
     let walk = Walk::<2>::new(idx.dims(), [out.strides(), idx.strides()]);
     let elements = Walk::<1>::new(x.dims(), [x.strides()]);
     let shared = Shared(call.all());
-    pool::parallel_ranges(walk.numel, GRAIN, &|range| with_bits!(dtype, B => {
-        let mut at = range.start;
-        walk.runs(range.start, range.len(), |[o, i], [os, is], length| {
-            for j in 0..length as isize {
-                // SAFETY: the walk stays inside out and indices, and the index was wrapped into x.
-                unsafe {
-                    match wrap(index_at(shared.get(2), i + j * is), size) {
-                        Some(place) => {
-                            let [from] = elements.offsets(place);
-                            *shared.get(0).ptr.cast::<B>().offset(o + j * os) = *shared.get(1).ptr.cast::<B>().offset(from);
+    pool::parallel_ranges(walk.numel, GRAIN, &|range| {
+        with_bits!(dtype, B => {
+            let mut at = range.start;
+            walk.runs(range.start, range.len(), |[o, i], [os, is], length| {
+                for j in 0..length as isize {
+                    // SAFETY: the walk stays inside out and indices, and the index was wrapped into x.
+                    unsafe {
+                        match wrap(index_at(shared.get(2), i + j * is), size) {
+                            Some(place) => {
+                                let [from] = elements.offsets(place);
+                                *shared.get(0).ptr.cast::<B>().offset(o + j * os) = *shared.get(1).ptr.cast::<B>().offset(from);
+                            }
+                            None => fence.hit(at + j as usize),
                         }
-                        None => fence.hit(at + j as usize),
                     }
                 }
-            }
-            at += length;
-        });
-    }));
+                at += length;
+            });
+        })
+    });
     fence.close(call.name, idx, 0, size)
 }
 
@@ -347,7 +432,7 @@ summed!(f32 => f32, f64 => f64, crate::dtype::F16 => f32, crate::dtype::Bf16 => 
 /// Which of `parts` threads has to do with a place: the same for every call, so that order within a place is kept.
 #[inline(always)]
 pub fn part_of(place: i64, parts: usize) -> usize {
-    (((place as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) * parts as u64 >> 32) as usize
+    ((((place as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) * parts as u64) >> 32) as usize
 }
 
 /// x (the output, in place) at the indices = values, or += alpha * values. Inputs: values (…, B, …) or a number, then
@@ -394,7 +479,11 @@ fn index_put(call: &Call) -> Outcome {
 pub fn fixed_value<E: Element>(value: &Operand) -> E {
     // SAFETY: a checked operand of no dims has one element of its dtype.
     unsafe {
-        if value.dtype == DType::I64 { (*value.ptr.cast::<i64>()).store() } else { (*value.ptr.cast::<f64>()).store() }
+        if value.dtype == DType::I64 {
+            (*value.ptr.cast::<i64>()).store()
+        } else {
+            (*value.ptr.cast::<f64>()).store()
+        }
     }
 }
 
@@ -416,37 +505,46 @@ impl<E: Summed> Job<E> {
 
     fn write(&self, plan: &Plan, accumulate: bool) {
         let places = plan.places();
-        plan.rows.runs(0, plan.rows.numel, |[v, x, b], [vs, xs, bs], length| {
-            for i in 0..length as isize {
-                let place = places[(b + i * bs) as usize];
-                if !self.mine(place) {
-                    continue;
+        plan.rows
+            .runs(0, plan.rows.numel, |[v, x, b], [vs, xs, bs], length| {
+                for i in 0..length as isize {
+                    let place = places[(b + i * bs) as usize];
+                    if !self.mine(place) {
+                        continue;
+                    }
+                    // SAFETY: places were checked; walks stay inside the dims of their operands.
+                    unsafe {
+                        let target = self.x.offset(x + i * xs + place as isize);
+                        let source = self.values.wrapping_offset(v + i * vs);
+                        plan.inner.runs(0, plan.inner.numel, |[s, t], [ss, ts], n| {
+                            let (target, source) = (target.offset(t), source.wrapping_offset(s));
+                            match (accumulate, self.fixed) {
+                                (false, None) => move_run(source, ss, target, ts, n),
+                                (false, Some(value)) => {
+                                    (0..n as isize).for_each(|j| *target.offset(j * ts) = value)
+                                }
+                                (true, fixed) => {
+                                    for j in 0..n as isize {
+                                        let value = fixed.unwrap_or_else(|| *source.offset(j * ss));
+                                        let to = target.offset(j * ts);
+                                        *to = (E::Sum::load(*to)
+                                            + self.alpha * E::Sum::load(value))
+                                        .store();
+                                    }
+                                }
+                            }
+                        });
+                    }
                 }
-                // SAFETY: places were checked; walks stay inside the dims of their operands.
-                unsafe {
-                    let target = self.x.offset(x + i * xs + place as isize);
-                    let source = self.values.wrapping_offset(v + i * vs);
-                    plan.inner.runs(0, plan.inner.numel, |[s, t], [ss, ts], n| {
-                        let (target, source) = (target.offset(t), source.wrapping_offset(s));
-                        match (accumulate, self.fixed) {
-                            (false, None) => move_run(source, ss, target, ts, n),
-                            (false, Some(value)) => (0..n as isize).for_each(|j| *target.offset(j * ts) = value),
-                            (true, fixed) => for j in 0..n as isize {
-                                let value = fixed.unwrap_or_else(|| *source.offset(j * ss));
-                                let to = target.offset(j * ts);
-                                *to = (E::Sum::load(*to) + self.alpha * E::Sum::load(value)).store();
-                            },
-                        }
-                    });
-                }
-            }
-        });
+            });
     }
 
     /// Sums of halves are held in float32 until a place is done: the places in order, each with its values in order.
     fn add_halves(&self, plan: &Plan) -> Outcome {
         let places = plan.places();
-        let mut order: Vec<usize> = (0..places.len()).filter(|&b| self.mine(places[b])).collect();
+        let mut order: Vec<usize> = (0..places.len())
+            .filter(|&b| self.mine(places[b]))
+            .collect();
         order.sort_by_key(|&b| places[b]);
         let width = plan.inner.numel;
         let mut scratch = Scratch::new::<E::Sum>(width)?;
@@ -471,7 +569,9 @@ impl<E: Summed> Job<E> {
                         let mut at = 0;
                         plan.inner.runs(0, width, |[s, _], [ss, _], n| {
                             for j in 0..n as isize {
-                                let value = self.fixed.unwrap_or_else(|| *self.values.offset(v + s + j * ss));
+                                let value = self
+                                    .fixed
+                                    .unwrap_or_else(|| *self.values.offset(v + s + j * ss));
                                 sums[at] = sums[at] + self.alpha * E::Sum::load(value);
                                 at += 1;
                             }

@@ -10,10 +10,38 @@ use crate::{bail, pool, with_bits, with_compute, with_dtype};
 use core::mem::MaybeUninit;
 
 pub const ROWS: &[Row] = &[
-    Row { name: "cat", outs: 1, ins: (1, 8192), scalars: (1, 1), alias: false, run: cat },
-    Row { name: "pad", outs: 1, ins: (2, 2), scalars: (1, 1 + 2 * MAX_DIMS), alias: false, run: pad },
-    Row { name: "pad_backward", outs: 1, ins: (1, 1), scalars: (1, 1 + 2 * MAX_DIMS), alias: false, run: pad_backward },
-    Row { name: "strided_sum", outs: 1, ins: (1, 1), scalars: (1, 1 + MAX_DIMS), alias: false, run: strided_sum },
+    Row {
+        name: "cat",
+        outs: 1,
+        ins: (1, 8192),
+        scalars: (1, 1),
+        alias: false,
+        run: cat,
+    },
+    Row {
+        name: "pad",
+        outs: 1,
+        ins: (2, 2),
+        scalars: (1, 1 + 2 * MAX_DIMS),
+        alias: false,
+        run: pad,
+    },
+    Row {
+        name: "pad_backward",
+        outs: 1,
+        ins: (1, 1),
+        scalars: (1, 1 + 2 * MAX_DIMS),
+        alias: false,
+        run: pad_backward,
+    },
+    Row {
+        name: "strided_sum",
+        outs: 1,
+        ins: (1, 1),
+        scalars: (1, 1 + MAX_DIMS),
+        alias: false,
+        run: strided_sum,
+    },
 ];
 
 /// Elements that one thread takes at a time.
@@ -40,17 +68,29 @@ fn cat(call: &Call) -> Outcome {
     let mut jobs = 0;
     let mut parts = Vec::with_capacity(call.ins().len());
     for (i, x) in call.ins().iter().enumerate() {
-        let fits = x.ndim == out.ndim && (0..x.ndim).all(|d| d == dim || x.dims()[d] == out.dims()[d]);
+        let fits =
+            x.ndim == out.ndim && (0..x.ndim).all(|d| d == dim || x.dims()[d] == out.dims()[d]);
         if !fits || at + x.dims()[dim] > out.dims()[dim] {
-            bail!("cat: input {i} has dims {:?}, which do not fit {:?} at {at} of dim {dim}", x.dims(), out.dims());
+            bail!(
+                "cat: input {i} has dims {:?}, which do not fit {:?} at {at} of dim {dim}",
+                x.dims(),
+                out.dims()
+            );
         }
         let length = x.dims()[dim];
-        parts.push(Part { input: i, window: out.narrowed(dim, at, length), first: jobs });
+        parts.push(Part {
+            input: i,
+            window: out.narrowed(dim, at, length),
+            first: jobs,
+        });
         jobs += x.numel().div_ceil(GRAIN);
         at += length;
     }
     if at != out.dims()[dim] {
-        bail!("cat: the inputs fill {at} of {} in dim {dim}", out.dims()[dim]);
+        bail!(
+            "cat: the inputs fill {at} of {} in dim {dim}",
+            out.dims()[dim]
+        );
     }
     let shared = Shared(call.ins());
     let parts = Parts(parts);
@@ -87,9 +127,15 @@ unsafe fn copy_range(out: &Operand, x: &Operand, from: usize, n: usize) {
         }));
         return;
     }
-    let compute = if x.dtype.is_float() || !out.dtype.is_float() { widest(x.dtype, out.dtype) } else { out.dtype };
+    let compute = if x.dtype.is_float() || !out.dtype.is_float() {
+        widest(x.dtype, out.dtype)
+    } else {
+        out.dtype
+    };
     let pair = [out.clone(), x.clone()];
-    let Ok(space) = Space::new("cat", &pair) else { return };
+    let Ok(space) = Space::new("cat", &pair) else {
+        return;
+    };
     with_compute!(compute.compute(), C => {
         let mut buffer = [const { MaybeUninit::<C>::uninit() }; CHUNK];
         let values: *mut C = buffer.as_mut_ptr().cast();
@@ -106,7 +152,11 @@ unsafe fn copy_range(out: &Operand, x: &Operand, from: usize, n: usize) {
 
 /// The dtype of the two that holds the other's values in its compute type.
 fn widest(a: DType, b: DType) -> DType {
-    if a == DType::F64 || (a.is_float() && !b.is_float()) { a } else { b }
+    if a == DType::F64 || (a.is_float() && !b.is_float()) {
+        a
+    } else {
+        b
+    }
 }
 
 // ---- padding --------------------------------------------------------------------------------
@@ -123,7 +173,13 @@ fn source(mode: usize, i: isize, n: usize) -> Option<usize> {
     let at = match mode {
         _ if inside => i,
         CONSTANT => return None,
-        REFLECT => if i < 0 { -i } else { 2 * (n - 1) - i },
+        REFLECT => {
+            if i < 0 {
+                -i
+            } else {
+                2 * (n - 1) - i
+            }
+        }
         REPLICATE => i.clamp(0, n - 1),
         _ => i.rem_euclid(n),
     };
@@ -135,26 +191,45 @@ fn geometry(call: &Call, inner: &Operand, outer: &Operand) -> Outcome<(usize, [i
     let n = inner.ndim;
     let mode = call.count(0)?;
     if mode > 3 || outer.ndim != n || call.scalars().len() != 1 + 2 * n {
-        bail!("{}: mode {mode} of dims {:?} and {:?} with {} scalars", call.name, inner.dims(), outer.dims(), call.scalars().len());
+        bail!(
+            "{}: mode {mode} of dims {:?} and {:?} with {} scalars",
+            call.name,
+            inner.dims(),
+            outer.dims(),
+            call.scalars().len()
+        );
     }
     let mut left = [0isize; MAX_DIMS];
-    for d in 0..n {
+    for (d, left) in left.iter_mut().enumerate().take(n) {
         let (l, r) = (call.float(1 + 2 * d), call.float(2 + 2 * d));
         let size = inner.dims()[d] as f64;
         if l.fract() != 0.0 || r.fract() != 0.0 || size + l + r != outer.dims()[d] as f64 {
-            bail!("{}: dim {d} of size {size} padded by {l} and {r} is not {}", call.name, outer.dims()[d]);
+            bail!(
+                "{}: dim {d} of size {size} padded by {l} and {r} is not {}",
+                call.name,
+                outer.dims()[d]
+            );
         }
         // What is taken from elsewhere must be there.
         let most = match mode {
             CONSTANT => f64::INFINITY,
-            REFLECT => size - 1.0,
-            REPLICATE => if size > 0.0 { f64::INFINITY } else { 0.0 },
+            REFLECT => (size - 1.0).max(0.0),
+            REPLICATE => {
+                if size > 0.0 {
+                    f64::INFINITY
+                } else {
+                    0.0
+                }
+            }
             _ => size,
         };
         if l > most || r > most || !l.is_finite() || !r.is_finite() {
-            bail!("{}: dim {d} of size {size} cannot be padded by {l} and {r}", call.name);
+            bail!(
+                "{}: dim {d} of size {size} cannot be padded by {l} and {r}",
+                call.name
+            );
         }
-        left[d] = l as isize;
+        *left = l as isize;
     }
     Ok((mode, left))
 }
@@ -165,13 +240,18 @@ fn pad(call: &Call) -> Outcome {
     let (x, value) = (&call.ins()[0], &call.ins()[1]);
     let (mode, left) = geometry(call, x, out)?;
     if x.dtype != out.dtype || value.ndim != 0 {
-        bail!("pad: {} into {}, with a constant of {} dims", x.dtype.name(), out.dtype.name(), value.ndim);
+        bail!(
+            "pad: {} into {}, with a constant of {} dims",
+            x.dtype.name(),
+            out.dtype.name(),
+            value.ndim
+        );
     }
     let bits = constant(value, out.dtype)?;
     let shared = Shared(call.all());
     let last = x.ndim.wrapping_sub(1);
     let width = if x.ndim == 0 { 1 } else { out.dims()[last] };
-    let rows = if width == 0 { 0 } else { out.numel() / width };
+    let rows = out.numel().checked_div(width).unwrap_or(0);
     pool::parallel_ranges(rows, (GRAIN / width.max(1)).max(1), &|range| {
         let (out, x) = (shared.get(0), shared.get(1));
         with_bits!(out.dtype, B => for row in range {
@@ -208,7 +288,7 @@ fn pad(call: &Call) -> Outcome {
                 };
                 if filled {
                     (0..begin).for_each(fill);
-                    move_run(from.offset((begin as isize - left[last]) * is), is, to.offset(begin as isize * os), os, end - begin);
+                    move_run(from.wrapping_offset((begin as isize - left[last]) * is), is, to.wrapping_offset(begin as isize * os), os, end - begin);
                     (end..width).for_each(fill);
                 } else {
                     (0..width).for_each(fill);
@@ -242,7 +322,9 @@ fn pad_backward(call: &Call) -> Outcome {
         bail!("pad_backward: {} into {}", g.dtype.name(), gx.dtype.name());
     }
     // Leading dims that are not padded are independent of each other: threads share them out.
-    let free = (0..gx.ndim).take_while(|&d| gx.dims()[d] == g.dims()[d] && left[d] == 0).count();
+    let free = (0..gx.ndim)
+        .take_while(|&d| gx.dims()[d] == g.dims()[d] && left[d] == 0)
+        .count();
     let outer: usize = gx.dims()[..free].iter().product();
     let inner: usize = gx.dims()[free..].iter().product();
     let wide: usize = g.dims()[free..].iter().product();
@@ -253,7 +335,8 @@ fn pad_backward(call: &Call) -> Outcome {
         let (gx, g) = (shared.get(0), shared.get(1));
         for o in range {
             // SAFETY: this thread's `inner` sums; offsets below lie inside dims.
-            let sums = unsafe { core::slice::from_raw_parts_mut(sums.at((o * inner) as isize), inner) };
+            let sums =
+                unsafe { core::slice::from_raw_parts_mut(sums.at((o * inner) as isize), inner) };
             sums.fill(0.0);
             let place = |x: &Operand| {
                 let mut rest = o;
@@ -282,12 +365,11 @@ fn pad_backward(call: &Call) -> Outcome {
                         sums[at] += f64::load(unsafe { *g.ptr.cast::<E>().offset(offset) });
                     }
                 }
-                let mut at = 0;
+                let mut rest = sums.iter();
                 let walk = Walk::<1>::new(&gx.dims()[free..], [&gx.strides()[free..]]);
-                walk.runs(0, inner, |[o], [s], length| for i in 0..length {
+                walk.runs(0, inner, |[o], [s], length| for (i, sum) in rest.by_ref().take(length).enumerate() {
                     // SAFETY: the walk stays inside gx.
-                    unsafe { *gx.ptr.cast::<E>().offset(to + o + i as isize * s) = sums[at].store() };
-                    at += 1;
+                    unsafe { *gx.ptr.cast::<E>().offset(to + o + i as isize * s) = sum.store() };
                 });
             });
         }
@@ -300,20 +382,34 @@ fn pad_backward(call: &Call) -> Outcome {
 fn strided_sum(call: &Call) -> Outcome {
     let (out, g) = (&call.outs()[0], &call.ins()[0]);
     let n = out.numel();
-    if !out.is_contiguous() || out.dtype != g.dtype || !g.dtype.is_float() || call.scalars().len() != 1 + g.ndim {
-        bail!("strided_sum: {} {:?} into {} {:?}", g.dtype.name(), g.dims(), out.dtype.name(), out.dims());
+    if !out.is_contiguous()
+        || out.dtype != g.dtype
+        || !g.dtype.is_float()
+        || call.scalars().len() != 1 + g.ndim
+    {
+        bail!(
+            "strided_sum: {} {:?} into {} {:?}",
+            g.dtype.name(),
+            g.dims(),
+            out.dtype.name(),
+            out.dims()
+        );
     }
     let offset = call.count(0)?;
     let mut strides = [0isize; MAX_DIMS];
     let mut reach = Some(offset);
-    for d in 0..g.ndim {
+    for (d, place) in strides.iter_mut().enumerate().take(g.ndim) {
         let stride = call.count(1 + d)?;
-        strides[d] = stride as isize;
+        *place = stride as isize;
         let step = stride.checked_mul(g.dims()[d].saturating_sub(1));
         reach = reach.and_then(|r| r.checked_add(step?));
     }
     if g.numel() > 0 && reach.is_none_or(|r| r >= n) {
-        bail!("strided_sum: dims {:?} with strides {:?} from {offset} reach past {n} elements", g.dims(), &strides[..g.ndim]);
+        bail!(
+            "strided_sum: dims {:?} with strides {:?} from {offset} reach past {n} elements",
+            g.dims(),
+            &strides[..g.ndim]
+        );
     }
     let walk = Walk::<2>::new(g.dims(), [g.strides(), &strides[..g.ndim]]);
     with_compute!(g.dtype.compute(), C => with_dtype!(g.dtype, E => {
@@ -328,7 +424,7 @@ fn strided_sum(call: &Call) -> Outcome {
             }
             walk.runs(0, walk.numel, |[from, to], [fs, ts], length| for i in 0..length as isize {
                 let place = sums.offset(offset as isize + to + i * ts);
-                *place = *place + C::load(*g.ptr.cast::<E>().offset(from + i * fs));
+                *place += C::load(*g.ptr.cast::<E>().offset(from + i * fs));
             });
             if !direct {
                 for i in 0..n {

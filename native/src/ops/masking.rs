@@ -10,15 +10,78 @@ use crate::ops::walk::{Address, Walk};
 use crate::{bail, pool, with_bits, with_dtype};
 
 pub const ROWS: &[Row] = &[
-    Row { name: "nonzero_count", outs: 1, ins: (1, 1), scalars: (0, 0), alias: false, run: nonzero_count },
-    Row { name: "nonzero", outs: 1, ins: (1, 1), scalars: (0, 0), alias: false, run: nonzero },
-    Row { name: "masked_select", outs: 1, ins: (2, 2), scalars: (0, 0), alias: false, run: masked_select },
-    Row { name: "masked_scatter", outs: 1, ins: (2, 2), scalars: (0, 0), alias: false, run: masked_scatter },
-    Row { name: "repeat_count", outs: 1, ins: (1, 1), scalars: (0, 0), alias: false, run: repeat_count },
-    Row { name: "repeat", outs: 1, ins: (1, 1), scalars: (0, 0), alias: false, run: repeat },
-    Row { name: "bincount_size", outs: 1, ins: (1, 1), scalars: (1, 1), alias: false, run: bincount_size },
-    Row { name: "bincount", outs: 1, ins: (1, 2), scalars: (0, 0), alias: false, run: bincount },
-    Row { name: "histc", outs: 1, ins: (1, 1), scalars: (2, 2), alias: false, run: histc },
+    Row {
+        name: "nonzero_count",
+        outs: 1,
+        ins: (1, 1),
+        scalars: (0, 0),
+        alias: false,
+        run: nonzero_count,
+    },
+    Row {
+        name: "nonzero",
+        outs: 1,
+        ins: (1, 1),
+        scalars: (0, 0),
+        alias: false,
+        run: nonzero,
+    },
+    Row {
+        name: "masked_select",
+        outs: 1,
+        ins: (2, 2),
+        scalars: (0, 0),
+        alias: false,
+        run: masked_select,
+    },
+    Row {
+        name: "masked_scatter",
+        outs: 1,
+        ins: (2, 2),
+        scalars: (0, 0),
+        alias: false,
+        run: masked_scatter,
+    },
+    Row {
+        name: "repeat_count",
+        outs: 1,
+        ins: (1, 1),
+        scalars: (0, 0),
+        alias: false,
+        run: repeat_count,
+    },
+    Row {
+        name: "repeat",
+        outs: 1,
+        ins: (1, 1),
+        scalars: (0, 0),
+        alias: false,
+        run: repeat,
+    },
+    Row {
+        name: "bincount_size",
+        outs: 1,
+        ins: (1, 1),
+        scalars: (1, 1),
+        alias: false,
+        run: bincount_size,
+    },
+    Row {
+        name: "bincount",
+        outs: 1,
+        ins: (1, 2),
+        scalars: (0, 0),
+        alias: false,
+        run: bincount,
+    },
+    Row {
+        name: "histc",
+        outs: 1,
+        ins: (1, 1),
+        scalars: (2, 2),
+        alias: false,
+        run: histc,
+    },
 ];
 
 /// Elements of a mask that are counted together.
@@ -27,7 +90,13 @@ const BLOCK: usize = 32 * 1024;
 /// Calls `visit(flat, offsets…)` for each element of the walk's flat range whose mask (the first set of strides) is
 /// not zero.
 #[inline(always)]
-fn chosen<const K: usize>(mask: &Operand, walk: &Walk<K>, from: usize, n: usize, mut visit: impl FnMut(usize, [isize; K])) {
+fn chosen<const K: usize>(
+    mask: &Operand,
+    walk: &Walk<K>,
+    from: usize,
+    n: usize,
+    mut visit: impl FnMut(usize, [isize; K]),
+) {
     with_dtype!(mask.dtype, E => {
         let mask = mask.ptr.cast::<E>();
         let mut at = from;
@@ -52,7 +121,13 @@ fn starts(mask: &Operand) -> Outcome<Scratch> {
     let shared = Shared(core::slice::from_ref(mask));
     pool::parallel(blocks, &|b| {
         let mut count = 0;
-        chosen(shared.get(0), &walk, b * BLOCK, BLOCK.min(walk.numel - b * BLOCK), |_, _| count += 1);
+        chosen(
+            shared.get(0),
+            &walk,
+            b * BLOCK,
+            BLOCK.min(walk.numel - b * BLOCK),
+            |_, _| count += 1,
+        );
         // SAFETY: one entry for each block.
         unsafe { *counts.at(b as isize) = count };
     });
@@ -76,7 +151,12 @@ fn start(starts: &Scratch, block: usize) -> usize {
 fn one_int64(call: &Call) -> Outcome<*mut i64> {
     let out = &call.outs()[0];
     if out.dtype != DType::I64 || out.numel() != 1 {
-        bail!("{}: the count goes into one int64, not into {} {:?}", call.name, out.dtype.name(), out.dims());
+        bail!(
+            "{}: the count goes into one int64, not into {} {:?}",
+            call.name,
+            out.dtype.name(),
+            out.dims()
+        );
     }
     Ok(out.ptr.cast())
 }
@@ -93,7 +173,10 @@ fn nonzero_count(call: &Call) -> Outcome {
 fn total_is(call: &Call, mask: &Operand, starts: &Scratch, wanted: usize) -> Outcome {
     let total = start(starts, mask.numel().div_ceil(BLOCK));
     if total != wanted {
-        bail!("{}: {total} elements are chosen, the output has room for {wanted}", call.name);
+        bail!(
+            "{}: {total} elements are chosen, the output has room for {wanted}",
+            call.name
+        );
     }
     Ok(())
 }
@@ -102,7 +185,12 @@ fn total_is(call: &Call, mask: &Operand, starts: &Scratch, wanted: usize) -> Out
 fn nonzero(call: &Call) -> Outcome {
     let (out, x) = (&call.outs()[0], &call.ins()[0]);
     if out.dtype != DType::I64 || out.ndim != 2 || out.dims()[1] != x.ndim {
-        bail!("nonzero: places of {:?} into {} {:?}", x.dims(), out.dtype.name(), out.dims());
+        bail!(
+            "nonzero: places of {:?} into {} {:?}",
+            x.dims(),
+            out.dtype.name(),
+            out.dims()
+        );
     }
     let starts = starts(x)?;
     total_is(call, x, &starts, out.dims()[0])?;
@@ -117,7 +205,10 @@ fn nonzero(call: &Call) -> Outcome {
         chosen(x, &walk, b * BLOCK, BLOCK.min(n - b * BLOCK), |flat, _| {
             let mut rest = flat;
             for d in (0..x.ndim).rev() {
-                let place = out.ptr.cast::<i64>().wrapping_offset(row * out.strides()[0] + d as isize * out.strides()[1]);
+                let place = out
+                    .ptr
+                    .cast::<i64>()
+                    .wrapping_offset(row * out.strides()[0] + d as isize * out.strides()[1]);
                 // SAFETY: the row lies inside out, as the total was checked.
                 unsafe { *place = (rest % x.dims()[d]) as i64 };
                 rest /= x.dims()[d];
@@ -132,7 +223,12 @@ fn nonzero(call: &Call) -> Outcome {
 fn masked_select(call: &Call) -> Outcome {
     let (out, x, mask) = (&call.outs()[0], &call.ins()[0], &call.ins()[1]);
     if out.dtype != x.dtype || out.ndim != 1 || x.dims() != mask.dims() {
-        bail!("masked_select: {:?} by {:?} into {:?}", x.dims(), mask.dims(), out.dims());
+        bail!(
+            "masked_select: {:?} by {:?} into {:?}",
+            x.dims(),
+            mask.dims(),
+            out.dims()
+        );
     }
     let starts = starts(mask)?;
     total_is(call, mask, &starts, out.dims()[0])?;
@@ -157,12 +253,20 @@ fn masked_select(call: &Call) -> Outcome {
 fn masked_scatter(call: &Call) -> Outcome {
     let (x, mask, source) = (&call.outs()[0], &call.ins()[0], &call.ins()[1]);
     if source.dtype != x.dtype || x.dims() != mask.dims() {
-        bail!("masked_scatter: {:?} by {:?} into {:?}", source.dims(), mask.dims(), x.dims());
+        bail!(
+            "masked_scatter: {:?} by {:?} into {:?}",
+            source.dims(),
+            mask.dims(),
+            x.dims()
+        );
     }
     let starts = starts(mask)?;
     let total = start(&starts, mask.numel().div_ceil(BLOCK));
     if total > source.numel() {
-        bail!("Cannot maskedScatter: the mask chooses {total} elements, the source has {}", source.numel());
+        bail!(
+            "Cannot maskedScatter: the mask chooses {total} elements, the source has {}",
+            source.numel()
+        );
     }
     let walk = Walk::<2>::new(x.dims(), [mask.strides(), x.strides()]);
     let values = Walk::<1>::new(source.dims(), [source.strides()]);
@@ -211,7 +315,12 @@ fn repeat_count(call: &Call) -> Outcome {
 fn repeat(call: &Call) -> Outcome {
     let (out, repeats) = (&call.outs()[0], &call.ins()[0]);
     if out.dtype != DType::I64 || out.ndim != 1 || repeats.ndim != 1 {
-        bail!("repeat: {:?} into {} {:?}", repeats.dims(), out.dtype.name(), out.dims());
+        bail!(
+            "repeat: {:?} into {} {:?}",
+            repeats.dims(),
+            out.dtype.name(),
+            out.dims()
+        );
     }
     let (n, stride) = (out.dims()[0], out.strides()[0]);
     let (mut at, mut i, mut fits) = (0usize, 0i64, true);
@@ -226,7 +335,9 @@ fn repeat(call: &Call) -> Outcome {
         }
         i += 1;
     });
-    call.require(fits && at == n, || format!("the repeats fill {at} of {n} places"))
+    call.require(fits && at == n, || {
+        format!("the repeats fill {at} of {n} places")
+    })
 }
 
 /// out = the largest value and 1, at least the scalar; -1 when a value is negative.
@@ -247,8 +358,16 @@ fn bincount_size(call: &Call) -> Outcome {
 fn bincount(call: &Call) -> Outcome {
     let (out, x, weights) = (&call.outs()[0], &call.ins()[0], call.ins().get(1));
     let fits = out.ndim == 1 && weights.is_none_or(|w| w.dims() == x.dims()) && x.ndim == 1;
-    if !fits || (weights.is_none() && out.dtype != DType::I64) || (weights.is_some() && !out.dtype.is_float()) {
-        bail!("bincount: {:?} into {} {:?}", x.dims(), out.dtype.name(), out.dims());
+    if !fits
+        || (weights.is_none() && out.dtype != DType::I64)
+        || (weights.is_some() && !out.dtype.is_float())
+    {
+        bail!(
+            "bincount: {:?} into {} {:?}",
+            x.dims(),
+            out.dtype.name(),
+            out.dims()
+        );
     }
     let n = out.dims()[0];
     let mut scratch = Scratch::new::<f64>(n)?;
@@ -259,7 +378,9 @@ fn bincount(call: &Call) -> Outcome {
     let value = |i: isize| match weights {
         None => 1.0,
         // SAFETY: weights are as many as the values.
-        Some(w) => with_dtype!(w.dtype, E => unsafe { *w.ptr.cast::<E>().offset(i * w.strides()[0]) }.to_f64()),
+        Some(w) => {
+            with_dtype!(w.dtype, E => unsafe { *w.ptr.cast::<E>().offset(i * w.strides()[0]) }.to_f64())
+        }
     };
     integers(x, |i| {
         match sums.get_mut(i as usize) {

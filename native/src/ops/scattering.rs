@@ -5,23 +5,53 @@ use crate::dtype::{DType, Number};
 use crate::fault::Outcome;
 use crate::instruction::{Call, MAX_DIMS, Operand, Row};
 use crate::memory::Scratch;
-use crate::ops::indexing::{Fence, GRAIN, Summed, check_index_dtype, check_indices, fixed_value, index_at, inside};
+use crate::ops::indexing::{
+    Fence, GRAIN, Summed, check_index_dtype, check_indices, fixed_value, index_at, inside,
+};
 use crate::ops::map::Shared;
 use crate::ops::walk::Walk;
 use crate::{bail, pool, with_bits, with_dtype};
 
 pub const ROWS: &[Row] = &[
-    Row { name: "gather", outs: 1, ins: (2, 2), scalars: (1, 1), alias: false, run: gather },
-    Row { name: "scatter", outs: 1, ins: (2, 2), scalars: (1, 1), alias: false, run: scatter },
-    Row { name: "scatter_reduce", outs: 1, ins: (2, 2), scalars: (3, 3), alias: false, run: scatter_reduce },
+    Row {
+        name: "gather",
+        outs: 1,
+        ins: (2, 2),
+        scalars: (1, 1),
+        alias: false,
+        run: gather,
+    },
+    Row {
+        name: "scatter",
+        outs: 1,
+        ins: (2, 2),
+        scalars: (1, 1),
+        alias: false,
+        run: scatter,
+    },
+    Row {
+        name: "scatter_reduce",
+        outs: 1,
+        ins: (2, 2),
+        scalars: (3, 3),
+        alias: false,
+        run: scatter_reduce,
+    },
 ];
 
 /// The dim, when x has it and is as large as the indices in all others.
 fn dim_of(call: &Call, x: &Operand, idx: &Operand) -> Outcome<usize> {
     let dim = call.count(0)?;
-    let fits = x.ndim == idx.ndim && dim < x.ndim && (0..x.ndim).all(|d| d == dim || idx.dims()[d] <= x.dims()[d]);
+    let fits = x.ndim == idx.ndim
+        && dim < x.ndim
+        && (0..x.ndim).all(|d| d == dim || idx.dims()[d] <= x.dims()[d]);
     if !fits {
-        bail!("{}: dim {dim} of {:?} by indices {:?}", call.name, x.dims(), idx.dims());
+        bail!(
+            "{}: dim {dim} of {:?} by indices {:?}",
+            call.name,
+            x.dims(),
+            idx.dims()
+        );
     }
     Ok(dim)
 }
@@ -40,29 +70,36 @@ fn gather(call: &Call) -> Outcome {
     let dim = dim_of(call, x, idx)?;
     check_index_dtype(call, idx)?;
     if out.dtype != x.dtype || out.dims() != idx.dims() {
-        bail!("gather: {:?} by {:?} into {:?}", x.dims(), idx.dims(), out.dims());
+        bail!(
+            "gather: {:?} by {:?} into {:?}",
+            x.dims(),
+            idx.dims(),
+            out.dims()
+        );
     }
     let rest = without(x.strides(), dim);
     let walk = Walk::<3>::new(idx.dims(), [out.strides(), &rest[..x.ndim], idx.strides()]);
     let (size, stride, dtype) = (x.dims()[dim], x.strides()[dim], x.dtype);
-    let fence = Fence::new();
+    let fence = Fence::default();
     let shared = Shared(call.all());
-    pool::parallel_ranges(walk.numel, GRAIN, &|range| with_bits!(dtype, B => {
-        let (to, from, idx) = (shared.get(0).ptr.cast::<B>(), shared.get(1).ptr.cast::<B>(), shared.get(2));
-        let mut at = range.start;
-        walk.runs(range.start, range.len(), |[o, x, i], [os, xs, is], length| {
-            for j in 0..length as isize {
-                // SAFETY: walks stay inside their operands; the index was found inside the dim.
-                unsafe {
-                    match inside(index_at(idx, i + j * is), size) {
-                        Some(place) => *to.offset(o + j * os) = *from.offset(x + j * xs + place as isize * stride),
-                        None => fence.hit(at + j as usize),
+    pool::parallel_ranges(walk.numel, GRAIN, &|range| {
+        with_bits!(dtype, B => {
+            let (to, from, idx) = (shared.get(0).ptr.cast::<B>(), shared.get(1).ptr.cast::<B>(), shared.get(2));
+            let mut at = range.start;
+            walk.runs(range.start, range.len(), |[o, x, i], [os, xs, is], length| {
+                for j in 0..length as isize {
+                    // SAFETY: walks stay inside their operands; the index was found inside the dim.
+                    unsafe {
+                        match inside(index_at(idx, i + j * is), size) {
+                            Some(place) => *to.offset(o + j * os) = *from.offset(x + j * xs + place as isize * stride),
+                            None => fence.hit(at + j as usize),
+                        }
                     }
                 }
-            }
-            at += length;
-        });
-    }));
+                at += length;
+            });
+        })
+    });
     fence.close(call.name, idx, dim, size)
 }
 
@@ -85,9 +122,17 @@ impl Plan {
     fn new(call: &Call) -> Outcome<Plan> {
         let (x, source, idx) = (&call.outs()[0], &call.ins()[0], &call.ins()[1]);
         let dim = dim_of(call, x, idx)?;
-        let number = source.ndim == 0 && matches!(source.dtype, DType::F64 | DType::I64) && idx.ndim > 0;
-        if (source.dtype != x.dtype && !number) || (!number && source.dims() != idx.dims()) {
-            bail!("{}: {} {:?} by {:?} into {}", call.name, source.dtype.name(), source.dims(), idx.dims(), x.dtype.name());
+        let number =
+            source.ndim == 0 && matches!(source.dtype, DType::F64 | DType::I64) && idx.ndim > 0;
+        if !number && (source.dtype != x.dtype || source.dims() != idx.dims()) {
+            bail!(
+                "{}: {} {:?} by {:?} into {}",
+                call.name,
+                source.dtype.name(),
+                source.dims(),
+                idx.dims(),
+                x.dtype.name()
+            );
         }
         check_indices(call, idx, dim, x.dims()[dim])?;
         let mut dims = [1usize; MAX_DIMS];
@@ -102,8 +147,22 @@ impl Plan {
         let rows = Walk::new(&dims[..n], [x.strides(), &values[..n], idx.strides()]);
         let height = (GRAIN / length.max(1)).clamp(1, 4096);
         let single = rows.numel <= height;
-        let parts = if single { pool::threads().min((rows.numel * length).div_ceil(4 * GRAIN)).max(1) } else { 1 };
-        Ok(Plan { rows, length, steps: [values[dim], idx.strides()[dim]], size: x.dims()[dim], stride: x.strides()[dim], height, parts })
+        let parts = if single {
+            pool::threads()
+                .min((rows.numel * length).div_ceil(4 * GRAIN))
+                .max(1)
+        } else {
+            1
+        };
+        Ok(Plan {
+            rows,
+            length,
+            steps: [values[dim], idx.strides()[dim]],
+            size: x.dims()[dim],
+            stride: x.strides()[dim],
+            height,
+            parts,
+        })
     }
 
     /// Calls `body(first row, rows, first place, end of places)` on the pool's threads.
@@ -125,18 +184,34 @@ impl Plan {
     /// # Safety
     /// `idx` is the operand of indices that the plan was made with.
     #[inline(always)]
-    unsafe fn visit(&self, idx: &Operand, row: usize, rows: usize, low: usize, high: usize, mut visit: impl FnMut(usize, usize, isize, isize)) {
+    unsafe fn visit(
+        &self,
+        idx: &Operand,
+        row: usize,
+        rows: usize,
+        low: usize,
+        high: usize,
+        mut visit: impl FnMut(usize, usize, isize, isize),
+    ) {
         for j in 0..self.length as isize {
             let mut r = 0;
             self.rows.runs(row, rows, |[x, v, i], [xs, vs, is], n| {
                 for k in 0..n as isize {
                     // SAFETY: the walk and j stay inside the dims of the indices.
-                    let found = inside(unsafe { index_at(idx, i + k * is + j * self.steps[1]) }, self.size);
+                    let found = inside(
+                        unsafe { index_at(idx, i + k * is + j * self.steps[1]) },
+                        self.size,
+                    );
                     if let Some(place) = found
                         && place >= low
                         && place < high
                     {
-                        visit(r + k as usize, place, x + k * xs, v + k * vs + j * self.steps[0]);
+                        visit(
+                            r + k as usize,
+                            place,
+                            x + k * xs,
+                            v + k * vs + j * self.steps[0],
+                        );
                     }
                 }
                 r += n;
@@ -177,8 +252,20 @@ fn combine<C: Number>(mode: usize, a: C, b: C) -> C {
     match mode {
         SUM | MEAN => a + b,
         PROD => a * b,
-        AMAX => if nan(a) || (!nan(b) && a >= b) { a } else { b },
-        _ => if nan(a) || (!nan(b) && a <= b) { a } else { b },
+        AMAX => {
+            if nan(a) || (!nan(b) && a >= b) {
+                a
+            } else {
+                b
+            }
+        }
+        _ => {
+            if nan(a) || (!nan(b) && a <= b) {
+                a
+            } else {
+                b
+            }
+        }
     }
 }
 

@@ -10,11 +10,46 @@ use crate::ops::walk::Walk;
 use crate::{bail, pool, with_compute, with_dtype};
 
 pub const ROWS: &[Row] = &[
-    Row { name: "searchsorted", outs: 1, ins: (2, 3), scalars: (1, 1), alias: false, run: searchsorted },
-    Row { name: "isin", outs: 1, ins: (2, 2), scalars: (2, 2), alias: false, run: isin },
-    Row { name: "sort_rows", outs: 1, ins: (1, 1), scalars: (0, 0), alias: false, run: sort_rows },
-    Row { name: "unique_count", outs: 1, ins: (2, 2), scalars: (0, 0), alias: false, run: unique_count },
-    Row { name: "unique", outs: 3, ins: (2, 2), scalars: (0, 0), alias: false, run: unique },
+    Row {
+        name: "searchsorted",
+        outs: 1,
+        ins: (2, 3),
+        scalars: (1, 1),
+        alias: false,
+        run: searchsorted,
+    },
+    Row {
+        name: "isin",
+        outs: 1,
+        ins: (2, 2),
+        scalars: (2, 2),
+        alias: false,
+        run: isin,
+    },
+    Row {
+        name: "sort_rows",
+        outs: 1,
+        ins: (1, 1),
+        scalars: (0, 0),
+        alias: false,
+        run: sort_rows,
+    },
+    Row {
+        name: "unique_count",
+        outs: 1,
+        ins: (2, 2),
+        scalars: (0, 0),
+        alias: false,
+        run: unique_count,
+    },
+    Row {
+        name: "unique",
+        outs: 3,
+        ins: (2, 2),
+        scalars: (0, 0),
+        alias: false,
+        run: unique,
+    },
 ];
 
 /// The first place from 0 to n at which `before` does not hold any more.
@@ -23,7 +58,11 @@ fn first_not(n: usize, before: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (0, n);
     while low < high {
         let mid = (low + high) / 2;
-        if before(mid) { low = mid + 1 } else { high = mid }
+        if before(mid) {
+            low = mid + 1
+        } else {
+            high = mid
+        }
     }
     low
 }
@@ -32,14 +71,31 @@ fn first_not(n: usize, before: impl Fn(usize) -> bool) -> usize {
 /// last dim, (…, S) or (S). Inputs: sequence, values, and the order that sorts the sequence. Scalar: 1 to go behind
 /// equal ones.
 fn searchsorted(call: &Call) -> Outcome {
-    let (out, seq, values, sorter) = (&call.outs()[0], &call.ins()[0], &call.ins()[1], call.ins().get(2));
+    let (out, seq, values, sorter) = (
+        &call.outs()[0],
+        &call.ins()[0],
+        &call.ins()[1],
+        call.ins().get(2),
+    );
     let right = call.count(0)? == 1;
     let number = values.ndim == 0;
     let n = seq.dims().last().copied().unwrap_or(0);
-    let leading = seq.ndim == 1 || (seq.ndim == out.ndim && seq.dims()[..seq.ndim - 1] == out.dims()[..out.ndim - 1]);
+    let leading = seq.ndim == 1
+        || (seq.ndim == out.ndim && seq.dims()[..seq.ndim - 1] == out.dims()[..out.ndim - 1]);
     let sorted = sorter.is_none_or(|s| s.dims() == seq.dims() && s.dtype == DType::I64);
-    if seq.ndim == 0 || !leading || !sorted || (!number && values.dims() != out.dims()) || !matches!(out.dtype, DType::I64 | DType::I32) {
-        bail!("searchsorted: {:?} in {:?} into {} {:?}", values.dims(), seq.dims(), out.dtype.name(), out.dims());
+    if seq.ndim == 0
+        || !leading
+        || !sorted
+        || (!number && values.dims() != out.dims())
+        || !matches!(out.dtype, DType::I64 | DType::I32)
+    {
+        bail!(
+            "searchsorted: {:?} in {:?} into {} {:?}",
+            values.dims(),
+            seq.dims(),
+            out.dtype.name(),
+            out.dims()
+        );
     }
     // The sequence's leading strides, stretched over the last dim of the values.
     let zeros = vec![0isize; out.ndim];
@@ -48,12 +104,20 @@ fn searchsorted(call: &Call) -> Outcome {
         (false, m) => o.strides()[..m - 1].iter().copied().chain([0]).collect(),
     };
     let (along, order) = (lead(seq), sorter.map_or(zeros.clone(), lead));
-    let place = if number { zeros.as_slice() } else { values.strides() };
+    let place = if number {
+        zeros.as_slice()
+    } else {
+        values.strides()
+    };
     let walk = Walk::<4>::new(out.dims(), [out.strides(), place, &along, &order]);
     let step = seq.strides()[seq.ndim - 1];
     let order_step = sorter.map_or(0, |s| s.strides()[seq.ndim - 1]);
     let shared = Shared(call.all());
-    let compute = if number { wider(values.dtype.compute(), seq.dtype.compute()) } else { seq.dtype.compute() };
+    let compute = if number {
+        wider(values.dtype.compute(), seq.dtype.compute())
+    } else {
+        seq.dtype.compute()
+    };
     let failed = core::sync::atomic::AtomicBool::new(false);
     with_compute!(compute, C => with_dtype!(seq.dtype, S => {
         let read = |o: isize| with_dtype!(shared.get(2).dtype, V => {
@@ -91,12 +155,18 @@ fn searchsorted(call: &Call) -> Outcome {
             }
         }));
     }));
-    call.require(!failed.into_inner(), || format!("the sorter holds an index outside 0 to {n}"))
+    call.require(!failed.into_inner(), || {
+        format!("the sorter holds an index outside 0 to {n}")
+    })
 }
 
 /// A number is compared as a float unless both are integers.
 fn wider(a: Compute, b: Compute) -> Compute {
-    if a == b || b == Compute::F64 { b } else { Compute::F64 }
+    if a == b || b == Compute::F64 {
+        b
+    } else {
+        Compute::F64
+    }
 }
 
 fn sorter_present(shared: &Shared) -> bool {
@@ -117,7 +187,13 @@ fn isin(call: &Call) -> Outcome {
     let (out, x, test) = (&call.outs()[0], &call.ins()[0], &call.ins()[1]);
     let (compute, invert) = (call.dtype(0)?.compute(), call.count(1)? == 1);
     if out.dtype != DType::Bool || out.dims() != x.dims() || test.ndim != 1 {
-        bail!("isin: {:?} among {:?} into {} {:?}", x.dims(), test.dims(), out.dtype.name(), out.dims());
+        bail!(
+            "isin: {:?} among {:?} into {} {:?}",
+            x.dims(),
+            test.dims(),
+            out.dtype.name(),
+            out.dims()
+        );
     }
     let (n, step) = (test.dims()[0], test.strides()[0]);
     let walk = Walk::<2>::new(x.dims(), [out.strides(), x.strides()]);
@@ -156,7 +232,11 @@ fn sort_rows(call: &Call) -> Outcome {
     let (out, x) = (&call.outs()[0], &call.ins()[0]);
     let (n, w) = rows(call, x)?;
     if out.dtype != DType::I64 || out.dims() != [n] {
-        bail!("sort_rows: {n} rows into {} {:?}", out.dtype.name(), out.dims());
+        bail!(
+            "sort_rows: {n} rows into {} {:?}",
+            out.dtype.name(),
+            out.dims()
+        );
     }
     let [rs, cs] = [x.strides()[0], x.strides()[1]];
     let mut order: Vec<usize> = (0..n).collect();
@@ -173,10 +253,20 @@ fn sort_rows(call: &Call) -> Outcome {
 }
 
 /// Calls `visit(i, row, whether it differs from the row before)` for the rows of x (N, W) in an order (N).
-fn groups(call: &Call, x: &Operand, order: &Operand, mut visit: impl FnMut(usize, i64, bool)) -> Outcome {
+fn groups(
+    call: &Call,
+    x: &Operand,
+    order: &Operand,
+    mut visit: impl FnMut(usize, i64, bool),
+) -> Outcome {
     let (n, w) = rows(call, x)?;
     if order.dtype != DType::I64 || order.dims() != [n] {
-        bail!("{}: {n} rows in an order {} {:?}", call.name, order.dtype.name(), order.dims());
+        bail!(
+            "{}: {n} rows in an order {} {:?}",
+            call.name,
+            order.dtype.name(),
+            order.dims()
+        );
     }
     let [rs, cs] = [x.strides()[0], x.strides()[1]];
     let x_is_float = x.dtype.is_float();
@@ -209,7 +299,9 @@ fn unique_count(call: &Call) -> Outcome {
         bail!("unique_count: into {} {:?}", out.dtype.name(), out.dims());
     }
     let mut count = 0i64;
-    groups(call, &call.ins()[0], &call.ins()[1], |_, _, new| count += i64::from(new))?;
+    groups(call, &call.ins()[0], &call.ins()[1], |_, _, new| {
+        count += i64::from(new)
+    })?;
     // SAFETY: one int64, checked.
     unsafe { *out.ptr.cast::<i64>() = count };
     Ok(())
@@ -217,15 +309,27 @@ fn unique_count(call: &Call) -> Outcome {
 
 /// firsts (M), inverse (N), counts (M), all int64 = the first row of each group, the group of each row, its size.
 fn unique(call: &Call) -> Outcome {
-    let [firsts, inverse, counts] = call.outs() else { bail!("unique: three outputs") };
+    let [firsts, inverse, counts] = call.outs() else {
+        bail!("unique: three outputs")
+    };
     let n = rows(call, &call.ins()[0])?.0;
     let m = firsts.numel();
-    let fits = call.outs().iter().all(|o| o.dtype == DType::I64 && o.ndim == 1);
+    let fits = call
+        .outs()
+        .iter()
+        .all(|o| o.dtype == DType::I64 && o.ndim == 1);
     if !fits || inverse.dims() != [n] || counts.dims() != [m] {
-        bail!("unique: into {:?}, {:?} and {:?}", firsts.dims(), inverse.dims(), counts.dims());
+        bail!(
+            "unique: into {:?}, {:?} and {:?}",
+            firsts.dims(),
+            inverse.dims(),
+            counts.dims()
+        );
     }
     // SAFETY: below, places are checked against the outputs' only dim.
-    let put = |o: &Operand, at: usize, value: i64| unsafe { *o.ptr.cast::<i64>().offset(at as isize * o.strides()[0]) = value };
+    let put = |o: &Operand, at: usize, value: i64| unsafe {
+        *o.ptr.cast::<i64>().offset(at as isize * o.strides()[0]) = value
+    };
     let (mut group, mut size) = (0usize, 0i64);
     groups(call, &call.ins()[0], &call.ins()[1], |_, row, new| {
         if new {
@@ -241,5 +345,7 @@ fn unique(call: &Call) -> Outcome {
             put(counts, group - 1, size);
         }
     })?;
-    call.require(group == m, || format!("{group} groups, the outputs have room for {m}"))
+    call.require(group == m, || {
+        format!("{group} groups, the outputs have room for {m}")
+    })
 }

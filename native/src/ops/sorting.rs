@@ -12,9 +12,30 @@ use crate::{bail, pool, with_dtype};
 use std::sync::Mutex;
 
 pub const ROWS: &[Row] = &[
-    Row { name: "sort", outs: 2, ins: (1, 1), scalars: (2, 2), alias: false, run: sort },
-    Row { name: "topk", outs: 2, ins: (1, 1), scalars: (3, 3), alias: false, run: topk },
-    Row { name: "kthvalue", outs: 2, ins: (1, 1), scalars: (2, 2), alias: false, run: kthvalue },
+    Row {
+        name: "sort",
+        outs: 2,
+        ins: (1, 1),
+        scalars: (2, 2),
+        alias: false,
+        run: sort,
+    },
+    Row {
+        name: "topk",
+        outs: 2,
+        ins: (1, 1),
+        scalars: (3, 3),
+        alias: false,
+        run: topk,
+    },
+    Row {
+        name: "kthvalue",
+        outs: 2,
+        ins: (1, 1),
+        scalars: (2, 2),
+        alias: false,
+        run: kthvalue,
+    },
 ];
 
 /// Slices from this length on are sorted in chunks by all threads and merged.
@@ -52,7 +73,13 @@ key!(u32, u64);
 fn key32(x: f32) -> u32 {
     // Adding 0 makes +0 of -0.
     let b = (x + 0.0).to_bits();
-    if x.is_nan() { u32::MAX } else if b >> 31 == 1 { !b } else { b | 1 << 31 }
+    if x.is_nan() {
+        u32::MAX
+    } else if b >> 31 == 1 {
+        !b
+    } else {
+        b | 1 << 31
+    }
 }
 
 macro_rules! keyed {
@@ -100,20 +127,46 @@ impl Slices {
     fn new(call: &Call, dim: usize, wanted: usize) -> Outcome<Slices> {
         let (values, indices, x) = (&call.outs()[0], &call.outs()[1], &call.ins()[0]);
         let fits = |o: &Operand| {
-            o.ndim == x.ndim && (0..x.ndim).all(|d| o.dims()[d] == if d == dim { wanted } else { x.dims()[d] })
+            o.ndim == x.ndim
+                && (0..x.ndim).all(|d| o.dims()[d] == if d == dim { wanted } else { x.dims()[d] })
         };
-        if dim >= x.ndim || !fits(values) || !fits(indices) || values.dtype != x.dtype || indices.dtype != DType::I64 {
-            bail!("{}: dim {dim} of {:?} into {:?} and {:?}", call.name, x.dims(), values.dims(), indices.dims());
+        if dim >= x.ndim
+            || !fits(values)
+            || !fits(indices)
+            || values.dtype != x.dtype
+            || indices.dtype != DType::I64
+        {
+            bail!(
+                "{}: dim {dim} of {:?} into {:?} and {:?}",
+                call.name,
+                x.dims(),
+                values.dims(),
+                indices.dims()
+            );
         }
         let length = x.dims()[dim];
         if length > u32::MAX as usize {
-            bail!("{}: {length} elements along dim {dim}, the most is 2^32 - 1", call.name);
+            bail!(
+                "{}: {length} elements along dim {dim}, the most is 2^32 - 1",
+                call.name
+            );
         }
         let mut dims = [1usize; MAX_DIMS];
         dims[..x.ndim].copy_from_slice(x.dims());
         dims[dim] = 1;
-        let walk = Walk::new(&dims[..x.ndim], [values.strides(), indices.strides(), x.strides()]);
-        Ok(Slices { walk, length, steps: [values.strides()[dim], indices.strides()[dim], x.strides()[dim]] })
+        let walk = Walk::new(
+            &dims[..x.ndim],
+            [values.strides(), indices.strides(), x.strides()],
+        );
+        Ok(Slices {
+            walk,
+            length,
+            steps: [
+                values.strides()[dim],
+                indices.strides()[dim],
+                x.strides()[dim],
+            ],
+        })
     }
 }
 
@@ -122,12 +175,21 @@ impl Slices {
 /// # Safety
 /// They lie inside the operand.
 #[inline(always)]
-unsafe fn load<E: Keyed>(x: *const E, step: isize, from: usize, flip: bool, out: &mut [Pair<E::Key>]) {
+unsafe fn load<E: Keyed>(
+    x: *const E,
+    step: isize,
+    from: usize,
+    flip: bool,
+    out: &mut [Pair<E::Key>],
+) {
     for (i, pair) in out.iter_mut().enumerate() {
         let at = from + i;
         // SAFETY: the caller's promise.
         let key = unsafe { *x.offset(at as isize * step) }.key();
-        *pair = Pair { key: if flip { key.flipped() } else { key }, at: at as u32 };
+        *pair = Pair {
+            key: if flip { key.flipped() } else { key },
+            at: at as u32,
+        };
     }
 }
 
@@ -136,7 +198,13 @@ unsafe fn load<E: Keyed>(x: *const E, step: isize, from: usize, flip: bool, out:
 /// # Safety
 /// The places lie inside the outputs, the pairs' inside the slice.
 #[inline(always)]
-unsafe fn store<E: Copy, K: Copy>(pairs: &[Pair<K>], from: usize, x: (*const E, isize), values: (*mut E, isize), indices: (*mut i64, isize)) {
+unsafe fn store<E: Copy, K: Copy>(
+    pairs: &[Pair<K>],
+    from: usize,
+    x: (*const E, isize),
+    values: (*mut E, isize),
+    indices: (*mut i64, isize),
+) {
     for (i, pair) in pairs.iter().enumerate() {
         let to = (from + i) as isize;
         // SAFETY: the caller's promise.
@@ -163,7 +231,7 @@ fn sort_pairs<K: Key>(pairs: &mut [Pair<K>], spare: &mut [Pair<K>]) {
     let mut swaps = 0;
     for (i, count) in counts.iter_mut().enumerate().take(K::BYTES) {
         // All in one bucket: this byte changes nothing.
-        if count.iter().any(|&n| n == from.len()) {
+        if count.contains(&from.len()) {
             continue;
         }
         let mut sum = 0;
@@ -188,7 +256,11 @@ fn merge_split<T: Ord>(a: &[T], b: &[T], n: usize) -> usize {
     let (mut low, mut high) = (n.saturating_sub(b.len()), n.min(a.len()));
     while low < high {
         let mid = (low + high) / 2;
-        if b[n - mid - 1] < a[mid] { high = mid } else { low = mid + 1 }
+        if b[n - mid - 1] < a[mid] {
+            high = mid
+        } else {
+            low = mid + 1
+        }
     }
     low
 }
@@ -208,9 +280,14 @@ fn merge<'a, T: Ord + Copy>(mut a: &'a [T], mut b: &'a [T], out: &mut [T]) {
 /// Sorts one long slice with all threads: chunks, then merges of neighbours, each cut into pieces of one size.
 fn sort_long<K: Key>(pairs: &mut [Pair<K>], spare: &mut [Pair<K>]) {
     let n = pairs.len();
-    let (a, b) = (Address::<Pair<K>>::new(pairs.as_mut_ptr().cast()), Address::<Pair<K>>::new(spare.as_mut_ptr().cast()));
+    let (a, b) = (
+        Address::<Pair<K>>::new(pairs.as_mut_ptr().cast()),
+        Address::<Pair<K>>::new(spare.as_mut_ptr().cast()),
+    );
     // SAFETY: chunks and pieces are disjoint parts of the two buffers.
-    let part = |buffer: Address<Pair<K>>, from: usize, n: usize| unsafe { core::slice::from_raw_parts_mut(buffer.at(from as isize), n) };
+    let part = |buffer: Address<Pair<K>>, from: usize, n: usize| unsafe {
+        core::slice::from_raw_parts_mut(buffer.at(from as isize), n)
+    };
     pool::parallel(n.div_ceil(CHUNK), &|c| {
         let (from, count) = (c * CHUNK, CHUNK.min(n - c * CHUNK));
         sort_pairs(part(a, from, count), part(b, from, count));
@@ -222,18 +299,30 @@ fn sort_long<K: Key>(pairs: &mut [Pair<K>], spare: &mut [Pair<K>]) {
             let start = first / (2 * width) * 2 * width;
             let middle = (start + width).min(n);
             let end = (start + 2 * width).min(n);
-            let (left, right): (&[Pair<K>], &[Pair<K>]) = (part(from, start, middle - start), part(from, middle, end - middle));
+            let (left, right): (&[Pair<K>], &[Pair<K>]) = (
+                part(from, start, middle - start),
+                part(from, middle, end - middle),
+            );
             let begin = first - start;
             let stop = (begin + CHUNK).min(end - start);
-            let (i, j) = (merge_split(left, right, begin), merge_split(left, right, stop));
-            merge(&left[i..j], &right[begin - i..stop - j], part(to, first, stop - begin));
+            let (i, j) = (
+                merge_split(left, right, begin),
+                merge_split(left, right, stop),
+            );
+            merge(
+                &left[i..j],
+                &right[begin - i..stop - j],
+                part(to, first, stop - begin),
+            );
         });
         core::mem::swap(&mut from, &mut to);
         width *= 2;
     }
     // An odd number of merges leaves the result in the spare buffer.
     if n.div_ceil(CHUNK).next_power_of_two().trailing_zeros() % 2 == 1 {
-        pool::parallel_ranges(n, CHUNK, &|r| part(a, r.start, r.len()).copy_from_slice(part(b, r.start, r.len())));
+        pool::parallel_ranges(n, CHUNK, &|r| {
+            part(a, r.start, r.len()).copy_from_slice(part(b, r.start, r.len()))
+        });
     }
 }
 
@@ -278,14 +367,24 @@ fn sort(call: &Call) -> Outcome {
 ///
 /// # Safety
 /// They lie inside the operand.
-unsafe fn least<E: Keyed>(x: *const E, step: isize, from: usize, to: usize, flip: bool, k: usize) -> Vec<Pair<E::Key>> {
+unsafe fn least<E: Keyed>(
+    x: *const E,
+    step: isize,
+    from: usize,
+    to: usize,
+    flip: bool,
+    k: usize,
+) -> Vec<Pair<E::Key>> {
     let room = (2 * k).max(256).min(to - from);
     let mut kept: Vec<Pair<E::Key>> = Vec::with_capacity(room);
     let mut bar: Option<Pair<E::Key>> = None;
     for at in from..to {
         // SAFETY: the caller's promise.
         let key = unsafe { *x.offset(at as isize * step) }.key();
-        let pair = Pair { key: if flip { key.flipped() } else { key }, at: at as u32 };
+        let pair = Pair {
+            key: if flip { key.flipped() } else { key },
+            at: at as u32,
+        };
         if bar.is_some_and(|b| pair > b) {
             continue;
         }
@@ -366,20 +465,26 @@ fn kthvalue(call: &Call) -> Outcome {
         bail!("kthvalue: number {k} of {n} elements");
     }
     let shared = Shared(call.all());
-    with_dtype!(call.ins()[0].dtype, E => pool::parallel_ranges(count, (GRAIN / n).max(1), &|range| {
-        let mut pairs = vec![Pair::<<E as Keyed>::Key>::default(); n];
-        for slice in range {
+    let failed = Mutex::new(Ok(()));
+    with_dtype!(call.ins()[0].dtype, E => {
+        type P = Pair<<E as Keyed>::Key>;
+        let one = |slice: usize, pairs: &mut [P]| {
             let (values, indices, x) = (shared.get(0).ptr.cast::<E>(), shared.get(1).ptr.cast::<i64>(), shared.get(2).ptr.cast::<E>());
             let [v, i, o] = slices.walk.offsets(slice);
             // SAFETY: the slice lies inside its operands.
             unsafe {
-                load::<E>(x.offset(o), slices.steps[2], 0, false, &mut pairs);
+                load::<E>(x.offset(o), slices.steps[2], 0, false, pairs);
                 let (_, &mut found, _) = pairs.select_nth_unstable(k - 1);
                 store(&[found], 0, (x.offset(o), slices.steps[2]), (values.offset(v), 0), (indices.offset(i), 0));
             }
-        }
-    }));
-    Ok(())
+        };
+        pool::parallel_ranges(count, (GRAIN / n).max(1), &|range| match Scratch::new::<P>(n) {
+            // SAFETY: pairs of numbers, written before they are read.
+            Ok(mut pairs) => range.for_each(|slice| one(slice, unsafe { pairs.slice(n) })),
+            Err(fault) => *failed.lock().unwrap_or_else(|e| e.into_inner()) = Err(fault),
+        });
+    });
+    failed.into_inner().unwrap_or_else(|e| e.into_inner())
 }
 
 #[cfg(test)]
@@ -389,7 +494,12 @@ mod tests {
     #[test]
     fn long_slices_are_sorted_and_equal_keys_keep_their_order() {
         for n in [PARALLEL, 3 * CHUNK + 17, CHUNK + 1, RADIX, 5] {
-            let mut pairs: Vec<Pair<u32>> = (0..n as u32).map(|at| Pair { key: at.wrapping_mul(2_654_435_761) >> 17, at }).collect();
+            let mut pairs: Vec<Pair<u32>> = (0..n as u32)
+                .map(|at| Pair {
+                    key: at.wrapping_mul(2_654_435_761) >> 17,
+                    at,
+                })
+                .collect();
             let mut wanted = pairs.clone();
             wanted.sort();
             let mut spare = pairs.clone();
@@ -400,7 +510,16 @@ mod tests {
 
     #[test]
     fn keys_order_floats_with_nan_last() {
-        let order = [f32::NEG_INFINITY, -1.5, -f32::MIN_POSITIVE, 0.0, 1e-40, 2.0, f32::INFINITY, f32::NAN];
+        let order = [
+            f32::NEG_INFINITY,
+            -1.5,
+            -f32::MIN_POSITIVE,
+            0.0,
+            1e-40,
+            2.0,
+            f32::INFINITY,
+            f32::NAN,
+        ];
         assert!(order.windows(2).all(|w| w[0].key() < w[1].key()));
         assert_eq!((-0.0f32).key(), 0.0f32.key());
         assert_eq!((-f64::NAN).key(), u64::MAX);

@@ -12,16 +12,24 @@ pub struct Walk<const K: usize> {
     pub numel: usize,
 }
 
+// K arrays side by side, at one place of each: an index says it best.
+#[allow(clippy::needless_range_loop)]
 impl<const K: usize> Walk<K> {
     /// Every set of strides has as many entries as `dims`, at most `MAX_DIMS`.
     pub fn new(dims: &[usize], strides: [&[isize]; K]) -> Walk<K> {
-        let mut w = Walk { ndim: 0, dims: [1; MAX_DIMS], strides: [[0; MAX_DIMS]; K], numel: dims.iter().product() };
+        let mut w = Walk {
+            ndim: 0,
+            dims: [1; MAX_DIMS],
+            strides: [[0; MAX_DIMS]; K],
+            numel: dims.iter().product(),
+        };
         for d in (0..dims.len()).rev() {
             if dims[d] == 1 {
                 continue;
             }
             let last = w.ndim.wrapping_sub(1);
-            let merges = w.ndim > 0 && (0..K).all(|k| strides[k][d] == w.strides[k][last] * w.dims[last] as isize);
+            let merges = w.ndim > 0
+                && (0..K).all(|k| strides[k][d] == w.strides[k][last] * w.dims[last] as isize);
             if merges {
                 w.dims[last] *= dims[d];
             } else {
@@ -158,10 +166,22 @@ impl<T> Address<T> {
 macro_rules! with_bits {
     ($dtype:expr, $T:ident => $body:expr) => {
         match $dtype.size() {
-            1 => { type $T = u8; $body }
-            2 => { type $T = u16; $body }
-            4 => { type $T = u32; $body }
-            _ => { type $T = u64; $body }
+            1 => {
+                type $T = u8;
+                $body
+            }
+            2 => {
+                type $T = u16;
+                $body
+            }
+            4 => {
+                type $T = u32;
+                $body
+            }
+            _ => {
+                type $T = u64;
+                $body
+            }
         }
     };
 }

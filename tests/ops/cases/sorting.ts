@@ -11,7 +11,11 @@ export const sortingCases = {
       one(t([7])),
       one(t([3, 5]), 0),
       one(t([3, 5]), 1, { descending: true }),
-      one(t([6], { values: [1, NaN, -1, Infinity, -Infinity, 0] })),
+      {
+        args: [t([6], { values: [1, NaN, -1, Infinity, -Infinity, 0] })],
+        dtypes: ["float32", "bfloat16", "float16"],
+      },
+      { args: [t([5], { values: [3, -1, 3, 0, 7] }), 0, { descending: true }], dtypes: ["int64"] },
       one(t([2, 1500])),
       one(t([])),
     ],

@@ -57,7 +57,10 @@ export const viewCases = {
   },
   diag: { cases: [one(t([3])), one(t([3]), -1), one(t([3, 4])), one(t([3, 4]), 2)] },
   diagEmbed: { cases: [one(t([3])), one(t([2, 3]), 1), one(t([2, 3]), 0, 0, { dim2: 2 })] },
-  unfold: { cases: [one(t([7]), 0, 3, 2), one(t([2, 6]), 1, 2, 1), one(t([2, 6]), 1, 2, 3)] },
+  unfold: {
+    cases: [one(t([7]), 0, 3, 2), one(t([2, 6]), 1, 2, 1), one(t([2, 6]), 1, 2, 3)],
+    torch: "torch.Tensor.unfold",
+  },
   asStrided: {
     cases: [
       one(t([3, 4]), [2, 3], [4, 1]),
