@@ -127,6 +127,10 @@ impl Space {
         n: usize,
         mut run: impl FnMut(isize, isize, usize, usize),
     ) {
+        // Nothing is there to walk, and a dim may be 0.
+        if n == 0 {
+            return;
+        }
         if self.ndim == 0 {
             return run(0, 0, 0, n);
         }
