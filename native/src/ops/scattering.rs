@@ -39,6 +39,11 @@ pub const ROWS: &[Row] = &[
     },
 ];
 
+/// Indices looked up together.
+const BATCH: usize = 128;
+/// From so many elements for each thread on it pays that several look through all indices for their share of places.
+const SHARE: usize = 256 * 1024;
+
 /// The dim, when x has it and is as large as the indices in all others.
 fn dim_of(call: &Call, x: &Operand, idx: &Operand) -> Outcome<usize> {
     let dim = call.count(0)?;
@@ -87,17 +92,34 @@ fn gather(call: &Call) -> Outcome {
             let (to, from, idx) = (shared.get(0).ptr.cast::<B>(), shared.get(1).ptr.cast::<B>(), shared.get(2));
             let mut at = range.start;
             walk.runs(range.start, range.len(), |[o, x, i], [os, xs, is], length| {
-                for j in 0..length as isize {
-                    // SAFETY: walks stay inside their operands; the index was found inside the dim.
+            // Places first, elements after: a loop of loads alone keeps more of them under way.
+            let mut places = [0isize; BATCH];
+            for begin in (0..length).step_by(BATCH) {
+                let n = BATCH.min(length - begin);
+                for (j, place) in places.iter_mut().enumerate().take(n) {
+                    let j = (begin + j) as isize;
+                    // SAFETY: walks stay inside their operands.
+                    let found = inside(unsafe { index_at(idx, i + j * is) }, size);
+                    *place = match found {
+                        Some(index) => x + j * xs + index as isize * stride,
+                        None => {
+                            fence.hit(at + j as usize);
+                            x + j * xs
+                        }
+                    };
+                }
+                for (j, &place) in places.iter().enumerate().take(n) {
+                    // SAFETY: the index was found inside the dim, or the dim's first element stands for it; a dim
+                    // without elements has no place that is read, as every index was refused.
                     unsafe {
-                        match inside(index_at(idx, i + j * is), size) {
-                            Some(place) => *to.offset(o + j * os) = *from.offset(x + j * xs + place as isize * stride),
-                            None => fence.hit(at + j as usize),
+                        if size > 0 {
+                            *to.offset(o + (begin + j) as isize * os) = *from.offset(place);
                         }
                     }
                 }
-                at += length;
-            });
+            }
+            at += length;
+        });
         })
     });
     fence.close(call.name, idx, dim, size)
@@ -147,10 +169,15 @@ impl Plan {
         let rows = Walk::new(&dims[..n], [x.strides(), &values[..n], idx.strides()]);
         let height = (GRAIN / length.max(1)).clamp(1, 4096);
         let single = rows.numel <= height;
-        let parts = if single {
+        // Which share an index falls into is a branch that nobody can predict: with few threads it costs more than
+        // it brings.
+        let threads = if pool::threads() >= 4 {
             pool::threads()
-                .min((rows.numel * length).div_ceil(4 * GRAIN))
-                .max(1)
+        } else {
+            1
+        };
+        let parts = if single {
+            threads.min((rows.numel * length).div_ceil(SHARE)).max(1)
         } else {
             1
         };
@@ -193,6 +220,18 @@ impl Plan {
         high: usize,
         mut visit: impl FnMut(usize, usize, isize, isize),
     ) {
+        if self.rows.ndim == 0 {
+            for j in 0..self.length as isize {
+                // SAFETY: j stays inside the dim.
+                if let Some(place) = inside(unsafe { index_at(idx, j * self.steps[1]) }, self.size)
+                    && place >= low
+                    && place < high
+                {
+                    visit(0, place, 0, j * self.steps[0]);
+                }
+            }
+            return;
+        }
         for j in 0..self.length as isize {
             let mut r = 0;
             self.rows.runs(row, rows, |[x, v, i], [xs, vs, is], n| {
