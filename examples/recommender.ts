@@ -136,7 +136,12 @@ interface Columns {
 }
 
 /** Reads sales: lines without user or item, cancelled invoices and quantities up to 0 are dropped. */
-async function readSales(path: string, columns: Columns): Promise<Sales> {
+async function readSales(
+  path: string,
+  columns: Columns,
+  shuffleTies: boolean,
+  seed: number,
+): Promise<Sales> {
   const wanted: Record<string, data.ColumnSpec> = {};
   const name: Record<string, string> = {};
   for (const [role, option] of Object.entries(columns)) {
@@ -162,7 +167,10 @@ async function readSales(path: string, columns: Columns): Promise<Sales> {
     if (quantity !== null && Number(quantity[i]) <= 0) continue;
     lines.push(i);
   }
-  lines.sort((a, b) => time[a] < time[b] ? -1 : time[a] > time[b] ? 1 : a - b);
+  // Lines of one invoice have one time: they stay as in the file, or come in a seeded order.
+  const random = randomNumbers(seed ^ 0x7135);
+  const place = Float64Array.from(user, (_, i) => shuffleTies ? random() : i);
+  lines.sort((a, b) => time[a] < time[b] ? -1 : time[a] > time[b] ? 1 : place[a] - place[b]);
   const codes = (of: ArrayLike<string | number | bigint>) => {
     const distinct = [...new Set(lines.map((i) => of[i]))].sort((a, b) =>
       a < b ? -1 : a > b ? 1 : 0
@@ -402,6 +410,7 @@ const { options } = await new Command()
   .option("--quantity <column:string>", "Column whose values up to 0 are dropped.", {
     default: "Quantity:int64",
   })
+  .option("--shuffle-ties", "Order sales of one time by the seed instead of as in the file.")
   .option("--model <kind:string>", "product or guide.", { default: "product" })
   .option(
     "--epochs <n:integer>",
@@ -441,7 +450,8 @@ async function load(): Promise<Sales> {
   }
   try {
     const { user, item, time, invoice, quantity } = options;
-    return await readSales(options.data!, { user, item, time, invoice, quantity });
+    const columns = { user, item, time, invoice, quantity };
+    return await readSales(options.data!, columns, options.shuffleTies ?? false, seed);
   } catch (error) {
     if (!(error instanceof ToroError)) throw error;
     console.error(error.message);
