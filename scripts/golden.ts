@@ -3,7 +3,8 @@
  * virtual environment of scripts/bench/setup_torch.ts; tests only read the file.
  */
 import { fromFileUrl, join } from "@std/path";
-import { loadCases } from "../tests/ops/case_table.ts";
+import { cases } from "../tests/ops/case_table.ts";
+import type { Entry } from "../tests/ops/spec.ts";
 import { dtypesOf } from "../tests/ops/check.ts";
 import { describeCall, GOLDEN_DTYPES, keyOf } from "../tests/ops/golden.ts";
 
@@ -18,7 +19,11 @@ interface Asked {
 
 const asked: Asked[] = [];
 const lines: string[] = [];
-for (const [name, entry] of Object.entries(await loadCases()).sort(([a], [b]) => a < b ? -1 : 1)) {
+for (
+  const [name, entry] of Object.entries(cases as Record<string, Entry>).sort(([a], [b]) =>
+    a < b ? -1 : 1
+  )
+) {
   if (entry.random !== undefined) continue;
   for (const [index, c] of entry.cases.entries()) {
     if (c.withoutPytorch !== undefined) continue;

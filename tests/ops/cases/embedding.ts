@@ -3,7 +3,7 @@ import { type Entry, t } from "../spec.ts";
 
 const rows = (shape: number[], values: number[]) => t(shape, { dtype: "int64", values });
 
-export const embeddingCases = {
+export const embeddingCases: Record<string, Entry> = {
   embedding: {
     cases: [
       { args: [rows([3], [4, 0, 4]), t([5, 3])] },
@@ -18,4 +18,4 @@ export const embeddingCases = {
     copies: "row numbers in gapped memory are copied: they are few beside the rows",
     torch: "torch.nn.functional.embedding",
   },
-} satisfies Record<string, Entry>;
+};

@@ -41,7 +41,7 @@ const reduced = (["sum", "prod", "mean", "amax", "amin"] as const).flatMap((mode
   one(t([4]), 0, index([1, 1, 3]), t([3]), mode, { includeSelf: false }),
 ]);
 
-export const indexingCases = {
+export const indexingCases: Record<string, Entry> = {
   indexSelect: {
     cases: [
       one(t([4, 3]), 0, index([2, 0, 2])),
@@ -134,4 +134,4 @@ export const indexingCases = {
     grad: "counts",
     copies: "reads the values for their own range",
   },
-} satisfies Record<string, Entry>;
+};
