@@ -225,7 +225,7 @@ fn rows_of<const K: usize>(
     let (dims, last) = (logits.dims(), logits.ndim - 1);
     let mut loops = [(0, [0isize; K]); MAX_DIMS];
     for (i, o) in operands.iter().enumerate() {
-        let fits = o.ndim >= last && o.ndim <= last + 1 && o.dims()[..last] == dims[..last];
+        let fits = o.dims() == &dims[..last] || o.dims() == dims;
         call.require(fits, || {
             format!("operand {i} has dims {:?} for logits of {dims:?}", o.dims())
         })?;
@@ -233,7 +233,10 @@ fn rows_of<const K: usize>(
     for (d, l) in loops[..last].iter_mut().enumerate() {
         *l = (dims[d], core::array::from_fn(|k| operands[k].strides()[d]));
     }
-    Ok((Nest::new(&loops[..last]), dims[last]))
+    let rows = Nest::new(&loops[..last]);
+    // An operand without elements has nothing to read, whatever its leading dims say.
+    call.require(dims[last] > 0 || rows.numel == 0, || "logits without classes".into())?;
+    Ok((rows, dims[last]))
 }
 
 fn weights(call: &Call, o: &Operand, classes: usize) -> Outcome<Vec<f64>> {

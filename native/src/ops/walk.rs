@@ -124,7 +124,7 @@ pub unsafe fn move_run<T: Copy>(from: *const T, fs: isize, to: *mut T, ts: isize
     unsafe {
         if fs == 1 && ts == 1 {
             core::ptr::copy_nonoverlapping(from, to, n);
-        } else if fs == 0 && ts == 1 {
+        } else if fs == 0 && ts == 1 && n > 0 {
             let x = *from;
             for i in 0..n {
                 *to.add(i) = x;

@@ -1,6 +1,7 @@
 //! Random instructions, most of them right, the others damaged: whatever comes, the library answers with a code and
 //! never with a crash or a panic. `TORO_FUZZ` says how many (default 50,000), `TORO_FUZZ_SEED` where to begin,
-//! `TORO_FUZZ_ONLY` which op alone. A row of the opcode table without a generator fails the test.
+//! `TORO_FUZZ_ONLY` which op alone; `TORO_FUZZ_TRACE` prints each instruction before it runs, to find what crashed.
+//! A row of the opcode table without a generator fails the test.
 
 mod build;
 mod damage;
@@ -52,6 +53,7 @@ fn random_instructions_end_in_a_code() {
     let table: Vec<usize> = (0..ops::table().len())
         .filter(|&i| only.is_empty() || ops::table()[i].name == only)
         .collect();
+    let trace = std::env::var_os("TORO_FUZZ_TRACE").is_some();
     let mut random = Random::new(seed);
     let mut bench = Bench::new();
     let mut counts = vec![Count::default(); ops::table().len()];
@@ -71,6 +73,9 @@ fn random_instructions_end_in_a_code() {
         let mut words = made.words(opcode);
         if !whole && !reshaped {
             damage::damage(&mut words, &made, &mut random, &bench);
+        }
+        if trace {
+            println!("{turn} {}: {words:?}", row.name);
         }
         let code = bench.execute(&words);
         let count = &mut counts[opcode];
