@@ -145,7 +145,7 @@ Deno.test("sizes that no memory has are refused before anything is touched", () 
 function runWorker(text: string): { worker: Worker; answer: Promise<unknown> } {
   const mod = new URL("../", import.meta.url).href;
   const source = text.replaceAll("ROOT/", mod);
-  const url = `data:application/typescript,${encodeURIComponent(source)}`;
+  const url = `data:application/javascript,${encodeURIComponent(source)}`;
   const worker = new Worker(url, { type: "module" });
   const answer = new Promise((resolve, reject) => {
     worker.onmessage = (e) => resolve(e.data);
