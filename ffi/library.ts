@@ -23,12 +23,15 @@ const SYMBOLS = {
   toro_memory: { parameters: ["u32"], result: "i32" },
   toro_option: { parameters: ["u32", "u32", "f64"], result: "i32" },
   toro_job: { parameters: ["u32", "buffer", "u32"], result: "f64" },
+  /** The same on another thread. */
+  toro_job_async: {
+    name: "toro_job",
+    parameters: ["u32", "buffer", "u32"],
+    result: "f64",
+    nonblocking: true,
+  },
   toro_table: { parameters: ["u32"], result: "i32" },
   toro_hash: { parameters: [], result: "u32" },
-} as const satisfies Deno.ForeignLibraryInterface;
-
-const ASYNC_SYMBOLS = {
-  toro_job: { parameters: ["u32", "buffer", "u32"], result: "f64", nonblocking: true },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 /** Words of the thread's buffer: room for an optimiser step over hundreds of parameters. */
@@ -39,10 +42,8 @@ export const words: Float64Array<ArrayBuffer> = new Float64Array(WORDS);
 const bytes = new Uint8Array(words.buffer);
 
 type Symbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
-type AsyncSymbols = Deno.DynamicLibrary<typeof ASYNC_SYMBOLS>["symbols"];
 
 let symbols: Symbols | null = null;
-let asyncSymbols: AsyncSymbols | null = null;
 let thread = 0;
 let path = "";
 
@@ -213,10 +214,8 @@ export function job(kind: string, fields: object = {}): JobResult {
 
 /** Runs a job on another thread. */
 export async function jobAsync(kind: string, fields: object = {}): Promise<JobResult> {
-  open();
-  asyncSymbols ??= Deno.dlopen(path, ASYNC_SYMBOLS).symbols;
   const bytes = request(kind, fields);
-  return result(await asyncSymbols.toro_job(thread, bytes, bytes.byteLength));
+  return result(await open().toro_job_async(thread, bytes, bytes.byteLength));
 }
 
 /** Frees everything that this thread made; for the end of a worker. */

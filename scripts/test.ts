@@ -8,7 +8,15 @@ import { buildStage, missing } from "./build.ts";
 import { crate, type Outcome, report, root, runStage, type Stage } from "./stages.ts";
 
 /** `deno test` with the sanitizers, which are off unless asked for. */
-const denoTest = [Deno.execPath(), "test", "-A", "--sanitize-ops", "--sanitize-resources"];
+const denoTest = [
+  Deno.execPath(),
+  "test",
+  "-A",
+  "--sanitize-ops",
+  "--sanitize-resources",
+  "--preload",
+  "./tests/preload.ts",
+];
 
 /** Where documentation with examples stands. */
 const documented = ["mod.ts", "src", "ffi", "docs", "README.md"];

@@ -18,8 +18,8 @@ export interface ErrorDetails {
 }
 
 /** The ancestor of all of Toro's errors: `e instanceof ToroError` holds for each of them. */
-// deno-lint-ignore no-explicit-any
 export const ToroError: {
+  // deno-lint-ignore no-explicit-any
   new (...args: any[]): ToroError;
   [Symbol.hasInstance](value: unknown): boolean;
 } = class ToroErrorBase {

@@ -133,7 +133,10 @@ pub extern "C" fn toro_open(address: *mut f64, words: u32) -> u32 {
         words: words as usize,
     });
     let mut buffers = BUFFERS.lock().unwrap_or_else(|e| e.into_inner());
-    let place = buffers.iter().position(Option::is_none).unwrap_or(buffers.len());
+    let place = buffers
+        .iter()
+        .position(Option::is_none)
+        .unwrap_or(buffers.len());
     if place == MAX_THREADS {
         return 0;
     }

@@ -84,7 +84,9 @@ impl Operand {
         window.dims[dim] = length;
         if length > 0 {
             // Bytes, so that no type is needed; the address stays inside the storage.
-            window.ptr = self.ptr.wrapping_offset(self.strides[dim] * start as isize * self.dtype.size() as isize);
+            window.ptr = self
+                .ptr
+                .wrapping_offset(self.strides[dim] * start as isize * self.dtype.size() as isize);
         }
         window
     }

@@ -13,6 +13,10 @@ const CHUNKS: usize = (1 << INDEX_BITS) / CHUNK;
 /// Blocks from this size on are mapped by themselves, aligned for huge pages.
 const HUGE: usize = 2 << 20;
 const ALIGN: usize = 64;
+/// Blocks from this size up to `HUGE` are cut from mapped arenas and stay there: malloc would map and unmap each, and
+/// fresh pages cost ten times the op that writes them.
+const MEDIUM: usize = 64 << 10;
+const ARENA: usize = 32 << 20;
 
 /// `state` packs generation (28 bits), a doomed flag and the count of running calls that use it.
 const DOOMED: u64 = 1 << 31;
@@ -252,13 +256,48 @@ fn class_of(bytes: usize) -> (usize, usize) {
     (log * 8 + rounded / step, rounded * ALIGN)
 }
 
+/// Where the newest arena has room yet.
+struct Arena {
+    next: usize,
+    end: usize,
+}
+
+static ARENAS: Mutex<Arena> = Mutex::new(Arena { next: 0, end: 0 });
+
+fn from_arena(size: usize) -> *mut u8 {
+    let size = size.next_multiple_of(4096);
+    let mut arena = ARENAS.lock().unwrap_or_else(|e| e.into_inner());
+    if arena.end - arena.next < size {
+        let fresh = map_huge(ARENA);
+        if fresh.is_null() {
+            return fresh;
+        }
+        // What the last arena had left is given up: at most one block's size in 32 MiB.
+        *arena = Arena {
+            next: fresh as usize,
+            end: fresh as usize + ARENA,
+        };
+    }
+    let address = arena.next;
+    arena.next += size;
+    address as *mut u8
+}
+
 fn raw_allocate(size: usize) -> *mut u8 {
+    if (MEDIUM..HUGE).contains(&size) {
+        return from_arena(size);
+    }
     if size < HUGE {
         // SAFETY: the layout is non-zero and its alignment a power of two.
         return unsafe {
             std::alloc::alloc(std::alloc::Layout::from_size_align_unchecked(size, ALIGN))
         };
     }
+    map_huge(size)
+}
+
+/// An anonymous mapping, aligned for huge pages.
+fn map_huge(size: usize) -> *mut u8 {
     // SAFETY: an anonymous mapping, trimmed to a huge-page boundary on both sides.
     unsafe {
         let padded = size + HUGE;
@@ -287,6 +326,7 @@ fn raw_allocate(size: usize) -> *mut u8 {
     }
 }
 
+/// Gives a block back to the system; those of arenas never are.
 fn raw_free(address: usize, size: usize) {
     // SAFETY: the block came from `raw_allocate` with this size.
     unsafe {
@@ -303,15 +343,19 @@ fn raw_free(address: usize, size: usize) {
 
 impl Cache {
     fn empty(&mut self) {
+        self.cached = 0;
         for class in 0..self.blocks.len() {
             let Some(size) = class_size(class) else {
                 continue;
             };
+            if (MEDIUM..HUGE).contains(&size) {
+                self.cached += size * self.blocks[class].len();
+                continue;
+            }
             for address in core::mem::take(&mut self.blocks[class]) {
                 raw_free(address, size);
             }
         }
-        self.cached = 0;
     }
 }
 

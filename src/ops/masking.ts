@@ -36,7 +36,9 @@ export interface Nonzero {
  * The indices of the elements that are not zero, row-major: int64 (n, dims). With `asTuple`, an array with one tensor
  * for each dim, which can be used as indices.
  */
-export const nonzero: Nonzero = op<(input: Tensor, options?: { asTuple?: boolean }) => Tensor | Tensor[]>(
+export const nonzero: Nonzero = op<
+  (input: Tensor, options?: { asTuple?: boolean }) => Tensor | Tensor[]
+>(
   "nonzero(input, asTuple=false)",
   (x: Tensor, asTuple: boolean) => {
     if (!asTuple) return nonzeroOf(x);

@@ -390,29 +390,24 @@ export {
   baddbmm,
   bmm,
   dot,
-  linear,
   type Linear,
+  linear,
   matmul,
   mm,
   mv,
   outer,
   type Product,
 } from "./matmul.ts";
-export {
-  logSoftmax,
-  type Softmax,
-  softmax,
-  type SoftmaxOptions,
-} from "./softmax.ts";
+export { logSoftmax, type Softmax, softmax, type SoftmaxOptions } from "./softmax.ts";
 export {
   type DeviationMean,
   type DeviationMeanOp,
   type DeviationOp,
   type DeviationOptions,
-  logsumexp,
   type LogSumExp,
-  norm,
+  logsumexp,
   type Norm,
+  norm,
   type NormOptions,
   std,
   stdMean,
@@ -443,16 +438,16 @@ export {
   type TypedScan,
 } from "./scan.ts";
 export {
-  batchNorm,
   type BatchNorm,
+  batchNorm,
   type BatchNormOptions,
   type GroupNorm,
   groupNorm,
-  instanceNorm,
   type InstanceNorm,
+  instanceNorm,
   type InstanceNormOptions,
-  layerNorm,
   type LayerNorm,
+  layerNorm,
   type LayerNormOptions,
   type Normalize,
   normalize,
@@ -481,8 +476,8 @@ export {
 export {
   crossEntropy,
   type CrossEntropyOptions,
-  nllLoss,
   type NllLoss,
+  nllLoss,
   type NllLossOptions,
 } from "./cross_entropy.ts";
 export {
@@ -546,9 +541,7 @@ export {
   tripletMarginLoss,
   type TripletOptions,
 } from "./margin_loss.ts";
-export {
-  einsum,
-} from "./einsum.ts";
+export { einsum } from "./einsum.ts";
 export {
   type Interpolation,
   median,
@@ -557,7 +550,7 @@ export {
   nanmedian,
   nanquantile,
   type OrderStatistic,
-  quantile,
   type Quantile,
+  quantile,
   type QuantileOptions,
 } from "./order_statistics.ts";

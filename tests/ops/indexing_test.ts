@@ -38,7 +38,7 @@ Deno.test("tensors and arrays pick elements and stand where PyTorch puts them", 
   assertEquals(shape(slice(), [0, 2], [1, 3]), [2, 2]);
   assertEquals(shape([0, 1], slice(), [1, 3]), [2, 3]);
   assertEquals(shape(0, slice(), [1, 3, 0]), [3, 3]);
-  assertEquals(shape(slice(), [[0], [1]], [1, 2, 3]), [2, 2, 3]);
+  assertEquals(shape(slice(), tensor([[0n], [1n]]), [1, 2, 3]), [2, 2, 3]);
   assertEquals(grid().at([0, 1], 1, [-1, 0]).toArray(), [7, 16]);
   const mask = grid().gt(20);
   assertEquals(grid().at(mask).toArray(), [21, 22, 23]);

@@ -22,8 +22,8 @@ pub mod reduction;
 pub mod scan;
 pub mod scattering;
 pub mod searching;
-pub mod sorting;
 pub mod softmax;
+pub mod sorting;
 pub mod walk;
 
 use crate::instruction::Row;
@@ -32,5 +32,32 @@ use std::sync::OnceLock;
 /// All rows; built once.
 pub fn table() -> &'static [Row] {
     static TABLE: OnceLock<Vec<Row>> = OnceLock::new();
-    TABLE.get_or_init(|| [pointwise::ROWS, pointwise::TRIG, pointwise::division::ROWS, activation::ROWS, creation::ROWS, random::ROWS, reduction::ROWS, joining::ROWS, indexing::ROWS, scattering::ROWS, masking::ROWS, sorting::ROWS, searching::ROWS, embedding::ROWS, optim::ROWS, extreme::ROWS, matmul::ROWS, softmax::ROWS, normalization::ROWS, layer_norm::ROWS, loss::ROWS, loss::elementwise::ROWS, scan::ROWS].concat())
+    TABLE.get_or_init(|| {
+        [
+            pointwise::ROWS,
+            pointwise::TRIG,
+            pointwise::division::ROWS,
+            activation::ROWS,
+            creation::ROWS,
+            random::ROWS,
+            reduction::ROWS,
+            joining::ROWS,
+            indexing::ROWS,
+            scattering::ROWS,
+            masking::ROWS,
+            sorting::ROWS,
+            searching::ROWS,
+            embedding::ROWS,
+            optim::ROWS,
+            extreme::ROWS,
+            matmul::ROWS,
+            softmax::ROWS,
+            normalization::ROWS,
+            layer_norm::ROWS,
+            loss::ROWS,
+            loss::elementwise::ROWS,
+            scan::ROWS,
+        ]
+        .concat()
+    })
 }
