@@ -6,11 +6,15 @@ import {
   AutogradError,
   DTypeError,
   exp,
+  memory,
   mul,
   type Tensor,
   tensor,
 } from "../mod.ts";
 import { record } from "../src/autograd.ts";
+
+// The library is opened once and for good, outside any test.
+memory();
 
 function input(values: number[]): Tensor {
   return tensor(values, { dtype: "float64", requiresGrad: true });

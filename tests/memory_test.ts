@@ -12,6 +12,9 @@ import { collectGarbage } from "../src/memory.ts";
 
 const MIB = 2 ** 20;
 
+// The library is opened once and for good, outside any test.
+memory();
+
 /** Runs a body under a small budget, so that collections come soon, and gives the old one back. */
 async function within<T>(budget: number, body: () => T | Promise<T>): Promise<T> {
   collectGarbage();
@@ -158,6 +161,7 @@ function runWorker(text: string): { worker: Worker; answer: Promise<unknown> } {
 }
 
 Deno.test("what a worker leaves is freed when its thread ends", async () => {
+  collectGarbage();
   const before = memory();
   const { worker, answer } = runWorker(`
     import { memory, zeros } from "ROOT/mod.ts";
@@ -166,12 +170,12 @@ Deno.test("what a worker leaves is freed when its thread ends", async () => {
   `);
   assert(await answer as number >= before.liveBytes + 4 * MIB);
   worker.terminate();
-  const until = Date.now() + 5000;
+  const until = Date.now() + 30_000;
   while (memory().liveBytes > before.liveBytes && Date.now() < until) {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  assertEquals(memory().liveBytes, before.liveBytes);
-  assertEquals(memory().handles, before.handles);
+  assert(memory().liveBytes <= before.liveBytes);
+  assert(memory().handles <= before.handles);
 });
 
 Deno.test("without the collecting trick the engine's finalizers free memory", async () => {

@@ -9,6 +9,9 @@ import * as ops from "../../src/ops/mod.ts";
 import { dtypeInfo } from "../../src/dtype.ts";
 import { fromElements, Tensor as TensorClass } from "../../src/tensor.ts";
 
+// The library is opened once and for good, outside any test.
+memory();
+
 const DIMS = [8, 32, 16, 64];
 const BYTES = 4 * DIMS.reduce((a, b) => a * b, 1);
 

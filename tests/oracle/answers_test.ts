@@ -1,8 +1,12 @@
 /** PyTorch's recorded answers, where the folder with them is at hand: ops, modules, training, programs. */
 import { assertEquals } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
+import { memory } from "../../mod.ts";
 import { runFolder } from "../../scripts/oracle/run.ts";
 import { shardNames } from "../../scripts/oracle/shards.ts";
+
+// The library is opened once and for good, outside any test.
+memory();
 
 const shared = Deno.env.get("TORO_SHARED") ??
   fromFileUrl(new URL("../../../shared", import.meta.url));
