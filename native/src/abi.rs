@@ -251,8 +251,11 @@ fn range(
 }
 
 /// Copies `bytes` bytes of `data` into a storage.
+///
+/// # Safety
+/// `data` has at least `bytes` bytes.
 #[unsafe(no_mangle)]
-pub extern "C" fn toro_write(
+pub unsafe extern "C" fn toro_write(
     thread: u32,
     handle: f64,
     offset: f64,
@@ -266,8 +269,11 @@ pub extern "C" fn toro_write(
 }
 
 /// Copies `bytes` bytes of a storage into `data`.
+///
+/// # Safety
+/// `data` has room for at least `bytes` bytes.
 #[unsafe(no_mangle)]
-pub extern "C" fn toro_read(
+pub unsafe extern "C" fn toro_read(
     thread: u32,
     handle: f64,
     offset: f64,
@@ -355,8 +361,11 @@ pub extern "C" fn toro_option(thread: u32, key: u32, value: f64) -> i32 {
 /// Runs a job that takes time: files, pictures, facts about the machine. `request` is JSON with a field `kind`.
 /// The result is a storage that holds [u32 length of JSON][JSON][buffers, each from a multiple of 64 bytes on];
 /// it starts with {"error": …} when the job failed. Returns its handle, or minus a code. May run on any thread.
+///
+/// # Safety
+/// `request` has `bytes` bytes.
 #[unsafe(no_mangle)]
-pub extern "C" fn toro_job(thread: u32, request: *const u8, bytes: u32) -> f64 {
+pub unsafe extern "C" fn toro_job(thread: u32, request: *const u8, bytes: u32) -> f64 {
     let run = || -> Result<Vec<u8>, String> {
         if request.is_null() {
             return Err("the job has no request".into());

@@ -235,7 +235,9 @@ fn rows_of<const K: usize>(
     }
     let rows = Nest::new(&loops[..last]);
     // An operand without elements has nothing to read, whatever its leading dims say.
-    call.require(dims[last] > 0 || rows.numel == 0, || "logits without classes".into())?;
+    call.require(dims[last] > 0 || rows.numel == 0, || {
+        "logits without classes".into()
+    })?;
     Ok((rows, dims[last]))
 }
 

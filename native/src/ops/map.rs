@@ -387,8 +387,9 @@ macro_rules! maps {
                         // Copied, so that LLVM sees that the loop's stores do not change them.
                         let $p: [$crate::instruction::Scalar; $scalars] = core::array::from_fn(|i| $p[i]);
                         for i in 0..n {
-                            // SAFETY: the engine hands in n elements of each operand.
-                            unsafe { *out.add(i) = $crate::maps!(@value $value, i, $ins, a0, a1, a2); }
+                            let result = $crate::maps!(@value $value, i, $ins, a0, a1, a2);
+                            // SAFETY: the engine hands in room for n elements.
+                            unsafe { *out.add(i) = result };
                         }
                     }
                 }
@@ -415,16 +416,19 @@ macro_rules! maps {
     (@arity [$x:ident, $y:ident]) => { (2, 2) };
     (@arity [$x:ident, $y:ident, $z:ident]) => { (3, 3) };
     (@value $value:expr, $i:ident, [], $a:ident, $b:ident, $c:ident) => { $value };
-    (@value $value:expr, $i:ident, [$x:ident], $a:ident, $b:ident, $c:ident) => {{ let $x = *$a.add($i); $value }};
+    (@value $value:expr, $i:ident, [$x:ident], $a:ident, $b:ident, $c:ident) => {{
+        // SAFETY: the engine hands in n elements of each operand; so in the arms below.
+        let $x = unsafe { *$a.add($i) };
+        $value
+    }};
     (@value $value:expr, $i:ident, [$x:ident, $y:ident], $a:ident, $b:ident, $c:ident) => {{
-        let $x = *$a.add($i);
-        let $y = *$b.add($i);
+        // SAFETY: as above.
+        let ($x, $y) = unsafe { (*$a.add($i), *$b.add($i)) };
         $value
     }};
     (@value $value:expr, $i:ident, [$x:ident, $y:ident, $z:ident], $a:ident, $b:ident, $c:ident) => {{
-        let $x = *$a.add($i);
-        let $y = *$b.add($i);
-        let $z = *$c.add($i);
+        // SAFETY: as above.
+        let ($x, $y, $z) = unsafe { (*$a.add($i), *$b.add($i), *$c.add($i)) };
         $value
     }};
 }

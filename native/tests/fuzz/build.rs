@@ -149,10 +149,10 @@ impl Bench {
             let n = (bytes - at).min(FILL / 2);
             let from = r.below(FILL / 16) * 8;
             let data = &self.flavours[flavour][from..from + n];
-            assert_eq!(
-                abi::toro_write(self.thread, handle, at as f64, data.as_ptr(), n as f64),
-                0
-            );
+            // SAFETY: `data` has n bytes.
+            let code =
+                unsafe { abi::toro_write(self.thread, handle, at as f64, data.as_ptr(), n as f64) };
+            assert_eq!(code, 0);
             at += n;
         }
         handle
@@ -261,13 +261,16 @@ impl Bench {
             .flat_map(|x| x.to_le_bytes()[..size].to_vec())
             .collect();
         let at = operand.words[1] * size as f64;
-        let code = abi::toro_write(
-            self.thread,
-            operand.words[0],
-            at,
-            bytes.as_ptr(),
-            bytes.len() as f64,
-        );
+        // SAFETY: the values are as long as it says.
+        let code = unsafe {
+            abi::toro_write(
+                self.thread,
+                operand.words[0],
+                at,
+                bytes.as_ptr(),
+                bytes.len() as f64,
+            )
+        };
         assert_eq!(code, 0, "{}", self.text());
         operand
     }
@@ -281,13 +284,16 @@ impl Bench {
     pub fn cells(&mut self, values: &[f64], r: &mut Random) -> Operand {
         let operand = self.dense(DType::F64, &[values.len()], r);
         let at = operand.words[1] * 8.0;
-        let code = abi::toro_write(
-            self.thread,
-            operand.words[0],
-            at,
-            values.as_ptr().cast(),
-            (8 * values.len()) as f64,
-        );
+        // SAFETY: the values are as long as it says.
+        let code = unsafe {
+            abi::toro_write(
+                self.thread,
+                operand.words[0],
+                at,
+                values.as_ptr().cast(),
+                (8 * values.len()) as f64,
+            )
+        };
         assert_eq!(code, 0, "{}", self.text());
         operand
     }
@@ -295,7 +301,9 @@ impl Bench {
     /// A storage with one float64 at its start, for a scalar that is a cell.
     pub fn cell(&mut self, value: f64, r: &mut Random) -> Scalar {
         let handle = self.storage(64, DType::F64, r);
-        let code = abi::toro_write(self.thread, handle, 0.0, (&raw const value).cast(), 8.0);
+        // SAFETY: `value` has 8 bytes.
+        let code =
+            unsafe { abi::toro_write(self.thread, handle, 0.0, (&raw const value).cast(), 8.0) };
         assert_eq!(code, 0, "{}", self.text());
         Scalar::Cell(handle)
     }
