@@ -203,7 +203,7 @@ function fromBaskets(baskets: Iterable<number>[], items: number): Sales {
  * product of both, and no ranking beats that one.
  */
 function generateSales(users: number, items: number, perUser: number, seed: number): Sales {
-  const random = randomNumbers(seed), groups = Math.max(10, Math.round(items / 100)), likes = 3;
+  const random = randomNumbers(seed), groups = Math.max(10, Math.round(items / 250)), likes = 2;
   const groupOf = Int32Array.from({ length: items }, (_, i) => i % groups);
   const share = new Float64Array(items), sums = new Float64Array(groups);
   for (let i = 0; i < items; i++) {
@@ -217,7 +217,7 @@ function generateSales(users: number, items: number, perUser: number, seed: numb
     for (let i = g, r = 0; i < items; i += groups, r++) cumulative[g * ranks + r] = sum += share[i];
   }
   const liked = Int32Array.from({ length: users * likes }, () => Math.floor(random() * groups));
-  const focus = 0.85; // of a user's sales go to the liked groups, the rest anywhere
+  const focus = 0.9; // of a user's sales go to the liked groups, the rest anywhere
   const baskets = Array.from({ length: users }, (_, u) => {
     const basket = new Set<number>();
     for (let tries = 0; basket.size < perUser && tries < 20 * perUser; tries++) {
@@ -414,14 +414,18 @@ const { options } = await new Command()
   .option("--model <kind:string>", "product or guide.", { default: "product" })
   .option(
     "--epochs <n:integer>",
-    "Passes over the sales; default 12, guide 10, generated 4, --full 2.",
+    "Passes over the sales; default 12, guide 10, generated 3, --full 2.",
   )
   .option("--batch-size <n:integer>", "Pairs a step.", { default: 4096 })
   .option("--embedding-dim <n:integer>", "Width of the embeddings.", { default: 64 })
   .option("--accumulate <n:integer>", "Batches whose gradients are summed for one update.", {
     default: 1,
   })
-  .option("--lr <rate:number>", "Learning rate; default 2e-3, guide 1e-3.")
+  .option("--lr <rate:number>", "Learning rate; default 2e-3, guide 1e-3, generated 6e-3.")
+  .option(
+    "--decay <rate:number>",
+    "Weight decay of the tables; default 1, generated 0.3. The guide's model has 0.01.",
+  )
   .option("--seed <n:integer>", "Seed of everything random.", { default: 0 })
   .option("--out <dir:string>", "Folder of checkpoints, log and curves.", { default: "out" })
   .option("--save-every <n:integer>", "Steps between two checkpoints within an epoch.", {
@@ -439,8 +443,8 @@ if (options.model !== "product" && options.model !== "guide") {
 const started = performance.now();
 const { seed, batchSize, embeddingDim: dim, accumulate, out } = options;
 const isGuide = options.model === "guide", isGenerated = options.data === undefined;
-const epochs = options.epochs ?? (options.full ? 2 : isGenerated ? 4 : isGuide ? 10 : 12);
-const lr = options.lr ?? (isGuide ? 1e-3 : 2e-3);
+const epochs = options.epochs ?? (options.full ? 2 : isGenerated ? 3 : isGuide ? 10 : 12);
+const lr = options.lr ?? (isGuide ? 1e-3 : isGenerated ? 6e-3 : 2e-3);
 
 async function load(): Promise<Sales> {
   if (isGenerated) {
@@ -479,7 +483,7 @@ const optimizer = new optim.AdamW(
   isGuide ? model.parameters() : [
     {
       params: named.filter(([n]) => isTable(n)).map(([, p]) => p),
-      weightDecay: isGenerated ? 0.3 : 1,
+      weightDecay: options.decay ?? (isGenerated ? 0.3 : 1),
     },
     { params: named.filter(([n]) => !isTable(n)).map(([, p]) => p), weightDecay: 0.01 },
   ],
