@@ -421,7 +421,7 @@ const { options } = await new Command()
   .option("--accumulate <n:integer>", "Batches whose gradients are summed for one update.", {
     default: 1,
   })
-  .option("--lr <rate:number>", "Learning rate; default 2e-3, guide 1e-3, generated 6e-3.")
+  .option("--lr <rate:number>", "Learning rate; default 2e-3, guide 1e-3, generated 4e-3.")
   .option(
     "--decay <rate:number>",
     "Weight decay of the tables; default 1, generated 0.3. The guide's model has 0.01.",
@@ -444,7 +444,7 @@ const started = performance.now();
 const { seed, batchSize, embeddingDim: dim, accumulate, out } = options;
 const isGuide = options.model === "guide", isGenerated = options.data === undefined;
 const epochs = options.epochs ?? (options.full ? 2 : isGenerated ? 3 : isGuide ? 10 : 12);
-const lr = options.lr ?? (isGuide ? 1e-3 : isGenerated ? 6e-3 : 2e-3);
+const lr = options.lr ?? (isGuide ? 1e-3 : isGenerated ? 4e-3 : 2e-3);
 
 async function load(): Promise<Sales> {
   if (isGenerated) {
