@@ -42,7 +42,7 @@ function start(out: string): Deno.ChildProcess {
     join(folder, "sales.csv"),
     ...columns,
     "--epochs",
-    "4",
+    "24",
     "--batch-size",
     "512",
   ];
@@ -96,10 +96,9 @@ try {
   let killed = 0;
   while (true) {
     const process = start("cut");
-    // Some moments fall into start-up, some into training, some into a save.
-    const timer = killed < kills
-      ? setTimeout(() => process.kill("SIGKILL"), wholeMs * (0.2 + 0.5 * random()))
-      : undefined;
+    // From start-up on to a sixth of the way, so that ten kills fit: in start-up, in training, in a save.
+    const moment = 300 + random() * wholeMs / 6;
+    const timer = killed < kills ? setTimeout(() => process.kill("SIGKILL"), moment) : undefined;
     const status = await finish(process);
     clearTimeout(timer);
     if (status.signal !== "SIGKILL") break;
