@@ -118,11 +118,17 @@ const YOUNG_HANDLES = 20_000;
 const FULL_BYTES = 512 * 2 ** 20;
 const FULL_HANDLES = 200_000;
 /** Collections of a kind may take this share of the time before they are made rarer, up to so many times. */
-const MOST_SHARE = { young: 0.02, full: 0.01 };
+const MOST_SHARE = { young: 0.028, full: 0.01 };
 const MOST_RARE = { young: 8, full: 16 };
 /** How much rarer than at best. */
 const rarer = { young: 1, full: 1 };
-const lastEnd = { young: performance.now(), full: performance.now() };
+/** Since when shares are counted, what collections took since, and how many they were. */
+const shares = {
+  young: { since: performance.now(), took: 0, count: 0 },
+  full: { since: performance.now(), took: 0, count: 0 },
+};
+/** Collections in a shares: single ones vary too much, and a larger working set would never shrink again. */
+const WINDOW = { young: 16, full: 1 };
 let youngBytes = YOUNG_BYTES;
 let youngHandles = YOUNG_HANDLES;
 let fullBytes = FULL_BYTES;
@@ -318,20 +324,24 @@ function collect(kind: "young" | "full"): void {
   const end = performance.now();
   collections++;
   collectionMs += end - start;
-  // Rarer while collecting takes more than its share of the time since the last one.
-  const share = (end - start) / Math.max(end - lastEnd[kind], 1e-3);
-  lastEnd[kind] = end;
-  const most = MOST_SHARE[kind];
-  if (share > most) rarer[kind] = Math.min(rarer[kind] * 1.5, MOST_RARE[kind]);
-  else if (share < most / 4) rarer[kind] = Math.max(rarer[kind] / 1.5, 1);
+  // Rarer while collecting takes more than its share of the time.
+  const counted = shares[kind];
+  counted.took += end - start;
+  if (++counted.count === WINDOW[kind]) {
+    const share = counted.took / Math.max(end - counted.since, 1e-3), most = MOST_SHARE[kind];
+    if (share > most) rarer[kind] = Math.min(rarer[kind] * 1.5, MOST_RARE[kind]);
+    else if (share < most / 4) rarer[kind] = Math.max(rarer[kind] / 1.5, 1);
+    shares[kind] = { since: end, took: 0, count: 0 };
+  }
   // Never so rare that garbage alone could fill the budget.
   const ceiling = native.nativeMemory().budgetBytes / 8;
   youngBytes = Math.min(YOUNG_BYTES * rarer.young, ceiling);
   youngHandles = YOUNG_HANDLES * rarer.young;
   fullBytes = Math.min(Math.max(FULL_BYTES * rarer.full, sum(old) / 2), ceiling * 2);
   fullHandles = Math.max(FULL_HANDLES * rarer.full, old.length / 2);
-  madeBytes = 0;
-  madeHandles = 0;
+  // What was missed is tried again soon, so that the most that is live hardly rises.
+  madeBytes = missed ? youngBytes * 0.9 : 0;
+  madeHandles = missed ? youngHandles * 0.9 : 0;
 }
 
 /** Frees now what nobody can reach any more. */
