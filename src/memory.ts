@@ -113,12 +113,14 @@ let agedBytes = 0;
 let agedHandles = 0;
 
 /** A young collection takes about a millisecond, so it comes often enough to keep the working set in the caches. */
-const YOUNG_BYTES = 64 * 2 ** 20;
+const YOUNG_BYTES = 128 * 2 ** 20;
 const YOUNG_HANDLES = 20_000;
+/** Up to this size of V8's heap a full collection is cheap. */
+const SMALL_HEAP = 64 * 2 ** 20;
 const FULL_BYTES = 512 * 2 ** 20;
 const FULL_HANDLES = 200_000;
 /** Collections of a kind may take this share of the time before they are made rarer, up to so many times. */
-const MOST_SHARE = { young: 0.028, full: 0.01 };
+const MOST_SHARE = { young: 0.025, full: 0.01 };
 const MOST_RARE = { young: 8, full: 16 };
 /** How much rarer than at best. */
 const rarer = { young: 1, full: 1 };
@@ -128,8 +130,9 @@ const shares = {
   full: { since: performance.now(), took: 0, count: 0 },
 };
 /** Collections in a shares: single ones vary too much, and a larger working set would never shrink again. */
-const WINDOW = { young: 16, full: 1 };
-let youngBytes = YOUNG_BYTES;
+const WINDOW = { young: 8, full: 1 };
+/** The first time is later: short scripts then never collect, and later rounds stay under the memory of the first. */
+let youngBytes = 3 * YOUNG_BYTES;
 let youngHandles = YOUNG_HANDLES;
 let fullBytes = FULL_BYTES;
 let fullHandles = FULL_HANDLES;
@@ -294,15 +297,20 @@ const sum = (entries: readonly Watched[]): number => entries.reduce((n, e) => n 
 function collect(kind: "young" | "full"): void {
   if (collector === undefined) chooseCollector("vm");
   const start = performance.now();
-  // V8 keeps WeakRefs strong while it marks the old generation; a later young collection will do.
-  const missed = kind === "young" && collector !== null && !collector!.young();
+  // V8 keeps WeakRefs strong while it marks the old generation. On a small heap a full collection takes a few
+  // milliseconds and ends that; on a large one a later young collection will do.
+  let missed = kind === "young" && collector !== null && !collector!.young();
+  if (missed && v8.getHeapStatistics().used_heap_size < SMALL_HEAP) {
+    missed = false;
+    kind = "full";
+  }
   if (kind === "full") collector?.full();
   const dead: number[] = [];
   const seen = sift(young.slice(0, unseen), dead), fresh = sift(young.slice(unseen), dead);
   if (missed) {
     young = seen.concat(fresh);
-    agedBytes += madeBytes;
-    agedHandles += madeHandles;
+    agedBytes += madeBytes / 8;
+    agedHandles += madeHandles / 8;
   } else if (kind === "young") {
     // What was seen alive before is promoted by V8 now.
     for (const entry of seen) old.push(entry);
@@ -340,8 +348,8 @@ function collect(kind: "young" | "full"): void {
   fullBytes = Math.min(Math.max(FULL_BYTES * rarer.full, sum(old) / 2), ceiling * 2);
   fullHandles = Math.max(FULL_HANDLES * rarer.full, old.length / 2);
   // What was missed is tried again soon, so that the most that is live hardly rises.
-  madeBytes = missed ? youngBytes * 0.9 : 0;
-  madeHandles = missed ? youngHandles * 0.9 : 0;
+  madeBytes = missed ? youngBytes / 2 : 0;
+  madeHandles = missed ? youngHandles / 2 : 0;
 }
 
 /** Frees now what nobody can reach any more. */
