@@ -4,8 +4,8 @@ import { signatureOf } from "../../src/op.ts";
 import type { Tensor } from "../../src/tensor.ts";
 import { difference } from "./compare.ts";
 import { bindPython, differs, flattenJson } from "./ops.ts";
-import type { Shard } from "./shards.ts";
-import { Absent, Decoder, flatten, lookUp, tensorOf } from "./values.ts";
+import { Absent, type Shard } from "./shards.ts";
+import { Decoder, flatten, lookUp, tensorOf } from "./values.ts";
 
 /** What the runner uses of a module. */
 interface AnyModule {

@@ -7,8 +7,8 @@ import { Tensor } from "../../src/tensor.ts";
 import { difference } from "./compare.ts";
 import { toroName } from "./naming.ts";
 import { bindPython } from "./ops.ts";
-import type { Shard } from "./shards.ts";
-import { Absent, Decoder } from "./values.ts";
+import { Absent, type Shard } from "./shards.ts";
+import { Decoder } from "./values.ts";
 
 function callMethod(name: string, args: readonly unknown[]): unknown {
   const method = toroName(name);

@@ -2,9 +2,9 @@
 import { runModule } from "./modules.ts";
 import { runOp } from "./ops.ts";
 import { runProgram } from "./programs.ts";
-import { readShard, type Shard, shardNames } from "./shards.ts";
+import { Absent, readShard, type Shard, shardNames } from "./shards.ts";
 import { initCases, runClip, runInit, runOptimizer, runScheduler } from "./training.ts";
-import { Absent, lookUp } from "./values.ts";
+import { lookUp } from "./values.ts";
 
 /** Counts of outcomes, and the first difference seen. */
 export interface Count {
@@ -27,9 +27,8 @@ export interface Report {
 // deno-lint-ignore no-explicit-any
 export type Runner = (c: any, shard: Shard) => string | null | Promise<string | null>;
 
-/** The runner of a shard by its name; null for shards that hold something else. */
-function runnerOf(shard: string): Runner | null {
-  if (shard.startsWith("hand_")) return runOp;
+/** The runner of a shard by its name, or by what its cases look like. */
+function runnerOf(shard: string): Runner {
   if (shard.startsWith("recsys_")) {
     return async (c, shard) => {
       if (lookUp("nn.Module") === undefined) throw new Absent("missing", "nn.Module");
@@ -43,7 +42,8 @@ function runnerOf(shard: string): Runner | null {
     clip: runClip,
     init: runInit,
     programs: runProgram,
-  } as Record<string, Runner>)[shard] ?? null;
+  } as Record<string, Runner>)[shard] ??
+    ((c, shard) => c.ctor === undefined ? runOp(c, shard) : runModule(c, shard));
 }
 
 const zero = (): Count => ({ passed: 0, failed: 0, missing: 0, unsupported: 0 });
@@ -66,7 +66,6 @@ export async function runFolder(
   const report: Report = { totals: zero(), shards: {}, ops: {}, failures: [] };
   for (const name of shards) {
     const run = runnerOf(name);
-    if (run === null) continue;
     const shard = readShard(folder, name);
     for (const c of name === "init" ? initCases(shard.document) : shard.cases) {
       if (!chosen(c, only)) continue;

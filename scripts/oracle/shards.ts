@@ -1,6 +1,13 @@
 /** Reads an oracle shard: cases from JSON, tensors from the safetensors file beside it. */
 import { join } from "@std/path";
 
+/** A case that Toro has no function for, or no parameter; counted apart from failures. */
+export class Absent extends Error {
+  constructor(readonly kind: "missing" | "unsupported", message: string) {
+    super(message);
+  }
+}
+
 /** A tensor of a shard, as plain numbers. */
 export interface Stored {
   readonly dtype: string;
@@ -64,7 +71,8 @@ export function readTensors(path: string): (key: string) => Stored {
   return (key) => {
     const entry = entries[key];
     if (entry === undefined) throw new Error(`${path} has no tensor ${key}`);
-    const dtype = DTYPE[entry.dtype] as keyof typeof ARRAY;
+    const dtype = DTYPE[entry.dtype] as keyof typeof ARRAY | undefined;
+    if (dtype === undefined) throw new Absent("unsupported", `a tensor of ${entry.dtype}`);
     const [from, to] = entry.data_offsets;
     // A copy, because the bytes need not lie at a multiple of the element's size.
     const bits = new ARRAY[dtype](file.slice(8 + head + from, 8 + head + to).buffer);

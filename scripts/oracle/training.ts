@@ -6,8 +6,8 @@ import { close, difference } from "./compare.ts";
 import { construct } from "./modules.ts";
 import { camel, toroName } from "./naming.ts";
 import { bindPython } from "./ops.ts";
-import type { Shard } from "./shards.ts";
-import { Absent, Decoder, lookUp, surface, tensorOf } from "./values.ts";
+import { Absent, type Shard } from "./shards.ts";
+import { Decoder, lookUp, surface, tensorOf } from "./values.ts";
 import { signatureOf } from "../../src/op.ts";
 
 interface AnyOptimizer {

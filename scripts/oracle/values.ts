@@ -1,16 +1,9 @@
 /** Turns the values of a case into Toro's: tensors with their views, numbers, dtypes, slices, lists. */
 import * as toro from "../../mod.ts";
-import { type DType, dtypeInfo } from "../../src/dtype.ts";
+import { type DType, dtypeInfo, DTYPES } from "../../src/dtype.ts";
 import { empty, fromElements, Tensor } from "../../src/tensor.ts";
 import { toroName } from "./naming.ts";
-import type { Shard, Stored } from "./shards.ts";
-
-/** A case that Toro has no function for, or no parameter; counted apart from failures. */
-export class Absent extends Error {
-  constructor(readonly kind: "missing" | "unsupported", message: string) {
-    super(message);
-  }
-}
+import { Absent, type Shard, type Stored } from "./shards.ts";
 
 /** Toro's public functions by name, wherever they live. */
 export const surface = toro as unknown as Readonly<Record<string, unknown>>;
@@ -28,6 +21,11 @@ export function lookUp(path: string): unknown {
 /** Marks a number that Python wrote as a float, for parameters that take part in promotion. */
 export class PythonFloat {
   constructor(readonly value: number) {}
+}
+
+/** Whether a name is one of Toro's ten dtypes. */
+export function isDType(name: string): boolean {
+  return Object.hasOwn(DTYPES, name);
 }
 
 /** A tensor of Toro's with a stored one's elements. */
@@ -96,7 +94,10 @@ export class Decoder {
       const x = f === "nan" ? NaN : f === "inf" ? Infinity : f === "-inf" ? -Infinity : Number(f);
       return Number.isInteger(x) ? new PythonFloat(x) : x;
     }
-    if ("dtype" in value) return value.dtype;
+    if ("dtype" in value) {
+      if (isDType(value.dtype)) return value.dtype;
+      throw new Absent("unsupported", `the dtype ${value.dtype}`);
+    }
     if ("ellipsis" in value) return "...";
     if ("slice" in value) {
       const slice = lookUp("slice");
