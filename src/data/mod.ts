@@ -1,10 +1,16 @@
 /**
- * Data: files, datasets, samplers, loaders.
+ * Data: files, datasets, samplers, loaders, augmentation.
  *
  * @module
  */
 import "../methods.ts";
 
+export {
+  AddGaussianNoise,
+  type AddGaussianNoiseOptions,
+  RandomMask,
+  type RandomMaskOptions,
+} from "./augment.ts";
 export { type Collated, defaultCollate } from "./collate.ts";
 export {
   type Column,
