@@ -1,31 +1,10 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { fromFileUrl, join } from "@std/path";
+import { join } from "@std/path";
+import { type Run, runExample } from "./run.ts";
 
-const root = fromFileUrl(new URL("..", import.meta.url));
-const library = join(root, "native/target/release/libtoro.so");
-const example = join(root, "examples/recommender.ts");
-
-/** Runs the recommender with the permissions that its first line names, and no others. */
-async function recommender(
-  out: string,
-  ...args: string[]
-): Promise<{ code: number; out: string; err: string }> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--no-prompt",
-      `--allow-ffi=${library}`,
-      "--allow-env=TORO_LIB,HOME",
-      "--allow-read",
-      `--allow-write=${out}`,
-      example,
-      "--out",
-      out,
-      ...args,
-    ],
-  }).output();
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  return { code, out: text(stdout), err: text(stderr) };
+/** Runs the recommender, which may write to a folder and has it as its output. */
+function recommender(out: string, ...args: string[]): Promise<Run> {
+  return runExample("recommender.ts", ["--out", out, ...args], { out });
 }
 
 const columns = [
