@@ -3,6 +3,7 @@
 //! order that depends on the shape only, so results are the same bits for any number of threads.
 
 mod finish;
+pub mod int8;
 mod kernel;
 mod pack;
 #[cfg(test)]

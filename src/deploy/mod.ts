@@ -12,3 +12,4 @@ export {
   type ModelDeploymentOptions,
   type Output,
 } from "./model_deployment.ts";
+export { quantizeDynamic, type QuantizeDynamicOptions } from "./quantize.ts";

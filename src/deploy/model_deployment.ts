@@ -15,6 +15,7 @@ import { cast } from "../ops/pointwise.ts";
 import type { TypedArray } from "../dtype.ts";
 import { turn } from "../signals.ts";
 import { Tensor } from "../tensor.ts";
+import { quantizeDynamic } from "./quantize.ts";
 
 /** One input of a model: a tensor, a typed array, or nested numbers. */
 export type Input = Tensor | TypedArray | NestedValues;
@@ -27,6 +28,8 @@ export interface ModelDeploymentOptions {
   device?: string;
   /** The type that each input is made into; `"int64"` for numbers of users or items. Default: as `tensor` makes it. */
   dtypes?: readonly (DType | null)[];
+  /** `"int8"` predicts by `quantizeDynamic` of the model; the given one keeps its float weights. */
+  quantize?: "int8";
 }
 
 /** Options of `batchPredict`. */
@@ -58,18 +61,21 @@ export type Output<M extends Module> = ReturnType<M["forward"]>;
  * Errors: CheckpointError when the file does not fit the model.
  */
 export class ModelDeployment<M extends Module> {
-  /** The model. */
+  /** The model that predicts: the given one, or its quantised copy. */
   readonly model: M;
   readonly #dtypes: readonly (DType | null)[];
 
   /** Takes a model, and its weights from a file if one is given. */
-  constructor(model: M, { checkpoint, device, dtypes = [] }: ModelDeploymentOptions = {}) {
-    this.model = model;
+  constructor(
+    model: M,
+    { checkpoint, device, dtypes = [], quantize }: ModelDeploymentOptions = {},
+  ) {
     for (const dtype of dtypes) if (dtype !== null) dtypeInfo(dtype, "make ModelDeployment");
     this.#dtypes = dtypes;
     deviceNumber(device, "make ModelDeployment");
     if (checkpoint !== undefined) model.loadStateDict(weightsIn(checkpoint));
     if (device !== undefined) model.to(device);
+    this.model = quantize === undefined ? model : quantizeDynamic(model, { dtype: quantize });
   }
 
   /** The model's output for one batch of inputs. */

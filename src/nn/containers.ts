@@ -31,23 +31,32 @@ function checkName(module: Module, name: string): void {
   }
 }
 
+const COUNT = Symbol("count"), NAMES = Symbol("names");
+
+/** What a row knows of its members. Not in #private fields: copy.ts makes a module without its constructor. */
+interface Hidden {
+  [COUNT]?: number;
+  [NAMES]?: readonly string[];
+}
+
+const hidden = (row: object): Hidden => row as Hidden;
+
 /** What lists share: members under the keys 0, 1, … */
 abstract class Row<M extends Module> extends Module implements Iterable<M> {
   /** The members by place. */
   [index: number]: M;
-  #length = 0;
 
   /** How many members there are. */
   get length(): number {
-    return this.#length;
+    return hidden(this)[COUNT] ?? 0;
   }
 
   /** The member at a place; negative ones count from the end. */
   at(index: number): M {
-    const i = index < 0 ? index + this.#length : index;
-    if (Number.isInteger(i) && i >= 0 && i < this.#length) return this[i];
+    const count = hidden(this)[COUNT] ?? 0, i = index < 0 ? index + count : index;
+    if (Number.isInteger(i) && i >= 0 && i < count) return this[i];
     throw new ArgumentError(
-      `Cannot take member ${show(index)} of ${this.constructor.name}: it has ${this.#length}`,
+      `Cannot take member ${show(index)} of ${this.constructor.name}: it has ${count}`,
       {
         op: this.constructor.name,
       },
@@ -57,15 +66,17 @@ abstract class Row<M extends Module> extends Module implements Iterable<M> {
   /** Adds members at the end. */
   push(...modules: M[]): this {
     for (const module of modules) {
-      checkMember(module, String(this.#length), this.constructor.name);
-      this[this.#length++] = module;
+      const count = hidden(this)[COUNT] ?? 0;
+      checkMember(module, String(count), this.constructor.name);
+      this[count] = module;
+      hidden(this)[COUNT] = count + 1;
     }
     return this;
   }
 
   /** The members in order. */
   *[Symbol.iterator](): IterableIterator<M> {
-    for (let i = 0; i < this.#length; i++) yield this[i];
+    for (let i = 0; i < (hidden(this)[COUNT] ?? 0); i++) yield this[i];
   }
 }
 
@@ -83,7 +94,6 @@ abstract class Row<M extends Module> extends Module implements Iterable<M> {
  */
 export class Sequential extends Row<TensorModule> {
   readonly #sequential = true;
-  readonly #named: readonly string[] | null = null;
 
   /** Modules in order, or one object of named modules. */
   constructor(
@@ -92,7 +102,7 @@ export class Sequential extends Row<TensorModule> {
     super();
     const [first] = modules;
     if (modules.length === 1 && isOptions(first)) {
-      this.#named = Object.keys(first);
+      hidden(this)[NAMES] = Object.keys(first);
       for (const [name, module] of Object.entries(first)) {
         checkName(this, name);
         checkMember(module, name, "Sequential");
@@ -102,14 +112,15 @@ export class Sequential extends Row<TensorModule> {
   }
 
   override get length(): number {
-    return this.#named?.length ?? super.length;
+    return hidden(this)[NAMES]?.length ?? super.length;
   }
 
   override *[Symbol.iterator](): IterableIterator<TensorModule> {
-    if (this.#named === null) yield* super[Symbol.iterator]();
-    else {for (const name of this.#named) {
-        yield (this as unknown as Record<string, TensorModule>)[name];
-      }}
+    const names = hidden(this)[NAMES];
+    if (names === undefined) yield* super[Symbol.iterator]();
+    else {
+      for (const name of names) yield (this as unknown as Record<string, TensorModule>)[name];
+    }
   }
 
   /** Runs the modules in order. */
@@ -140,6 +151,11 @@ export class ModuleList<M extends Module = Module> extends Row<M> {
   }
 }
 
+/** A dictionary's own properties, its modules among them. */
+function membersOf<M extends Module>(dict: ModuleDict<M>): Record<string, M> {
+  return dict as unknown as Record<string, M>;
+}
+
 /** Modules by name. */
 export class ModuleDict<M extends Module = Module> extends Module implements Iterable<[string, M]> {
   readonly #dict = true;
@@ -153,19 +169,15 @@ export class ModuleDict<M extends Module = Module> extends Module implements Ite
     for (const [name, module] of pairs) this.set(name, module);
   }
 
-  #members(): Record<string, M> {
-    return this as unknown as Record<string, M>;
-  }
-
   /** Whether there is a module of that name. */
   has(name: string): boolean {
     return name !== "training" && Object.hasOwn(this, name) &&
-      this.#members()[name] instanceof Module;
+      membersOf(this)[name] instanceof Module;
   }
 
   /** The module of that name. Errors: ArgumentError that lists the names. */
   get(name: string): M {
-    if (this.has(name)) return this.#members()[name];
+    if (this.has(name)) return membersOf(this)[name];
     throw new ArgumentError(
       `Cannot get ${show(name)} of ModuleDict: it has ${this.keys().join(", ") || "nothing"}`,
       {
@@ -178,13 +190,13 @@ export class ModuleDict<M extends Module = Module> extends Module implements Ite
   set(name: string, module: M): this {
     checkName(this, name);
     checkMember(module, name, "ModuleDict");
-    this.#members()[name] = module;
+    membersOf(this)[name] = module;
     return this;
   }
 
   /** Takes a module out; returns whether it was there. */
   delete(name: string): boolean {
-    return this.has(name) && delete this.#members()[name];
+    return this.has(name) && delete membersOf(this)[name];
   }
 
   /** The names. */
@@ -194,12 +206,12 @@ export class ModuleDict<M extends Module = Module> extends Module implements Ite
 
   /** The modules. */
   values(): M[] {
-    return this.keys().map((name) => this.#members()[name]);
+    return this.keys().map((name) => membersOf(this)[name]);
   }
 
   /** Names with modules. */
   *[Symbol.iterator](): IterableIterator<[string, M]> {
-    for (const name of this.keys()) yield [name, this.#members()[name]];
+    for (const name of this.keys()) yield [name, membersOf(this)[name]];
   }
 
   /** A dictionary has no way to compute: take modules by name. */

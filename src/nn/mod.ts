@@ -50,3 +50,4 @@ export { type FactoryOptions } from "./options.ts";
 export * as functional from "./functional.ts";
 export * as init from "./init.ts";
 export * as utils from "./utils.ts";
+export * as quantized from "./quantized/mod.ts";

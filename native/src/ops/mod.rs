@@ -15,6 +15,7 @@ pub mod nest;
 pub mod normalization;
 pub mod optim;
 pub mod pointwise;
+pub mod quantized;
 pub mod random;
 pub mod real;
 pub mod reduce;
@@ -51,6 +52,7 @@ pub fn table() -> &'static [Row] {
             optim::ROWS,
             extreme::ROWS,
             matmul::ROWS,
+            quantized::ROWS,
             softmax::ROWS,
             normalization::ROWS,
             layer_norm::ROWS,

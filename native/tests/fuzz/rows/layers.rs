@@ -10,6 +10,7 @@ use toro::instruction::Row;
 pub fn generator(name: &str) -> Option<Generate> {
     Some(match name {
         "matmul" => matmul,
+        "linear_dynamic" => linear_dynamic,
         "layer_norm" => layer_norm,
         "layer_norm_grad" => layer_norm_grad,
         "batch_norm" => batch_norm,
@@ -55,6 +56,29 @@ fn matmul(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
     }
     let (alpha, beta) = (r.pick(&[1.0, 0.5]), r.pick(&[0.0, 1.0, 0.5]));
     Instruction::new(operands, &[alpha, beta, r.below(2) as f64])
+}
+
+fn linear_dynamic(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
+    let side = |r: &mut Random| {
+        if r.one_in(20) {
+            r.range(60, 300)
+        } else {
+            r.below(40)
+        }
+    };
+    let (m, k, n) = (side(r), side(r), side(r));
+    let packed = [n.div_ceil(16), k.div_ceil(4), 16, 4];
+    let mut operands = vec![
+        b.dense(DType::F32, &[m, n], r),
+        b.input(DType::F32, &[m, k], r),
+        b.dense(DType::I8, &packed, r),
+        b.dense(DType::F32, &[n], r),
+        b.dense(DType::I32, &[n], r),
+    ];
+    if r.one_in(2) {
+        operands.push(b.dense(DType::F32, &[n], r));
+    }
+    Instruction::new(operands, &[])
 }
 
 /// The type that a float type is computed in.
