@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 OUT = Path(__file__).parent.parent / "tests" / "golden" / "optim"
-ROWS, COLUMNS, BATCH, STEPS = 24, 3, 5, 400
+ROWS, COLUMNS, BATCH, STEPS = 24, 3, 5, 500
 
 TABLES = [
     ("AdamW", {"lr": 1e-2, "weight_decay": 0.1}),

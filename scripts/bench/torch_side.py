@@ -71,6 +71,21 @@ def recommender(kind, users, items, dim, batch, fused=False):
     return step
 
 
+def inference(quantize=False):
+    torch.manual_seed(0)
+    users, items = 1_000_000, 100_000
+    model = Guide(users, items, 128).eval()
+    if quantize:
+        model = torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8, inplace=True)
+    user, item = torch.randint(0, users, (1000,)), torch.randint(0, items, (1000,))
+
+    def predict():
+        with torch.no_grad():
+            return model(user, item)
+
+    return predict
+
+
 def unary(f, *shape):
     x = pattern(*shape)
     return lambda: f(x)
@@ -98,6 +113,8 @@ WORKLOADS = {
     "recommender guide step 4096": lambda: recommender(Guide, 4339, 3665, 64, 4096),
     "recommender 1M x 100k step 1024": lambda: recommender(Guide, 1_000_000, 100_000, 128, 1024),
     "recommender 1M x 100k step 1024, fused": lambda: recommender(Guide, 1_000_000, 100_000, 128, 1024, True),
+    "recommender 1M x 100k inference 1000": inference,
+    "recommender 1M x 100k inference 1000, int8": lambda: inference(True),
     "add 64": lambda: binary(torch.add, (64,), (64,)),
     "add 16M": lambda: binary(torch.add, (1 << 24,), (1 << 24,)),
     "exp 16M": lambda: unary(torch.exp, 1 << 24),
@@ -108,6 +125,7 @@ WORKLOADS = {
     "layerNorm 4096 x 512 both ways": lambda: both_ways(lambda x: F.layer_norm(x, (512,)).square(), 4096, 512),
     "dropout 1024 x 512": lambda: unary(lambda x: F.dropout(x, 0.2), 1024, 512),
     "randn 16M": lambda: lambda: torch.randn(1 << 24),
+    "randn 10M x 128": lambda: lambda: torch.randn(10_000_000, 128),
     "matmul 512": lambda: binary(torch.matmul, (512, 512), (512, 512)),
     "matmul 1024": lambda: binary(torch.matmul, (1024, 1024), (1024, 1024)),
     "matmul 1024 x 256 x 512": lambda: binary(torch.matmul, (1024, 256), (256, 512)),
@@ -133,8 +151,13 @@ for line in sys.stdin:
         prepared[name] = WORKLOADS[name]()
     iteration = prepared[name]
     if request["do"] == "check":
-        out = iteration().detach().double()
-        print(json.dumps(None if name.startswith(RANDOM) else [out.sum().item(), out.abs().sum().item()]), flush=True)
+        sums = None
+        if name.startswith(RANDOM):
+            iteration()
+        else:
+            out = iteration().detach().double()
+            sums = [out.sum().item(), out.abs().sum().item()]
+        print(json.dumps(sums), flush=True)
         continue
     begin = time.perf_counter()
     for _ in range(request["times"]):

@@ -1,6 +1,6 @@
 /** Toro's side of `deno task bench`: each workload prepares its data and returns one iteration. */
 import * as toro from "@toro/toro";
-import { cat, nn, optim, type Tensor, tensor } from "@toro/toro";
+import { cat, deploy, nn, noGrad, optim, type Tensor, tensor } from "@toro/toro";
 
 /** The same numbers as `pattern` in torch_side.py. */
 function pattern(...shape: number[]): Tensor {
@@ -84,6 +84,25 @@ function recommender(
   };
 }
 
+/** The guide's model in use on batches of 1000. */
+function inference(quantize: boolean): () => Tensor {
+  toro.manualSeed(0);
+  const [users, items] = [1_000_000, 100_000];
+  const trained = new Guide(users, items, 128).eval();
+  const model = quantize ? deploy.quantizeDynamic(trained) : trained;
+  const user = toro.randint(0, users, [1000]), item = toro.randint(0, items, [1000]);
+  return () => noGrad(() => model.forward(user, item));
+}
+
+/** New normal numbers in place of those before, so that there is memory for one tensor only. */
+function normal(...shape: number[]): () => Tensor {
+  let last: Tensor | null = null;
+  return () => {
+    last?.dispose();
+    return last = toro.randn(shape);
+  };
+}
+
 function unary(f: (x: Tensor) => Tensor, ...shape: number[]): () => Tensor {
   const x = pattern(...shape);
   return () => f(x);
@@ -110,6 +129,8 @@ export const workloads: Record<string, () => () => Tensor> = {
   "recommender guide step 4096": () => recommender(Guide, 4339, 3665, 64, 4096),
   "recommender 1M x 100k step 1024": () => recommender(Guide, 1_000_000, 100_000, 128, 1024),
   "recommender 1M x 100k step 1024, fused": () => recommender(Guide, 1_000_000, 100_000, 128, 1024),
+  "recommender 1M x 100k inference 1000": () => inference(false),
+  "recommender 1M x 100k inference 1000, int8": () => inference(true),
   "add 64": () => binary(toro.add, [64], [64]),
   "add 16M": () => binary(toro.add, [1 << 24], [1 << 24]),
   "exp 16M": () => unary(toro.exp, 1 << 24),
@@ -122,6 +143,7 @@ export const workloads: Record<string, () => () => Tensor> = {
     bothWays((x) => nn.functional.layerNorm(x, [512]).square(), 4096, 512),
   "dropout 1024 x 512": () => unary((x) => nn.functional.dropout(x, 0.2), 1024, 512),
   "randn 16M": () => () => toro.randn([1 << 24]),
+  "randn 10M x 128": () => normal(10_000_000, 128),
   "matmul 512": () => binary(toro.matmul, [512, 512], [512, 512]),
   "matmul 1024": () => binary(toro.matmul, [1024, 1024], [1024, 1024]),
   "matmul 1024 x 256 x 512": () => binary(toro.matmul, [1024, 256], [256, 512]),

@@ -5,7 +5,7 @@
 import { type DType, F, nn, optim, type Tensor, tensor } from "../../mod.ts";
 import { snapshot } from "../../src/rows.ts";
 
-export const STEPS = 400;
+export const STEPS = 500;
 
 /** A generator of numbers in [0, 1). */
 export function draws(seed: number): () => number {
