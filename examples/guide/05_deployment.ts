@@ -70,7 +70,7 @@ if (import.meta.main) {
       users: 20_000,
       items: 2_000,
       dim: 64,
-      interactions: 200_000,
+      interactions: 100_000,
       epochs: 5,
       batch: 512,
       out: "out/05_deployment",
@@ -87,7 +87,7 @@ if (import.meta.main) {
 
   // 5.1 Checkpoints: each holds the whole state of training, and the best is told by its accuracy.
   const model = makeModel();
-  const optimizer = new optim.AdamW(model.parameters(), { lr: 1e-3, weightDecay: 0.01 });
+  const optimizer = new optim.AdamW(model.parameters(), { lr: 3e-4, weightDecay: 0.01 });
   const scheduler = new optim.lrScheduler.CosineAnnealingLR(optimizer, epochs);
   const loader = createEnterpriseDataloader(train, { batchSize: batch });
   const saver = new checkpoint.ModelCheckpoint({ model, optimizer, scheduler, loader }, {

@@ -27,7 +27,7 @@ if (import.meta.main) {
   // Ten interactions a user are few: after some passes the model knows them by heart, and gets worse at others.
   const { train, valid } = generateInteractions({ users, items, count: interactions });
   const model = new RecommendationSystem(users, items, { embeddingDim: 32, hiddenDims: [64, 32] });
-  const optimizer = new optim.AdamW(model.parameters(), { lr: 2e-3, weightDecay: 0.01 });
+  const optimizer = new optim.AdamW(model.parameters(), { lr: 5e-4, weightDecay: 0.01 });
   const scheduler = new optim.lrScheduler.CosineAnnealingLR(optimizer, epochs);
   const criterion = new nn.BCELoss();
   const loader = createEnterpriseDataloader(train, { batchSize: batch });

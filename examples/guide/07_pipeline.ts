@@ -156,7 +156,8 @@ if (import.meta.main) {
   const deployment = await enterpriseTrainingPipeline(flags);
   const { model } = deployment;
   console.log(`deployed: ${model.deepLayers.toString().split("\n").length - 2} layers, in int8`);
-  const user = 7, candidates = Array.from({ length: 1000 }, (_, i) => i);
+  const length = Math.min(1000, model.itemEmbedding.numEmbeddings);
+  const user = 7, candidates = Array.from({ length }, (_, i) => i);
   const scores = (await deployment.batchPredict([
     BigInt64Array.from(candidates, () => BigInt(user)),
     BigInt64Array.from(candidates, BigInt),

@@ -50,6 +50,9 @@ pub struct Product {
 // SAFETY: addresses; who multiplies answers for them.
 unsafe impl Sync for Product {}
 
+/// Elements whose extremes are kept side by side.
+const LANES: usize = 32;
+
 /// How a row was quantised.
 #[derive(Clone, Copy)]
 struct Scale {
@@ -60,36 +63,40 @@ struct Scale {
 simd! {
     /// The least and the greatest of a row and 0; None where an element is not finite.
     unsafe fn bounds(x: *const f32, n: usize) -> Option<(f32, f32)> {
-        const LANES: usize = 32;
         let (mut low, mut high, mut bits) = ([0f32; LANES], [0f32; LANES], [0i32; LANES]);
+        let whole = n / LANES * LANES;
         let mut i = 0;
-        while i < n {
-            let count = if n - i < LANES { n - i } else { LANES };
-            let mut part = [0f32; LANES];
-            // SAFETY: the caller gives n elements.
-            unsafe {
-                if count == LANES {
-                    part = x.add(i).cast::<[f32; LANES]>().read_unaligned();
-                } else {
-                    for l in 0..count { part[l] = *x.add(i + l); }
+        // SAFETY: the caller gives n elements.
+        unsafe {
+            while i < whole {
+                for l in 0..LANES {
+                    let v = *x.add(i + l);
+                    low[l] = if v < low[l] { v } else { low[l] };
+                    high[l] = if v > high[l] { v } else { high[l] };
+                    let magnitude = (v.to_bits() & 0x7fff_ffff) as i32;
+                    bits[l] = if magnitude > bits[l] { magnitude } else { bits[l] };
                 }
+                i += LANES;
             }
-            for l in 0..LANES {
-                let v = part[l];
-                low[l] = if v < low[l] { v } else { low[l] };
-                high[l] = if v > high[l] { v } else { high[l] };
+            while i < n {
+                let v = *x.add(i);
+                low[0] = if v < low[0] { v } else { low[0] };
+                high[0] = if v > high[0] { v } else { high[0] };
                 let magnitude = (v.to_bits() & 0x7fff_ffff) as i32;
-                bits[l] = if magnitude > bits[l] { magnitude } else { bits[l] };
+                bits[0] = if magnitude > bits[0] { magnitude } else { bits[0] };
+                i += 1;
             }
-            i += LANES;
         }
-        let (mut least, mut greatest, mut largest) = (0f32, 0f32, 0i32);
-        for l in 0..LANES {
-            least = if low[l] < least { low[l] } else { least };
-            greatest = if high[l] > greatest { high[l] } else { greatest };
-            largest = if bits[l] > largest { bits[l] } else { largest };
+        let mut half = LANES / 2;
+        while half > 0 {
+            for l in 0..half {
+                low[l] = if low[l + half] < low[l] { low[l + half] } else { low[l] };
+                high[l] = if high[l + half] > high[l] { high[l + half] } else { high[l] };
+                bits[l] = if bits[l + half] > bits[l] { bits[l + half] } else { bits[l] };
+            }
+            half /= 2;
         }
-        if largest < 0x7f80_0000 { Some((least, greatest)) } else { None }
+        if bits[0] < 0x7f80_0000 { Some((low[0], high[0])) } else { None }
     }
 }
 
