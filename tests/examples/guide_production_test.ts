@@ -1,30 +1,12 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { fromFileUrl, join } from "@std/path";
+import { join } from "@std/path";
+import { runExample } from "./run.ts";
 
-const root = fromFileUrl(new URL("../..", import.meta.url));
-const library = join(root, "native/target/release/libtoro.so");
-
-/** Runs a chapter with the permissions of its first comment, its folder of files being `out`, and no others. */
+/** Runs a chapter, whose folder of files is `out`. */
 async function chapter(name: string, out: string, ...args: string[]): Promise<string> {
-  const file = join(root, "examples/guide", name);
-  const first = (await Deno.readTextFile(file)).split("\n")[0];
-  const flags = first.match(/--allow-\S+/g)!;
-  assertEquals(first, `// deno run ${flags.join(" ")} examples/guide/${name}`);
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    cwd: root,
-    args: [
-      "run",
-      "--no-prompt",
-      ...flags.map((flag) => flag.replace("<library>", library).replace(/=out$/, `=${out}`)),
-      file,
-      "--out",
-      out,
-      ...args,
-    ],
-  }).output();
-  const [text, error] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
-  assertEquals(code, 0, error);
-  return text;
+  const run = await runExample(`guide/${name}`, ["--out", out, ...args], { out });
+  assertEquals(run.code, 0, run.err);
+  return run.out;
 }
 
 async function inFolder(body: (dir: string) => Promise<void>): Promise<void> {
