@@ -5,6 +5,7 @@
 // ranked against 99 products that the customer never bought, and a tie counts half.
 import { Command } from "@cliffy/command";
 import {
+  arange,
   cat,
   checkpoint,
   data,
@@ -13,20 +14,24 @@ import {
   memory,
   monitor,
   nn,
-  noGrad,
   optim,
   processMemory,
+  rand,
   type Tensor,
   tensor,
   ToroError,
+  where,
   zeros,
 } from "@toro/toro";
 
 // ---- models ---------------------------------------------------------------------------------
 
 interface Recommender extends nn.Module {
-  /** Scores of (user, item) pairs: (B), (B) → (B), higher is better. */
-  forward(user: Tensor, item: Tensor): Tensor;
+  /**
+   * Scores of products for users, higher is better: users (B), what each bought before (B, L), newest first and filled
+   * up with the number of products, and the products to score (B, C) → (B, C).
+   */
+  forward(user: Tensor, history: Tensor, item: Tensor): Tensor;
 }
 
 /** The guide's model: both embeddings beside each other through a deep network, out comes a probability. */
@@ -59,40 +64,57 @@ class GuideRecommender extends nn.Module implements Recommender {
     }
   }
 
-  override forward(user: Tensor, item: Tensor): Tensor {
-    const features = cat([this.userEmbedding.forward(user), this.itemEmbedding.forward(item)], 1);
-    return this.layers.forward(features).squeeze(-1);
+  override forward(user: Tensor, _history: Tensor, item: Tensor): Tensor {
+    const i = this.itemEmbedding.forward(item);
+    const u = this.userEmbedding.forward(user).unsqueeze(1).expandAs(i);
+    return this.layers.forward(cat([u, i], 2).flatten(0, 1)).view(item.shape);
   }
 }
 
-/** Embeddings, their product beside them, and an item bias: taste shows in the product. Out comes a logit. */
+/**
+ * What fits a user's taste, and what goes with the last purchases. Taste is the product of the embeddings of user and
+ * product. The history is a mean of embeddings that only purchases have, weighted by how long ago each was (learned, one
+ * weight for each place); its product with the candidate's embedding goes beside the first through a hidden layer, and
+ * its sum straight to the score. Out comes a logit.
+ */
 class ProductRecommender extends nn.Module implements Recommender {
   userEmbedding: nn.Embedding;
   itemEmbedding: nn.Embedding;
+  historyEmbedding: nn.Embedding;
   itemBias: nn.Embedding;
+  /** The logarithm of the weight of each place in a history: (L). */
+  recency: nn.Parameter;
   layers: nn.Sequential;
 
-  constructor(users: number, items: number, dim: number) {
+  constructor(users: number, items: number, dim: number, length: number) {
     super();
     this.userEmbedding = new nn.Embedding(users, dim);
     this.itemEmbedding = new nn.Embedding(items, dim);
+    this.historyEmbedding = new nn.Embedding(items + 1, dim, items);
     this.itemBias = new nn.Embedding(items, 1);
-    nn.init.normal_(this.userEmbedding.weight, { std: 0.05 });
-    nn.init.normal_(this.itemEmbedding.weight, { std: 0.05 });
+    for (const table of [this.userEmbedding, this.itemEmbedding, this.historyEmbedding]) {
+      nn.init.normal_(table.weight, { std: 0.05 });
+    }
     nn.init.zeros_(this.itemBias.weight);
+    this.recency = new nn.Parameter(arange(1, length + 1).to("float32").log().mul(-0.5));
     this.layers = new nn.Sequential(
-      new nn.Linear(3 * dim, 256),
-      new nn.BatchNorm1d(256),
+      new nn.Linear(2 * dim, 64),
+      new nn.BatchNorm1d(64),
       new nn.ReLU(),
       new nn.Dropout(0.2),
-      new nn.Linear(256, 1),
+      new nn.Linear(64, 1),
     );
   }
 
-  override forward(user: Tensor, item: Tensor): Tensor {
-    const u = this.userEmbedding.forward(user), i = this.itemEmbedding.forward(item);
-    const deep = this.layers.forward(cat([u, i, u.mul(i)], 1));
-    return deep.add(this.itemBias.forward(item)).squeeze(-1);
+  override forward(user: Tensor, history: Tensor, item: Tensor): Tensor {
+    const known = history.ne(this.historyEmbedding.numEmbeddings - 1);
+    const weight = this.recency.exp().mul(known);
+    const bought = weight.unsqueeze(1).matmul(this.historyEmbedding.forward(history))
+      .div(weight.sum(1).add(1e-6).view([-1, 1, 1]));
+    const i = this.itemEmbedding.forward(item);
+    const taste = this.userEmbedding.forward(user).unsqueeze(1).mul(i), fit = bought.mul(i);
+    const deep = this.layers.forward(cat([taste, fit], 2).flatten(0, 1)).view(item.shape);
+    return deep.add(fit.sum(2)).add(this.itemBias.forward(item).squeeze(-1));
   }
 }
 
@@ -136,12 +158,7 @@ interface Columns {
 }
 
 /** Reads sales: lines without user or item, cancelled invoices and quantities up to 0 are dropped. */
-async function readSales(
-  path: string,
-  columns: Columns,
-  shuffleTies: boolean,
-  seed: number,
-): Promise<Sales> {
+async function readSales(path: string, columns: Columns): Promise<Sales> {
   const wanted: Record<string, data.ColumnSpec> = {};
   const name: Record<string, string> = {};
   for (const [role, option] of Object.entries(columns)) {
@@ -167,10 +184,8 @@ async function readSales(
     if (quantity !== null && Number(quantity[i]) <= 0) continue;
     lines.push(i);
   }
-  // Lines of one invoice have one time: they stay as in the file, or come in a seeded order.
-  const random = randomNumbers(seed ^ 0x7135);
-  const place = Float64Array.from(user, (_, i) => shuffleTies ? random() : i);
-  lines.sort((a, b) => time[a] < time[b] ? -1 : time[a] > time[b] ? 1 : place[a] - place[b]);
+  // The sort is stable: lines of one invoice, which have one time, stay in the order of the file.
+  lines.sort((a, b) => time[a] < time[b] ? -1 : time[a] > time[b] ? 1 : 0);
   const codes = (of: ArrayLike<string | number | bigint>) => {
     const distinct = [...new Set(lines.map((i) => of[i]))].sort((a, b) =>
       a < b ? -1 : a > b ? 1 : 0
@@ -245,6 +260,8 @@ function generateSales(users: number, items: number, perUser: number, seed: numb
 
 // ---- split, negatives, metrics ----------------------------------------------------------------
 
+const int64 = (x: Int32Array): Tensor => tensor(x).to("int64");
+
 interface Pairs {
   user: Int32Array;
   item: Int32Array;
@@ -252,7 +269,9 @@ interface Pairs {
 
 interface Split {
   train: Pairs;
-  /** Rows of 1 + 99 candidates: the held-out product first. */
+  /** Where each user's sales begin in `train`, and at the end where the last user's end. */
+  first: Int32Array;
+  /** Users, and for each in `item` a row of 1 + 99 candidates: the held-out product first. */
   valid: Pairs;
   test: Pairs;
 }
@@ -274,35 +293,36 @@ function split(sales: Sales, seed: number): Split {
     }
     from = to;
   }
-  const starts = new Int32Array(users + 1);
-  for (const u of user) starts[u + 1]++;
-  for (let u = 0; u < users; u++) starts[u + 1] += starts[u];
+  const beginnings = (rows: Iterable<number>): Int32Array => {
+    const starts = new Int32Array(users + 1);
+    for (const u of rows) starts[u + 1]++;
+    for (let u = 0; u < users; u++) starts[u + 1] += starts[u];
+    return starts;
+  };
+  const starts = beginnings(user);
   const candidates = (rows: number[]): Pairs => {
-    const out = {
-      user: new Int32Array(rows.length * (NEGATIVES + 1)),
-      item: new Int32Array(rows.length * (NEGATIVES + 1)),
-    };
-    rows.forEach((row, r) => {
-      const u = user[row], bought = new Set(item.subarray(starts[u], starts[u + 1]));
-      const at = r * (NEGATIVES + 1);
-      out.user.fill(u, at, at + NEGATIVES + 1);
-      out.item[at] = item[row];
+    // Candidates for at most 20,000 users tell enough and keep an evaluation short.
+    const held = rows.slice(0, 20_000), width = NEGATIVES + 1;
+    const own = new Int32Array(held.length * width);
+    held.forEach((row, r) => {
+      const bought = new Set(item.subarray(starts[user[row]], starts[user[row] + 1]));
+      own[r * width] = item[row];
       for (let k = 1; k <= NEGATIVES;) {
         const i = Math.floor(random() * items);
-        if (!bought.has(i)) out.item[at + k++] = i;
+        if (!bought.has(i)) own[r * width + k++] = i;
       }
     });
-    return out;
+    return { user: Int32Array.from(held, (row) => user[row]), item: own };
   };
-  const pick = (rows: number[]): Pairs => ({
-    user: Int32Array.from(rows, (i) => user[i]),
-    item: Int32Array.from(rows, (i) => item[i]),
-  });
-  // Candidates for at most 20,000 users tell enough and keep an evaluation short.
+  const pairs = {
+    user: Int32Array.from(train, (row) => user[row]),
+    item: Int32Array.from(train, (row) => item[row]),
+  };
   return {
-    train: pick(train),
-    valid: candidates(valid.slice(0, 20_000)),
-    test: candidates(test.slice(0, 20_000)),
+    train: pairs,
+    first: beginnings(pairs.user),
+    valid: candidates(valid),
+    test: candidates(test),
   };
 }
 
@@ -330,31 +350,70 @@ function rank(scores: ArrayLike<number>): Ranking {
   return { auc: below / (rows * NEGATIVES), hitRate10: hitRate.compute(), ndcg10: ndcg.compute() };
 }
 
-/** Each positive with four products drawn anew for each epoch, in one table that the loader shuffles. */
-class TrainingSales extends data.TensorDataset<{ user: Tensor; item: Tensor; label: Tensor }> {
+/** What users bought before, newest first, of the training part alone: no history knows a held-out sale. */
+class Histories {
+  #item: Tensor;
+  #first: Tensor;
+  #back: Tensor;
+  #none: number;
+
+  constructor({ train, first }: Split, items: number, length: number) {
+    this.#item = int64(train.item);
+    this.#first = int64(first);
+    this.#back = arange(1, length + 1);
+    this.#none = items;
+  }
+
+  /** The products of users (B) before places (B) of the training part: (B, L). */
+  before(user: Tensor, place: Tensor): Tensor {
+    const at = place.unsqueeze(1).sub(this.#back);
+    const known = at.ge(this.#first.indexSelect(0, user).unsqueeze(1));
+    const item = this.#item.indexSelect(0, at.clamp(0, this.#item.shape[0] - 1).flatten()).view(
+      at.shape,
+    );
+    return where(known, item, this.#none);
+  }
+
+  /** The same for training. The newest is hidden from every other sale, as it is from those held out. */
+  training(user: Tensor, place: Tensor): Tensor {
+    const history = this.before(user, place), newest = history.select(1, 0);
+    newest.maskedFill_(rand(newest.shape).lt(0.5), this.#none);
+    return history;
+  }
+
+  /**
+   * The same for held-out sales, `after` places behind the training part. What comes directly before the test is
+   * validation's and not known; before validation it is hidden too, so that both measure one thing.
+   */
+  heldOut(user: Tensor, after: number): Tensor {
+    const history = this.before(user, this.#first.indexSelect(0, user.add(1)).add(after));
+    history.select(1, 0).fill_(this.#none);
+    return history;
+  }
+}
+
+/** Each sale with its place, by which its history is found, and beside its product four drawn anew for each epoch. */
+class TrainingSales extends data.TensorDataset<{ user: Tensor; place: Tensor; item: Tensor }> {
   static readonly negatives = 4;
-  #positives: Pairs;
   #items: number;
   #seed: number;
 
-  constructor(positives: Pairs, items: number, seed: number) {
-    const n = positives.user.length, all = n * (1 + TrainingSales.negatives);
-    const user = new BigInt64Array(all), label = new Float32Array(all);
-    for (let i = 0; i < all; i++) user[i] = BigInt(positives.user[i % n]);
-    label.fill(1, 0, n);
-    super({ user: tensor(user), item: zeros([all], { dtype: "int64" }), label: tensor(label) });
-    this.#positives = positives;
+  constructor({ user, item }: Pairs, items: number, seed: number) {
+    const candidates = zeros([item.length, 1 + TrainingSales.negatives], { dtype: "int64" });
+    candidates.select(1, 0).copy_(tensor(item));
+    super({ user: int64(user), place: arange(item.length), item: candidates });
     this.#items = items;
     this.#seed = seed;
   }
 
   /** Draws the negatives of an epoch; the same ones for the same seed and epoch. */
   draw(epoch: number): void {
-    const random = randomNumbers(this.#seed * 1_000_003 + epoch);
-    const n = this.#positives.item.length, item = new BigInt64Array(this.length);
-    for (let i = 0; i < n; i++) item[i] = BigInt(this.#positives.item[i]);
-    for (let i = n; i < item.length; i++) item[i] = BigInt(Math.floor(random() * this.#items));
-    this.columns.item.copy_(tensor(item));
+    const random = randomNumbers(this.#seed * 1_000_003 + epoch), { negatives } = TrainingSales;
+    const drawn = Int32Array.from(
+      { length: this.length * negatives },
+      () => Math.floor(random() * this.#items),
+    );
+    this.columns.item.narrow(1, 1, negatives).copy_(tensor(drawn).view([-1, negatives]));
   }
 }
 
@@ -381,7 +440,7 @@ function itemKnn(sales: Sales, { train, test }: Split): Float64Array {
   const norm = count.map((n) => Math.sqrt(n + 10));
   return Float64Array.from(test.item, (candidate, k) => {
     let score = 0;
-    for (const i of bought[test.user[k]]) {
+    for (const i of bought[test.user[Math.floor(k / (NEGATIVES + 1))]]) {
       if (i !== candidate) score += both[i * sales.items + candidate] / norm[i] / norm[candidate];
     }
     return score;
@@ -389,8 +448,6 @@ function itemKnn(sales: Sales, { train, test }: Split): Float64Array {
 }
 
 // ---- the run --------------------------------------------------------------------------------
-
-const int64 = (x: Int32Array): Tensor => tensor(BigInt64Array.from(x, BigInt));
 
 const { options } = await new Command()
   .name("recommender")
@@ -410,18 +467,18 @@ const { options } = await new Command()
   .option("--quantity <column:string>", "Column whose values up to 0 are dropped.", {
     default: "Quantity:int64",
   })
-  .option("--shuffle-ties", "Order sales of one time by the seed instead of as in the file.")
   .option("--model <kind:string>", "product or guide.", { default: "product" })
-  .option(
-    "--epochs <n:integer>",
-    "Passes over the sales; default 12, guide 10, generated 3, --full 2.",
-  )
+  .option("--epochs <n:integer>", "Passes over the sales; default 10, generated 2.")
   .option("--batch-size <n:integer>", "Pairs a step.", { default: 4096 })
+  .option(
+    "--history <n:integer>",
+    "Purchases before a sale that the model is given; default 20, generated 40.",
+  )
   .option("--embedding-dim <n:integer>", "Width of the embeddings.", { default: 64 })
   .option("--accumulate <n:integer>", "Batches whose gradients are summed for one update.", {
     default: 1,
   })
-  .option("--lr <rate:number>", "Learning rate; default 2e-3, guide 1e-3, generated 4e-3.")
+  .option("--lr <rate:number>", "Learning rate; default 4e-3, guide 1e-3.")
   .option(
     "--decay <rate:number>",
     "Weight decay of the tables; default 1, generated 0.3. The guide's model has 0.01.",
@@ -443,8 +500,9 @@ if (options.model !== "product" && options.model !== "guide") {
 const started = performance.now();
 const { seed, batchSize, embeddingDim: dim, accumulate, out } = options;
 const isGuide = options.model === "guide", isGenerated = options.data === undefined;
-const epochs = options.epochs ?? (options.full ? 2 : isGenerated ? 3 : isGuide ? 10 : 12);
-const lr = options.lr ?? (isGuide ? 1e-3 : isGenerated ? 4e-3 : 2e-3);
+const epochs = options.epochs ?? (isGenerated ? 2 : 10);
+const history = options.history ?? (isGenerated ? 40 : 20);
+const lr = options.lr ?? (isGuide ? 1e-3 : 4e-3);
 
 async function load(): Promise<Sales> {
   if (isGenerated) {
@@ -455,7 +513,7 @@ async function load(): Promise<Sales> {
   try {
     const { user, item, time, invoice, quantity } = options;
     const columns = { user, item, time, invoice, quantity };
-    return await readSales(options.data!, columns, options.shuffleTies ?? false, seed);
+    return await readSales(options.data!, columns);
   } catch (error) {
     if (!(error instanceof ToroError)) throw error;
     console.error(error.message);
@@ -468,17 +526,17 @@ const parts = split(sales, seed);
 console.log(
   `${sales.users.toLocaleString("en")} users × ${sales.items.toLocaleString("en")} items: ` +
     `${parts.train.user.length.toLocaleString("en")} sales to learn from, ` +
-    `${(parts.test.user.length / (NEGATIVES + 1)).toLocaleString("en")} held out`,
+    `${parts.test.user.length.toLocaleString("en")} held out`,
 );
 
 manualSeed(seed);
 const model: Recommender = isGuide
   ? new GuideRecommender(sales.users, sales.items, dim)
-  : new ProductRecommender(sales.users, sales.items, dim);
+  : new ProductRecommender(sales.users, sales.items, dim, history);
 const criterion = isGuide ? new nn.BCELoss() : new nn.BCEWithLogitsLoss();
 // Strong decay on the tables keeps them from learning single sales by heart; the guide decays all alike.
 const named = model.namedParameters();
-const isTable = (name: string) => /^(user|item)_embedding/.test(name);
+const isTable = (name: string) => /^(user|item|history)_embedding/.test(name);
 const optimizer = new optim.AdamW(
   isGuide ? model.parameters() : [
     {
@@ -491,7 +549,11 @@ const optimizer = new optim.AdamW(
 );
 const scheduler = new optim.lrScheduler.CosineAnnealingLR(optimizer, epochs);
 const train = new TrainingSales(parts.train, sales.items, seed);
-const loader = new data.DataLoader(train, { batchSize, shuffle: true });
+const histories = new Histories(parts, sales.items, history);
+const loader = new data.DataLoader(train, {
+  batchSize: Math.max(1, Math.floor(batchSize / (1 + TrainingSales.negatives))),
+  shuffle: true,
+});
 const log = new monitor.TrainingMonitor({
   dir: `${out}/logs`,
   earlyStopping: { metric: "valHitRate10", mode: "max", patience: 5 },
@@ -503,36 +565,19 @@ const saver = new checkpoint.ModelCheckpoint({ model, optimizer, scheduler, load
   best: { metric: "valHitRate10", mode: "max" },
 });
 
-/** Scores of pairs by the model as it is. */
-function scoresOf(pairs: Pairs): Float32Array {
-  model.eval();
-  using _ = noGrad();
-  const scores = new Float32Array(pairs.user.length), size = 16_384;
-  for (let from = 0; from < scores.length; from += size) {
-    const to = Math.min(from + size, scores.length);
-    const batch = model.forward(
-      int64(pairs.user.subarray(from, to)),
-      int64(pairs.item.subarray(from, to)),
-    );
-    scores.set(batch.toTypedArray() as Float32Array, from);
-  }
-  return scores;
+/** A held-out part as the model's inputs. */
+function inputsOf(part: "valid" | "test"): [user: Tensor, history: Tensor, item: Tensor] {
+  const user = int64(parts[part].user), item = int64(parts[part].item);
+  return [user, histories.heldOut(user, part === "test" ? 1 : 0), item.view([-1, NEGATIVES + 1])];
 }
 
-/** The loss on each held-out sale and its first four candidates, as training has them. */
-function lossOf(scores: Float32Array): number {
-  let sum = 0;
-  const width = NEGATIVES + 1, used = 1 + TrainingSales.negatives;
-  for (let row = 0; row < scores.length; row += width) {
-    for (let k = 0; k < used; k++) {
-      const s = scores[row + k];
-      const p = isGuide ? s : 1 / (1 + Math.exp(-s));
-      sum -= Math.max(Math.log(k === 0 ? p : 1 - p), -100);
-    }
-  }
-  return sum / (used * scores.length / width);
+/** Each row's first candidate was bought, the others were not. */
+function labels(rows: number): Tensor {
+  const label = zeros([rows, 1 + TrainingSales.negatives]);
+  label.select(1, 0).fill_(1);
+  return label;
 }
-
+const valid = inputsOf("valid");
 let steps = 0, trainMs = 0;
 for (
   let epoch = options.resume ? await saver.resume() : 0;
@@ -543,8 +588,9 @@ for (
   model.train();
   const begin = performance.now();
   let batches = 0;
-  for await (const { user, item, label } of log.progress(loader)) {
-    const loss = criterion.forward(model.forward(user, item), label);
+  for await (const { user, place, item } of log.progress(loader)) {
+    const scores = model.forward(user, histories.training(user, place), item);
+    const loss = criterion.forward(scores, labels(user.shape[0]));
     (accumulate > 1 ? loss.div(accumulate) : loss).backward();
     if (++batches % accumulate === 0 || batches === loader.length) {
       if (isGuide) nn.utils.clipGradNorm_(model.parameters(), 1);
@@ -555,10 +601,12 @@ for (
     log.batch({ loss });
   }
   trainMs += performance.now() - begin;
-  const scores = scoresOf(parts.valid);
+  const scores = await new deploy.ModelDeployment(model).batchPredict(valid, { batchSize: 160 });
+  // The loss is that on as many candidates as training has.
+  const few = scores.narrow(1, 0, 1 + TrainingSales.negatives);
   const metrics = {
-    valLoss: lossOf(scores),
-    valHitRate10: rank(scores).hitRate10,
+    valLoss: criterion.forward(few, labels(few.shape[0])).item(),
+    valHitRate10: rank(scores.toTypedArray() as Float32Array).hitRate10,
     lr: scheduler.getLastLr()[0],
   };
   scheduler.step();
@@ -569,9 +617,7 @@ await log.curves();
 
 // What counts is what a saved model predicts, so the test goes through the newest checkpoint.
 const served = new deploy.ModelDeployment(model, { checkpoint: saver.latest()!.path });
-const scores = (await served.batchPredict([int64(parts.test.user), int64(parts.test.item)], {
-  batchSize: 16_384,
-}))
+const scores = (await served.batchPredict(inputsOf("test"), { batchSize: 160 }))
   .toTypedArray() as Float32Array;
 const threshold = isGuide ? 0.5 : 0;
 let right = 0;
@@ -586,7 +632,10 @@ const test: Record<string, Ranking & { accuracy?: number }> = {
 if (sales.items <= 20_000) test.itemKnn = rank(itemKnn(sales, parts));
 if (sales.affinity) {
   test.best = rank(
-    Float64Array.from(parts.test.user, (u, k) => sales.affinity!(u, parts.test.item[k])),
+    Float64Array.from(
+      parts.test.item,
+      (i, k) => sales.affinity!(parts.test.user[Math.floor(k / (NEGATIVES + 1))], i),
+    ),
   );
 }
 
