@@ -24,6 +24,23 @@ TABLES = [
     ("SGD", {"lr": 1e-2, "momentum": 0.9}),
     ("SGD", {"lr": 1e-2, "momentum": 0.9, "weight_decay": 0.1, "dampening": 0.3}),
     ("SGD", {"lr": 1e-2, "momentum": 0.9, "weight_decay": 0.1, "nesterov": True}),
+    ("RMSprop", {"lr": 1e-2, "weight_decay": 0.1}),
+    ("RMSprop", {"lr": 1e-2, "momentum": 0.9, "maximize": True}),
+    ("RMSprop", {"lr": 1e-2, "centered": True}),
+    ("RMSprop", {"lr": 1e-2, "centered": True, "momentum": 0.5, "alpha": 0.9}),
+    ("Adagrad", {"lr": 1e-1}),
+    ("Adagrad", {"lr": 1e-1, "lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.2}),
+    ("Adadelta", {"lr": 1.0, "weight_decay": 0.1}),
+    ("Adamax", {"lr": 1e-2, "weight_decay": 0.1}),
+    ("NAdam", {"lr": 1e-2, "weight_decay": 0.1}),
+    ("NAdam", {"lr": 1e-2, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("RAdam", {"lr": 1e-2, "weight_decay": 0.1}),
+    ("RAdam", {"lr": 1e-2, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("Rprop", {"lr": 1e-2}),
+    ("ASGD", {"lr": 1e-2, "lambd": 0.1, "t0": 200, "weight_decay": 0.1}),
+    ("SparseAdam", {"lr": 1e-2}),
+    ("SparseAdam", {"lr": 1e-2, "maximize": True}),
+    ("Adafactor", {"lr": 1e-2, "weight_decay": 0.1}),
 ]
 
 
@@ -45,6 +62,7 @@ def train(name, options):
         values = [draw() * 2 - 1 for _ in range(ROWS * COLUMNS)]
         return torch.tensor(values, dtype=torch.float64).reshape(ROWS, COLUMNS)
 
+    sparse = name == "SparseAdam"
     table = matrix().requires_grad_()
     target = matrix()
     if "betas" in options:
@@ -54,9 +72,12 @@ def train(name, options):
         optimizer.param_groups[0]["lr"] = options["lr"] * (0.5 + 0.5 * math.cos(step / 40))
         for _ in range(2 if step % 7 == 3 else 1):
             rows = torch.tensor([int(draw() * draw() * ROWS) for _ in range(BATCH)])
-            difference = table[rows] - target[rows]
+            difference = torch.nn.functional.embedding(rows, table, sparse=sparse) - target[rows]
             if step % 11 != 5:
                 (difference * difference).sum().backward()
+        # Norms of sparse gradients need them coalesced.
+        if sparse and table.grad is not None:
+            table.grad = table.grad.coalesce()
         if step % 3 == 0:
             torch.nn.utils.clip_grad_norm_([table], 1.0)
         optimizer.step()
@@ -101,7 +122,40 @@ def schedule(make):
     return rates
 
 
+LBFGS = [
+    {"lr": 1e-3},
+    {"lr": 0.1, "max_iter": 4, "history_size": 3},
+    {"line_search_fn": "strong_wolfe"},
+    {"line_search_fn": "strong_wolfe", "max_iter": 5, "history_size": 2},
+]
+
+
+def valley(options, maximize):
+    """Five steps down Rosenbrock's valley."""
+    x = torch.tensor([-1.2, 1.0], dtype=torch.float64, requires_grad=True)
+    y = torch.tensor([0.3], dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([x, y], maximize=maximize, **options)
+    path = []
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2 + (y[0] - x[1]) ** 4
+        if maximize:
+            loss = -loss
+        loss.backward()
+        return loss
+
+    for _ in range(5):
+        loss = optimizer.step(closure).item()
+        path.append([loss, *x.tolist(), *y.tolist()])
+    return path
+
+
 OUT.mkdir(parents=True, exist_ok=True)
 tables = [{"optimizer": n, "options": o, "table": train(n, o)} for n, o in TABLES]
 (OUT / "tables.json").write_text(json.dumps(tables) + "\n")
 (OUT / "schedulers.json").write_text(json.dumps({n: schedule(m) for n, m in SCHEDULERS.items()}) + "\n")
+valleys = [
+    {"options": o, "maximize": up, "path": valley(o, up)} for o in LBFGS for up in (False, True)
+]
+(OUT / "lbfgs.json").write_text(json.dumps(valleys) + "\n")

@@ -38,6 +38,8 @@ export class Node {
   versions: readonly number[];
   /** Hooks on output slots. */
   hooks: Map<number, Set<GradHook>> | null = null;
+  /** Tensors at output slots that keep their gradients. */
+  retained: Map<number, Tensor> | null = null;
   /** The leaf that collects gradients here. */
   readonly leaf: Tensor | null;
 
@@ -73,6 +75,10 @@ export class AutogradMeta {
   accumulate: Node | null = null;
   /** Counts rewrites of a base's history by in-place changes of its views. */
   epoch = 0;
+  /** Whether backward leaves a gradient here though an op made the tensor. */
+  retains = false;
+  /** What is called after backward has added to a leaf's gradient. */
+  postHooks: Set<(leaf: Tensor) => void> | null = null;
 }
 
 /** The tensor's meta, made when missing. */
@@ -162,6 +168,20 @@ export function inMode<T>(enabled: boolean, body: () => T): T {
   }
 }
 
+/**
+ * Runs a synchronous function of the user's from within the engine: recording is on or off as it is now, and `noGrad`
+ * and `enableGrad` inside it work.
+ */
+export function asUser<T>(body: () => T, enabled: boolean = isGradEnabled()): T {
+  const before = override;
+  override = null;
+  try {
+    return withMode(enabled, body) as T;
+  } finally {
+    override = before;
+  }
+}
+
 // ---- recording ------------------------------------------------------------------------------
 
 /** What the engine needs of the ops. */
@@ -228,6 +248,11 @@ export function edgeOf(t: Tensor): Edge | null {
 
 function attach(t: Tensor, node: Node, slot: number): void {
   const meta = metaOf(t);
+  if (meta.retains) {
+    // An in-place change: what is kept is the gradient of the new value.
+    meta.node!.retained!.delete(meta.slot);
+    (node.retained ??= new Map()).set(slot, t);
+  }
   meta.requiresGrad = true;
   meta.node = node;
   meta.slot = slot;
@@ -408,10 +433,21 @@ function pass(
       let g = grads[slot];
       const hooks = node.hooks?.get(slot);
       if (!g || hooks === undefined) continue;
-      for (const hook of hooks) g = hook(g) ?? g;
+      for (const hook of hooks) {
+        const before: Tensor = g;
+        g = asUser(() => hook(before)) ?? before;
+      }
       left.push(null);
       shared.add(g.storage);
       grads[slot] = g;
+    }
+    for (const [slot, t] of node.retained ?? []) {
+      const g = grads[slot];
+      if (!g) continue;
+      const { meta } = t;
+      meta!.grad = meta!.grad === null ? g : ops.add(meta!.grad, g);
+      left.push(meta!.grad);
+      shared.add(g.storage);
     }
     if (targets !== null) {
       for (const t of targets) if (t.node === node) captured[t.at] = grads[t.slot] ?? null;
@@ -420,6 +456,7 @@ function pass(
       if (targets === null && grads[0]) {
         deposit(node.leaf, grads[0], shared, createGraph);
         left.push(node.leaf.meta!.grad);
+        for (const hook of node.leaf.meta!.postHooks ?? []) asUser(() => hook(node.leaf!));
       }
       continue;
     }
@@ -578,4 +615,36 @@ export function registerHook(t: Tensor, hook: GradHook): () => void {
   if (set === undefined) hooks.set(edge.slot, set = new Set());
   set.add(hook);
   return () => void set.delete(hook);
+}
+
+/** Lets backward leave the gradient of a tensor that an op made; leaves keep theirs anyway. */
+export function retainGrad(t: Tensor): void {
+  if (!requiresGrad(t)) {
+    throw new AutogradError("Cannot retainGrad of a tensor that does not require grad", {
+      op: "retainGrad",
+    });
+  }
+  const edge = edgeOf(t)!;
+  if (edge.node.leaf !== null) return;
+  t.meta!.retains = true;
+  (edge.node.retained ??= new Map()).set(edge.slot, t);
+}
+
+/** Calls `hook` after each addition to a leaf's gradient; returns the function that removes it. */
+export function registerPostAccumulateGradHook(
+  t: Tensor,
+  hook: (leaf: Tensor) => void,
+): () => void {
+  const op = "registerPostAccumulateGradHook";
+  if (!requiresGrad(t) || t.meta!.node !== null) {
+    throw new AutogradError(
+      `Cannot ${op} on a tensor that is no leaf or does not require grad`,
+      { op },
+    );
+  }
+  // Two registrations of one function count twice.
+  const entry = (leaf: Tensor) => hook(leaf);
+  const hooks = t.meta!.postHooks ??= new Set();
+  hooks.add(entry);
+  return () => void hooks.delete(entry);
 }

@@ -7,7 +7,7 @@
 import "./ops/engine.ts";
 import * as autograd from "./autograd.ts";
 import type { DType, Scalar } from "./dtype.ts";
-import { DTypeError } from "./errors.ts";
+import { AutogradError, DTypeError } from "./errors.ts";
 import * as activation from "./ops/activation.ts";
 import * as converts from "./ops/convert.ts";
 import * as creation from "./ops/creation.ts";
@@ -62,8 +62,16 @@ export interface Methods {
   ): void;
   /** The same values without a history; shares the storage. */
   detach(): Tensor;
-  /** Calls `hook` with each gradient of this tensor; returns the function that removes it. */
+  /** Says whether gradients are wanted for it, and returns it. */
+  requiresGrad_(requiresGrad?: boolean): Tensor;
+  /** Lets `backward` leave the gradient of this tensor in `grad`, though an op made it. */
+  retainGrad(): void;
+  /** Whether `retainGrad` was called on a tensor that an op made. */
+  readonly retainsGrad: boolean;
+  /** Calls `hook` with each gradient of this tensor, which it may replace; returns the function that removes it. */
   registerHook(hook: autograd.GradHook): () => void;
+  /** Calls `hook` with this leaf each time that backward has added to its `grad`; returns the function that removes it. */
+  registerPostAccumulateGradHook(hook: (leaf: Tensor) => void): () => void;
 
   /** `this + alpha · other`. */
   add(other: pointwise.Operand, alpha?: Scalar | pointwise.AlphaOptions): Tensor;
@@ -851,8 +859,18 @@ const methods: Installed & ThisType<Tensor> = {
   detach() {
     return new Tensor(this.storage, this.info, this.shape, this.strides, this.offset);
   },
+  requiresGrad_(requiresGrad = true) {
+    this.requiresGrad = requiresGrad;
+    return this;
+  },
+  retainGrad() {
+    autograd.retainGrad(this);
+  },
   registerHook(hook) {
     return autograd.registerHook(this, hook);
+  },
+  registerPostAccumulateGradHook(hook) {
+    return autograd.registerPostAccumulateGradHook(this, hook);
   },
   add(...args) {
     return pointwise.add(this, ...args);
@@ -1768,6 +1786,12 @@ Object.defineProperties(Tensor.prototype, {
           { op: "requiresGrad" },
         );
       }
+      if (!on && !this.isLeaf) {
+        throw new AutogradError(
+          "Cannot requiresGrad = false on a tensor that an op made: only leaves can be changed",
+          { op: "requiresGrad", hint: "detach() gives a tensor without the history" },
+        );
+      }
       autograd.metaOf(this).requiresGrad = on;
     },
   },
@@ -1777,6 +1801,11 @@ Object.defineProperties(Tensor.prototype, {
     },
     set(this: Tensor, value: Tensor | null) {
       autograd.metaOf(this).grad = value;
+    },
+  },
+  retainsGrad: {
+    get(this: Tensor): boolean {
+      return this.meta?.retains ?? false;
     },
   },
   isLeaf: {

@@ -3,14 +3,13 @@
  *
  * @module
  */
-import { bind, declare, type Signature } from "../op.ts";
 import { checkBetas, checkFlag, checkRange } from "./checks.ts";
-import { FLAGS, type Rule } from "./lazy_rows.ts";
-import { Optimizer, type Parameters } from "./optimizer.ts";
+import { declareOptimizer, type HowOptions, Optimizer, type Parameters } from "./optimizer.ts";
 import { type ParamGroup, replaySteps } from "./param_group.ts";
+import { FLAGS, KINDS, maximizeFlag, type Rule } from "./rule.ts";
 
 /** Options of `Adam` and `AdamW`. */
-export interface AdamOptions {
+export interface AdamOptions extends HowOptions {
   /** The learning rate; default 1e-3. */
   lr?: number;
   /** How much of the first and second moment a step keeps; default [0.9, 0.999]. */
@@ -35,18 +34,6 @@ export type AdamArguments<O> =
 
 /** What Adam and AdamW have in common. */
 export abstract class AdamBase extends Optimizer {
-  protected override readonly countsSteps = true;
-
-  /** Binds the arguments to the class's signature. */
-  constructor(signature: Signature, args: unknown[]) {
-    const [params, ...values] = bind(signature, args);
-    const options: Record<string, unknown> = {};
-    signature.params.slice(1).forEach(({ name, default: preset }, i) =>
-      options[name] = values[i] ?? preset
-    );
-    super(signature.name, params, options);
-  }
-
   protected override check(options: Record<string, unknown>): void {
     const name = this.title;
     checkRange(name, "lr", options.lr);
@@ -77,8 +64,8 @@ export abstract class AdamBase extends Optimizer {
   protected override rule(group: ParamGroup): Rule {
     const l2 = group.weightDecay !== 0 && !this.decoupled(group);
     return {
-      kind: 0,
-      flags: (group.maximize ? FLAGS.maximize : 0) | (l2 ? FLAGS.l2 : 0) |
+      kind: KINDS.adam,
+      flags: maximizeFlag(group) | (l2 ? FLAGS.l2 : 0) |
         (group.amsgrad ? FLAGS.amsgrad : 0),
     };
   }
@@ -129,7 +116,7 @@ export class Adam extends AdamBase {
   }
 }
 
-const ADAM = declare(
+const ADAM = declareOptimizer(
   Adam,
   "Adam(params, lr=0.001, betas=[0.9, 0.999], eps=1e-8, weightDecay=0, amsgrad=false, maximize=false, decoupledWeightDecay=false, strict=false)",
 );

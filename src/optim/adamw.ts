@@ -3,9 +3,8 @@
  *
  * @module
  */
-import { declare } from "../op.ts";
 import { type AdamArguments, AdamBase, type AdamOptions } from "./adam.ts";
-import type { Parameters } from "./optimizer.ts";
+import { declareOptimizer, type Parameters } from "./optimizer.ts";
 
 /**
  * AdamW: `p ← p · (1 - lr · weightDecay)`, then Adam's step without decay.
@@ -33,7 +32,7 @@ export class AdamW extends AdamBase {
   }
 }
 
-const ADAMW = declare(
+const ADAMW = declareOptimizer(
   AdamW,
   "AdamW(params, lr=0.001, betas=[0.9, 0.999], eps=1e-8, weightDecay=0.01, amsgrad=false, maximize=false, strict=false)",
 );

@@ -38,3 +38,12 @@ export function checkBetas(name: string, betas: unknown): void {
   }
   betas.forEach((beta, i) => checkRange(name, `betas[${i}]`, beta, 0, 1));
 }
+
+/** Fails unless each of these options is a number from 0 on. */
+export function checkRanges(
+  name: string,
+  options: Readonly<Record<string, unknown>>,
+  ...whats: readonly string[]
+): void {
+  for (const what of whats) checkRange(name, what, options[what]);
+}

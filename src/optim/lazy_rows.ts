@@ -10,24 +10,7 @@ import { DTYPES } from "../dtype.ts";
 import { PENDING, Storage } from "../memory.ts";
 import { LazyTable, type RowSparse } from "../rows.ts";
 import { empty, Tensor } from "../tensor.ts";
-
-/** An update rule as native knows it. */
-export interface Rule {
-  /** 0 for Adam, 1 for SGD. */
-  readonly kind: number;
-  /** A sum of `FLAGS`. */
-  readonly flags: number;
-}
-
-/** What makes one update rule differ from another; native/src/ops/optim.rs. */
-export const FLAGS = {
-  maximize: 1,
-  l2: 2,
-  amsgrad: 4,
-  momentum: 8,
-  nesterov: 16,
-  decay: 32,
-} as const;
+import type { Rule } from "./rule.ts";
 
 /** Steps whose factors are kept; every row is visited once in half as many. A power of two. */
 const RING = 16384;

@@ -8,14 +8,16 @@ import { type Operand, run } from "../../ffi/instruction.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
 import { enableGrad, inMode } from "../autograd.ts";
 import { ArgumentError, show } from "../errors.ts";
-import { bind, parseSignature } from "../op.ts";
+import { bind, declare, parseSignature, type Signature } from "../op.ts";
 import { cast, mapOut } from "../ops/map.ts";
 import { clone, contiguous } from "../ops/view.ts";
-import { rowsOf } from "../rows.ts";
+import { rowsOf, type RowSparse } from "../rows.ts";
 import { sameShape, shapeText } from "../shape.ts";
 import { empty, fromElements, Tensor } from "../tensor.ts";
-import { canBeLazy, LazyRows, type Rule } from "./lazy_rows.ts";
+import { checkFlag } from "./checks.ts";
+import { canBeLazy, LazyRows } from "./lazy_rows.ts";
 import { ParamGroup } from "./param_group.ts";
+import { KINDS, type Rule } from "./rule.ts";
 import { camelCase, snakeCase } from "./state_keys.ts";
 
 /** Options of a group of parameters; what is missing is the optimiser's own. */
@@ -30,9 +32,9 @@ export interface GroupOptions {
 export type Parameters = Iterable<Tensor> | Iterable<GroupOptions>;
 
 /** An optimiser's state in PyTorch's structure. */
-export interface OptimizerState {
+export interface OptimizerState<V = Tensor> {
   /** By the parameter's number: step count and moments. */
-  state: Record<string, Record<string, Tensor>>;
+  state: Record<string, Record<string, V>>;
   /** The groups' options, with the numbers of their parameters. */
   param_groups: (Record<string, unknown> & { params: number[] })[];
 }
@@ -61,8 +63,16 @@ export abstract class Optimizer {
   /** The class's name, for error texts. */
   protected readonly title: string;
 
-  /** An optimiser of these parameters. */
-  constructor(name: string, params: unknown, defaults: Record<string, unknown>) {
+  /** Binds the arguments, of which the parameters come first, to the class's signature. */
+  protected constructor(signature: Signature, args: unknown[]) {
+    const { name } = signature;
+    const [params, ...values] = bind(signature, args);
+    const defaults: Record<string, unknown> = {};
+    signature.params.slice(1).forEach((param, i) => {
+      const value = values[i] === null ? param.default : values[i];
+      if (HOW.has(param.name)) checkHow(name, param.name, value);
+      else defaults[param.name] = param.name === "lr" ? rateOf(name, value) : value;
+    });
     this.title = name;
     this.defaults = defaults;
     if (
@@ -86,14 +96,69 @@ export abstract class Optimizer {
 
   /** Fails for an option that has no meaning; `options` are a group's. */
   protected abstract check(options: Record<string, unknown>): void;
-  /** The numbers that native reads: lr, β1 or momentum, β2 or dampening, eps, weight decay, steps to replay. */
+  /** The numbers that native reads, at most six; which they are is said in native/src/ops/optim. */
   protected abstract hyper(group: ParamGroup): number[];
-  /** The update rule of a group. */
-  protected abstract rule(group: ParamGroup): Rule;
+  /** The update rule of a group; null for an optimiser that is made of ops and updates each parameter by `update`. */
+  protected abstract rule(group: ParamGroup): Rule | null;
   /** PyTorch's names of what is kept for each parameter of a group. */
   protected abstract stateNames(group: ParamGroup): readonly string[];
+
   /** Whether PyTorch's state has a step count. */
-  protected abstract readonly countsSteps: boolean;
+  protected get countsSteps(): boolean {
+    return true;
+  }
+
+  /** PyTorch's names of numbers that native keeps of each parameter beside its step count. */
+  protected get ownCounters(): readonly string[] {
+    return [];
+  }
+
+  /** What one of these numbers is before the first step. */
+  protected counterStart(_name: string, _group: ParamGroup): number {
+    return 0;
+  }
+
+  /** Whether states are there from the beginning. */
+  protected get statesAtOnce(): boolean {
+    return false;
+  }
+
+  /** Which states a parameter has, where that depends on its shape. */
+  protected statesOf(group: ParamGroup, _p: Tensor): readonly string[] {
+    return this.stateNames(group);
+  }
+
+  /** A state's shape. */
+  protected stateShape(_name: string, p: Tensor): readonly number[] {
+    return p.shape;
+  }
+
+  /** What fills a new state. */
+  protected stateStart(_name: string, _group: ParamGroup): number {
+    return 0;
+  }
+
+  /** Whether rows without gradient stand still, so that a step may leave them out. */
+  protected byRows(_group: ParamGroup): boolean {
+    return false;
+  }
+
+  /** The rows of a gradient for such a step; null where it is dense. */
+  protected rowsOf(grad: Tensor): RowSparse | null {
+    return rowsOf(grad);
+  }
+
+  /** Fails where a parameter is of a kind that the optimiser does not take. */
+  protected checkParameter(_p: Tensor): void {}
+
+  /** Updates one parameter in place, unrecorded; `step` counts this step. For optimisers without a native rule. */
+  protected update(
+    _p: Tensor,
+    _grad: Tensor,
+    _states: readonly Tensor[],
+    _step: number,
+    _group: ParamGroup,
+  ): void {}
 
   /** Adds parameters with options of their own: `addParamGroup({ params: layer.parameters(), lr: 1e-4 })`. */
   addParamGroup(options: GroupOptions): void {
@@ -121,7 +186,8 @@ export abstract class Optimizer {
       if (params.indexOf(p) !== i) fail(`parameter ${i} of group ${at}, ${show(p)}, appears twice`);
     });
     for (const key of Object.keys(options)) {
-      if (key !== "params" && !(key in this.defaults)) {
+      if (HOW.has(key)) checkHow(name, key, options[key]);
+      else if (key !== "params" && !(key in this.defaults)) {
         fail(
           `unknown option ${show(key)} in group ${at}; known are ${
             Object.keys(this.defaults).join(", ")
@@ -131,13 +197,18 @@ export abstract class Optimizer {
     }
     const values: Record<string, unknown> = { ...this.defaults };
     for (const [key, value] of Object.entries(options)) {
-      if (key !== "params" && value !== undefined) values[key] = value;
+      if (key in this.defaults && value !== undefined) values[key] = value;
     }
+    values.lr = rateOf(name, values.lr);
     this.check(values);
-    const group = new ParamGroup(params, values, (g) => this.hyper(g));
+    for (const p of params) this.checkParameter(p);
+    const own = this.ownCounters.length;
+    const group = new ParamGroup(params, values, (g) => this.hyper(g), own);
     this.paramGroups.push(group);
     params.forEach((p, index) => {
-      this.#slots.set(p, { group, index, states: [], lazy: null, until: null });
+      const slot: Slot = { group, index, states: [], lazy: null, until: null };
+      this.#slots.set(p, slot);
+      if (this.statesAtOnce) this.#ensureStates(p, slot);
     });
   }
 
@@ -176,19 +247,18 @@ export abstract class Optimizer {
 
   #update(group: ParamGroup): void {
     const rule = this.rule(group);
-    const names = this.stateNames(group);
     let ins: Operand[] = [group.cells];
-    let scalars = [rule.kind, rule.flags];
+    let scalars = rule === null ? [] : [rule.kind, rule.flags];
     const after: (() => void)[] = [];
     const flush = () => {
       if (ins.length > 1) run(this.title, OP.optim_step, [group.steps], ins, scalars);
       for (const each of after) each();
       ins = [group.cells];
-      scalars = [rule.kind, rule.flags];
+      scalars = scalars.slice(0, 2);
       after.length = 0;
     };
     // Each operand is flat: six words, and three of its step count.
-    const most = Math.floor(60_000 / (6 * (names.length + 2) + 3));
+    const most = Math.floor(60_000 / (6 * (this.stateNames(group).length + 2) + 3));
     for (const p of group.params) {
       const grad = p.meta?.grad;
       if (!grad) continue;
@@ -201,8 +271,14 @@ export abstract class Optimizer {
         );
       }
       const slot = this.#slots.get(p)!;
-      this.#ensureStates(p, slot, names.length);
-      if (this.#lazyStep(p, grad, slot, rule)) continue;
+      this.#ensureStates(p, slot);
+      if (rule === null) {
+        const step = group.readStep(slot.index) + 1;
+        group.writeStep(slot.index, step);
+        this.update(p, grad.info === p.info ? grad : cast(grad, p.dtype), slot.states, step, group);
+        continue;
+      }
+      if (this.#rowsStep(p, grad, slot, rule) || this.#lazyStep(p, grad, slot, rule)) continue;
       this.#endLazy(slot);
       const g = contiguous(grad.info === p.info ? grad : cast(grad, p.dtype));
       let target: Tensor = p;
@@ -212,8 +288,7 @@ export abstract class Optimizer {
         target = copy;
         after.push(() => mapOut("copy", OP.copy, p, copy, null, p.info));
       }
-      ins.push(flat(target), flat(g));
-      for (let i = 0; i < names.length; i++) ins.push(flat(slot.states[i]));
+      ins.push(flat(target), flat(g), ...slot.states.map(flat));
       scalars.push(slot.index);
       p.storage.version++;
       if (scalars.length - 2 === most) flush();
@@ -221,23 +296,52 @@ export abstract class Optimizer {
     flush();
   }
 
-  /** Makes the states that the rule needs and that are not there, as zeros. */
-  #ensureStates(p: Tensor, slot: Slot, count: number): void {
-    if (slot.states.length >= count) return;
+  /** Makes the states that the rule needs and that are not there. */
+  #ensureStates(p: Tensor, slot: Slot): void {
+    const { group, index, states } = slot;
+    const names = this.statesOf(group, p);
+    if (states.length >= names.length) return;
     this.#endLazy(slot);
-    // A momentum buffer that is new begins with the gradient, as in the first step.
-    if (slot.states.length === 0 && !this.countsSteps) slot.group.writeStep(slot.index, 0);
-    while (slot.states.length < count) {
-      const t = empty(p.shape, p.info, p.storage.device);
-      run("fill", OP.fill, [t], [], [p.info.code, 0]);
-      slot.states.push(t);
+    if (states.length === 0) {
+      // A momentum buffer that is new begins with the gradient, as in the first step.
+      if (!this.countsSteps) group.writeStep(index, 0);
+      this.ownCounters.forEach((name, i) =>
+        group.writeStep(index, this.counterStart(name, group), i + 1)
+      );
     }
+    for (const name of names.slice(states.length)) {
+      const t = empty(this.stateShape(name, p), p.info, p.storage.device);
+      run("fill", OP.fill, [t], [], [p.info.code, this.stateStart(name, group)]);
+      states.push(t);
+    }
+  }
+
+  /** Updates only the rows that have a gradient, where the others stand still. */
+  #rowsStep(p: Tensor, grad: Tensor, slot: Slot, rule: Rule): boolean {
+    const { group, index, states } = slot;
+    if (!this.byRows(group) || grad.info !== p.info || p.ndim !== 2 || !p.isContiguous()) {
+      return false;
+    }
+    const rows = this.rowsOf(grad);
+    if (rows === null) return false;
+    const { indices, values, count } = rows;
+    run(this.title, OP.rows_step, [p], [
+      indices,
+      values,
+      count,
+      group.steps,
+      group.cells,
+      ...states,
+    ], [rule.kind, rule.flags, index]);
+    p.storage.version++;
+    return true;
   }
 
   /** Updates only the rows that have a gradient, where gradient and parameter allow it. */
   #lazyStep(p: Tensor, grad: Tensor, slot: Slot, rule: Rule): boolean {
     const rows = rowsOf(grad);
     const { group, index } = slot;
+    if (rule.kind !== KINDS.adam && rule.kind !== KINDS.sgd) return false;
     if (rows === null || group.strict === true || rows.values.info !== p.info || !canBeLazy(p)) {
       return false;
     }
@@ -286,7 +390,6 @@ export abstract class Optimizer {
     const param_groups: OptimizerState["param_groups"] = [];
     let number = 0;
     for (const group of this.paramGroups) {
-      const names = this.stateNames(group);
       const packed: Record<string, unknown> = {};
       for (const [key, value] of Object.entries(group.options())) {
         packed[snakeCase(key)] = Array.isArray(value) ? [...value] : value;
@@ -296,9 +399,15 @@ export abstract class Optimizer {
         const slot = this.#slots.get(p)!;
         params.push(number);
         const of: Record<string, Tensor> = {};
+        const names = this.statesOf(group, p);
         const step = group.readStep(slot.index);
-        if (step > 0 && (this.countsSteps || slot.lazy !== null)) {
+        const begun = step > 0 || (this.statesAtOnce && this.countsSteps);
+        if (begun && (this.countsSteps || slot.lazy !== null)) {
           of.step = fromElements(Float32Array.of(step), "float32", []);
+          this.ownCounters.forEach((name, i) => {
+            const value = Float32Array.of(group.readStep(slot.index, i + 1));
+            of[name] = fromElements(value, "float32", []);
+          });
         }
         const states = slot.lazy?.stateCopies() ?? slot.states;
         for (let i = 0; i < Math.min(names.length, states.length); i++) of[names[i]] = states[i];
@@ -338,13 +447,15 @@ export abstract class Optimizer {
       for (const [key, value] of Object.entries(options)) {
         const name = camelCase(key);
         // What PyTorch keeps beside (foreach, fused, …) says how, not what it computes.
-        if (name in this.defaults || !PYTORCH_ONLY.has(name)) known[name] = value;
+        if (name in this.defaults || !PASSED_OVER.has(name)) known[name] = value;
       }
-      this.check({ ...group.options(), ...known });
+      const loaded = { ...group.options(), ...known };
+      this.check(loaded);
       loads.push(() => group.assign(known));
-      group.params.forEach((p, k) =>
-        loads.push(this.#loading(p, given.state[params[k]] ?? {}, group, fail))
-      );
+      group.params.forEach((p, k) => {
+        const names = this.statesOf(loaded as ParamGroup, p);
+        loads.push(this.#loading(p, given.state[params[k]] ?? {}, names, fail));
+      });
     });
     inMode(false, () => loads.forEach((load) => load()));
   }
@@ -353,47 +464,86 @@ export abstract class Optimizer {
   #loading(
     p: Tensor,
     of: Record<string, Tensor>,
-    group: ParamGroup,
+    names: readonly string[],
     fail: (text: string) => never,
   ): () => void {
     const slot = this.#slots.get(p)!;
-    const known = ["exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer"];
-    const found = known.filter((name) => of[name] != null);
+    const found = names.filter((name) => of[name] != null);
     for (const name of found) {
-      if (!(of[name] instanceof Tensor) || !sameShape(of[name].shape, p.shape)) {
-        fail(`${name} is ${show(of[name])}, the parameter has shape ${shapeText(p.shape)}`);
+      const shape = this.stateShape(name, p);
+      const given = of[name];
+      if (!(given instanceof Tensor) || !sameShape(given.shape, shape)) {
+        fail(`${name} is ${show(given)}, the parameter has shape ${shapeText(shape)}`);
       }
     }
-    const step = of.step === undefined
-      ? (found.length > 0 ? 1 : 0)
-      : Number(of.step instanceof Tensor ? of.step.item() : of.step);
+    const numberOf = (x: unknown) => Number(x instanceof Tensor ? x.item() : x);
+    const step = of.step === undefined ? (found.length > 0 ? 1 : 0) : numberOf(of.step);
     if (!(step >= 0)) fail(`the step count is ${step}`);
+    const own = this.ownCounters.map((name) => of[name] === undefined ? null : numberOf(of[name]));
     const until = of.row_until instanceof Tensor ? of.row_until : null;
     if (until !== null && !sameShape(until.shape, [p.shape[0]])) {
       fail(`row_until is ${show(until)}, the parameter has ${p.shape[0]} rows`);
     }
     return () => {
       this.#endLazy(slot);
-      slot.states = this.stateNames(group).filter((name) => of[name] != null).map((name) => {
-        const t = empty(p.shape, p.info, p.storage.device);
+      slot.states = found.map((name) => {
+        const t = empty(this.stateShape(name, p), p.info, p.storage.device);
         mapOut("copy", OP.copy, t, of[name], null, p.info);
         return t;
       });
       slot.until = until === null ? null : clone(until);
-      group.writeStep(slot.index, step);
+      const { group, index } = slot;
+      group.writeStep(index, step);
+      own.forEach((value, i) => {
+        if (value !== null) group.writeStep(index, value, i + 1);
+      });
     };
   }
 }
 
-/** Keys of PyTorch's groups that Toro has no use for. */
-const PYTORCH_ONLY = new Set([
-  "foreach",
-  "capturable",
-  "differentiable",
-  "fused",
-  "decoupledWeightDecay",
-  "paramNames",
-]);
+/** Options that say how PyTorch computes and not what; every optimiser takes them. */
+export interface HowOptions {
+  /** No matter: one native call updates all parameters of a group. */
+  foreach?: boolean | null;
+  /** No matter: step counts are native cells. */
+  capturable?: boolean;
+  /** No matter, as `foreach`. */
+  fused?: boolean | null;
+  /** Must be false: steps are not recorded. */
+  differentiable?: boolean;
+}
+
+const HOW = new Set(["foreach", "capturable", "differentiable", "fused"]);
+
+/** Keys of PyTorch's groups that are passed over where an optimiser does not have them. */
+const PASSED_OVER = new Set([...HOW, "decoupledWeightDecay", "paramNames"]);
+
+/** Declares an optimiser's parameter list, to which the options that say how are added. */
+export function declareOptimizer(target: object, text: string): Signature {
+  const how = "foreach=null, capturable=false, differentiable=false, fused=null";
+  return declare(target, `${text.slice(0, -1)}, ${how})`);
+}
+
+function checkHow(name: string, option: string, value: unknown): void {
+  if (value === null || value === undefined) return;
+  checkFlag(name, option, value);
+  if (option === "differentiable" && value === true) {
+    throw new ArgumentError(
+      `Cannot make ${name}: differentiable must be false, got true; steps are not recorded`,
+      { op: name },
+    );
+  }
+}
+
+/** A learning rate, out of a number or a tensor of one element. */
+function rateOf(name: string, value: unknown): unknown {
+  if (!(value instanceof Tensor)) return value;
+  if (value.numel === 1) return value.item();
+  throw new ArgumentError(
+    `Cannot make ${name}: a tensor as lr must have one element, got ${show(value)}`,
+    { op: name },
+  );
+}
 
 /** A contiguous tensor as one run of elements. */
 function flat(t: Tensor): Operand {

@@ -16,7 +16,7 @@ export class ParamGroup {
   readonly params: Tensor[];
   /** What native reads when it updates: a few float64. @ignore */
   declare readonly cells: Tensor;
-  /** Each parameter's count of steps, float64. @ignore */
+  /** Each parameter's count of steps, then each one's counters of the rule's own, kind by kind; float64. @ignore */
   declare readonly steps: Tensor;
   /** What is in the cells. @ignore */
   declare readonly hyper: () => number[];
@@ -38,13 +38,14 @@ export class ParamGroup {
     params: Tensor[],
     options: Record<string, unknown>,
     hyper: (group: ParamGroup) => number[],
+    ownCounters = 0,
   ) {
     this.params = params;
     const device = params[0]?.storage.device ?? 0;
-    const steps = empty([params.length], DTYPES.float64, device);
+    const steps = empty([params.length * (1 + ownCounters)], DTYPES.float64, device);
     if (params.length > 0) run("fill", OP.fill, [steps], [], [DTYPES.float64.code, 0]);
     const hidden = {
-      cells: empty([6], DTYPES.float64, device),
+      cells: empty([CELLS], DTYPES.float64, device),
       steps,
       hyper: () => hyper(this),
     };
@@ -78,25 +79,35 @@ export class ParamGroup {
     for (const [name, value] of Object.entries(options)) this[name] = value;
   }
 
-  /** How many steps parameter `index` has taken. @ignore */
-  readStep(index: number): number {
+  /** How many steps parameter `index` has taken; or its counter `own` of the rule's own, from 1 on. @ignore */
+  readStep(index: number, own = 0): number {
     const { storage } = this.steps;
     const out = new Float64Array(1);
-    native.read(storage.handle, storage.byteOffset + 8 * index, out);
+    native.read(storage.handle, storage.byteOffset + 8 * this.#counter(index, own), out);
     return out[0];
   }
 
-  /** Sets how many steps parameter `index` has taken. @ignore */
-  writeStep(index: number, step: number): void {
+  /** Sets how many steps parameter `index` has taken, or its counter `own`. @ignore */
+  writeStep(index: number, step: number, own = 0): void {
     const { storage } = this.steps;
-    native.write(storage.handle, storage.byteOffset + 8 * index, Float64Array.of(step));
+    const at = storage.byteOffset + 8 * this.#counter(index, own);
+    native.write(storage.handle, at, Float64Array.of(step));
+  }
+
+  #counter(index: number, own: number): number {
+    return own * this.params.length + index;
   }
 
   #writeCells(): void {
     const { storage } = this.cells;
-    native.write(storage.handle, storage.byteOffset, Float64Array.from(this.hyper()));
+    const values = new Float64Array(CELLS);
+    values.set(this.hyper());
+    native.write(storage.handle, storage.byteOffset, values);
   }
 }
+
+/** How many numbers native reads of a group. */
+const CELLS = 6;
 
 /** Arrays are frozen, because a change of one element would not be seen. */
 function frozen(value: unknown): unknown {

@@ -3,15 +3,14 @@
  *
  * @module
  */
-import { bind, declare } from "../op.ts";
 import { ArgumentError } from "../errors.ts";
 import { checkFlag, checkRange } from "./checks.ts";
-import { FLAGS, type Rule } from "./lazy_rows.ts";
-import { Optimizer, type Parameters } from "./optimizer.ts";
+import { declareOptimizer, type HowOptions, Optimizer, type Parameters } from "./optimizer.ts";
 import { type ParamGroup, replaySteps } from "./param_group.ts";
+import { FLAGS, KINDS, maximizeFlag, type Rule } from "./rule.ts";
 
 /** Options of `SGD`. */
-export interface SGDOptions {
+export interface SGDOptions extends HowOptions {
   /** The learning rate; default 1e-3. */
   lr?: number;
   /** How much of its buffer a step keeps; default 0: no buffer. */
@@ -52,16 +51,14 @@ export type SGDArguments =
  */
 export class SGD extends Optimizer {
   readonly #sgd = true;
-  protected override readonly countsSteps = false;
 
   /** SGD over parameters or groups of them. */
   constructor(params: Parameters, ...options: SGDArguments) {
-    const [list, ...values] = bind(SIGNATURE, [params, ...options]);
-    const defaults: Record<string, unknown> = {};
-    SIGNATURE.params.slice(1).forEach(({ name, default: preset }, i) =>
-      defaults[name] = values[i] ?? preset
-    );
-    super("SGD", list, defaults);
+    super(SIGNATURE, [params, ...options]);
+  }
+
+  protected override get countsSteps(): boolean {
+    return false;
   }
 
   protected override check(options: Record<string, unknown>): void {
@@ -93,8 +90,8 @@ export class SGD extends Optimizer {
 
   protected override rule(group: ParamGroup): Rule {
     return {
-      kind: 1,
-      flags: (group.maximize ? FLAGS.maximize : 0) | (group.momentum !== 0 ? FLAGS.momentum : 0) |
+      kind: KINDS.sgd,
+      flags: maximizeFlag(group) | (group.momentum !== 0 ? FLAGS.momentum : 0) |
         (group.nesterov ? FLAGS.nesterov : 0) | (group.weightDecay !== 0 ? FLAGS.decay : 0),
     };
   }
@@ -107,7 +104,7 @@ export class SGD extends Optimizer {
 const BUFFER = ["momentum_buffer"] as const;
 const NONE = [] as const;
 
-const SIGNATURE = declare(
+const SIGNATURE = declareOptimizer(
   SGD,
   "SGD(params, lr=0.001, momentum=0, dampening=0, weightDecay=0, nesterov=false, maximize=false, strict=false)",
 );

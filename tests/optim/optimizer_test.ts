@@ -56,7 +56,7 @@ Deno.test("wrong options name the value and the rule", () => {
     ],
     [
       () => new optim.AdamW([leaf()], { learningRate: 1 } as never),
-      'Cannot make AdamW: unknown option "learningRate"; known are lr, betas, eps, weightDecay, amsgrad, maximize, strict',
+      'Cannot make AdamW: unknown option "learningRate"; known are lr, betas, eps, weightDecay, amsgrad, maximize, strict, foreach, capturable, differentiable, fused',
     ],
     [
       () => new optim.SGD([{ params: [leaf()], rate: 1 }]),

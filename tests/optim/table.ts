@@ -32,13 +32,13 @@ type Make = (params: Tensor[], options: Record<string, unknown>) => optim.Optimi
 
 /** The table after training. */
 export function train(
-  name: "AdamW" | "Adam" | "SGD",
+  name: Exclude<keyof typeof optim, "lrScheduler" | "LBFGS" | "Optimizer" | "ParamGroup">,
   options: Record<string, unknown>,
   run: RunOptions = {},
 ): number[] {
   const { rows = 24, columns = 3, batch = 5, dtype = "float64", steps = STEPS } = run;
   const draw = draws(5);
-  const make: Make = (params, o) => new optim[name](params, o);
+  const make: Make = (params, o) => new (optim[name] as typeof optim.Adam)(params, o);
   const matrix = () =>
     Array.from({ length: rows }, () => Array.from({ length: columns }, () => draw() * 2 - 1));
   let table = tensor(matrix(), { dtype, requiresGrad: true });

@@ -46,6 +46,14 @@ pub const ROWS: &[Row] = &[
         run: norm::clamp,
     },
     Row {
+        name: "grad_unscale",
+        outs: 1,
+        ins: (1, 1 << 16),
+        scalars: (1, 1),
+        alias: false,
+        run: norm::unscale,
+    },
+    Row {
         name: "lazy_step",
         outs: 1,
         ins: (7, 10),
@@ -69,10 +77,20 @@ pub const ROWS: &[Row] = &[
         alias: false,
         run: lazy::sweep,
     },
+    Row {
+        name: "rows_step",
+        outs: 1,
+        ins: (6, 7),
+        scalars: (3, 3),
+        alias: false,
+        run: rows::step,
+    },
 ];
 
 mod lazy;
 mod norm;
+mod rows;
+mod rules;
 
 /// Elements that one thread takes at a time.
 const GRAIN: usize = 16 * 1024;
@@ -101,16 +119,21 @@ real!(f32, f64);
 /// What one step needs beside the element's own values.
 pub(crate) type Factors<C> = [C; 8];
 
-/// An update rule. M, V, X: whether it keeps a first moment, a second moment, the second moment's maximum.
+/// An update rule. M, V, X: whether it keeps a first, a second, a third state; of Adam a first moment, a second moment,
+/// the second moment's maximum.
 pub(crate) trait Rule<C: Real> {
     const M: bool;
     const V: bool;
     const X: bool;
+    fn step(k: &Factors<C>, p: &mut C, m: &mut C, v: &mut C, x: &mut C, g: C);
+}
+
+/// A rule whose steps without a gradient are known beforehand.
+pub(crate) trait Lazy<C: Real>: Rule<C> {
     /// Without a gradient it changes nothing.
     const IDLE: bool;
     /// Its steps without a gradient have no short form.
     const FOREVER: bool;
-    fn step(k: &Factors<C>, p: &mut C, m: &mut C, v: &mut C, x: &mut C, g: C);
     /// A step without gradient where m is zero.
     fn quiet(k: &Factors<C>, p: &mut C, v: &mut C);
 }
@@ -123,8 +146,6 @@ impl<C: Real, const L2: bool, const AMS: bool> Rule<C> for Adam<L2, AMS> {
     const M: bool = true;
     const V: bool = true;
     const X: bool = AMS;
-    const IDLE: bool = false;
-    const FOREVER: bool = L2;
 
     #[inline(always)]
     fn step(k: &Factors<C>, p: &mut C, m: &mut C, v: &mut C, x: &mut C, g: C) {
@@ -141,6 +162,11 @@ impl<C: Real, const L2: bool, const AMS: bool> Rule<C> for Adam<L2, AMS> {
         };
         *p = shrunk + k[1] * *m / (second.sqrt() * k[2] + k[6]);
     }
+}
+
+impl<C: Real, const L2: bool, const AMS: bool> Lazy<C> for Adam<L2, AMS> {
+    const IDLE: bool = false;
+    const FOREVER: bool = L2;
 
     #[inline(always)]
     fn quiet(k: &Factors<C>, p: &mut C, v: &mut C) {
@@ -159,8 +185,6 @@ impl<C: Real, const MOM: bool, const NES: bool, const DECAY: bool> Rule<C>
     const M: bool = MOM;
     const V: bool = false;
     const X: bool = false;
-    const IDLE: bool = !MOM && !DECAY;
-    const FOREVER: bool = MOM && DECAY;
 
     #[inline(always)]
     fn step(k: &Factors<C>, p: &mut C, m: &mut C, _: &mut C, _: &mut C, g: C) {
@@ -173,6 +197,13 @@ impl<C: Real, const MOM: bool, const NES: bool, const DECAY: bool> Rule<C>
         };
         *p = *p + k[0] * g;
     }
+}
+
+impl<C: Real, const MOM: bool, const NES: bool, const DECAY: bool> Lazy<C>
+    for Sgd<MOM, NES, DECAY>
+{
+    const IDLE: bool = !MOM && !DECAY;
+    const FOREVER: bool = MOM && DECAY;
 
     #[inline(always)]
     fn quiet(k: &Factors<C>, p: &mut C, _: &mut C) {
@@ -182,33 +213,80 @@ impl<C: Real, const MOM: bool, const NES: bool, const DECAY: bool> Rule<C>
     }
 }
 
-/// A rule as instructions name it: scalar 0 is 0 for Adam, 1 for SGD; scalar 1 the sum of these flags.
+/// The sum of these flags is scalar 1 of an instruction.
 pub(crate) const MAXIMIZE: i64 = 1;
 const L2: i64 = 2;
 const AMSGRAD: i64 = 4;
 const MOMENTUM: i64 = 8;
 const NESTEROV: i64 = 16;
 const DECAY: i64 = 32;
+const CENTERED: i64 = 64;
+
+/// What scalar 0 of an instruction names, by its number.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Kind {
+    Adam,
+    Sgd,
+    RmsProp,
+    Adagrad,
+    Adadelta,
+    Adamax,
+    Nadam,
+    Radam,
+    Rprop,
+    Asgd,
+    /// Adam whose moments of rows without gradient stand still.
+    SparseAdam,
+}
+
+const KINDS: [Kind; 11] = [
+    Kind::Adam,
+    Kind::Sgd,
+    Kind::RmsProp,
+    Kind::Adagrad,
+    Kind::Adadelta,
+    Kind::Adamax,
+    Kind::Nadam,
+    Kind::Radam,
+    Kind::Rprop,
+    Kind::Asgd,
+    Kind::SparseAdam,
+];
 
 #[derive(Clone, Copy)]
 pub(crate) struct Which {
-    adam: bool,
+    kind: Kind,
     flags: i64,
 }
 
 impl Which {
     pub fn new(call: &Call) -> Outcome<Which> {
         let (kind, flags) = (call.float(0), call.float(1));
-        if !(kind == 0.0 || kind == 1.0) || !(0.0..64.0).contains(&flags) || flags.fract() != 0.0 {
+        let known = (0.0..KINDS.len() as f64).contains(&kind) && kind.fract() == 0.0;
+        if !known || !(0.0..128.0).contains(&flags) || flags.fract() != 0.0 {
             bail!(
                 "{}: kind {kind} with flags {flags} is no update rule",
                 call.name
             );
         }
-        Ok(Which {
-            adam: kind == 0.0,
+        let which = Which {
+            kind: KINDS[kind as usize],
             flags: flags as i64,
-        })
+        };
+        call.require(
+            which.kind != Kind::SparseAdam || which.flags & !MAXIMIZE == 0,
+            || format!("kind {kind} has no flags {flags}"),
+        )?;
+        Ok(which)
+    }
+
+    /// A rule that has a lazy form.
+    pub fn lazy(call: &Call) -> Outcome<Which> {
+        let which = Which::new(call)?;
+        call.require(matches!(which.kind, Kind::Adam | Kind::Sgd), || {
+            format!("kind {} has no lazy form", call.float(0))
+        })?;
+        Ok(which)
     }
 
     pub fn has(&self, flag: i64) -> bool {
@@ -217,50 +295,59 @@ impl Which {
 
     /// Tensors of state beside each parameter.
     pub fn states(&self) -> usize {
-        if self.adam {
-            2 + usize::from(self.has(AMSGRAD))
-        } else {
-            usize::from(self.has(MOMENTUM))
+        let one_if = |flag| usize::from(self.has(flag));
+        match self.kind {
+            Kind::Adam => 2 + one_if(AMSGRAD),
+            Kind::Sgd => one_if(MOMENTUM),
+            Kind::RmsProp => 1 + one_if(MOMENTUM) + one_if(CENTERED),
+            Kind::Adagrad | Kind::Asgd => 1,
+            _ => 2,
         }
     }
 
-    /// Factors of step `t`, from the hyperparameters [lr, β1 | momentum, β2 | dampening, eps, decay, replay].
+    /// Counters of its own that a rule keeps of each parameter, beside the step count.
+    fn counters(&self) -> usize {
+        match self.kind {
+            Kind::Nadam => 1,
+            Kind::Asgd => 2,
+            _ => 0,
+        }
+    }
+
+    /// Factors of step `t` of Adam and SGD, from the hyperparameters [lr, β1 | momentum, β2 | dampening, eps, decay, replay].
     pub fn factors(&self, h: &[f64; HYPER], t: f64) -> [f64; 8] {
         let [lr, a, b, eps, decay, _] = *h;
-        if self.adam {
-            let (c1, c2) = (1.0 - a.powf(t), 1.0 - b.powf(t));
-            [
-                1.0 - lr * decay,
-                -(lr / c1),
-                1.0 / c2.sqrt(),
-                1.0 - a,
-                b,
-                1.0 - b,
-                eps,
-                decay,
-            ]
-        } else {
-            [
-                -lr,
-                decay,
-                a,
-                if t == 1.0 { 1.0 } else { 1.0 - b },
-                0.0,
-                0.0,
-                0.0,
-                0.0,
-            ]
+        if self.kind == Kind::Sgd {
+            let fresh = if t == 1.0 { 1.0 } else { 1.0 - b };
+            return [-lr, decay, a, fresh, 0.0, 0.0, 0.0, 0.0];
         }
+        let (c1, c2) = (1.0 - a.powf(t), 1.0 - b.powf(t));
+        // SparseAdam adds eps before the correction of the second moment.
+        let (rate, second) = if self.kind == Kind::SparseAdam {
+            (lr * c2.sqrt() / c1, 1.0)
+        } else {
+            (lr / c1, 1.0 / c2.sqrt())
+        };
+        [
+            1.0 - lr * decay,
+            -rate,
+            second,
+            1.0 - a,
+            b,
+            1.0 - b,
+            eps,
+            decay,
+        ]
     }
 }
 
-/// Runs `$body` with `$K` bound to the rule's type.
+/// Runs `$body` with `$K` bound to the type of a rule that has a lazy form.
 macro_rules! with_rule {
     ($which:expr, $K:ident => $body:expr) => {{
-        use $crate::ops::optim::{Adam, Sgd};
+        use $crate::ops::optim::{Adam, Kind, Sgd};
         let w = $which;
         match (
-            w.adam,
+            w.kind != Kind::Sgd,
             w.has($crate::ops::optim::MOMENTUM),
             w.has($crate::ops::optim::NESTEROV),
             w.has($crate::ops::optim::DECAY),
@@ -315,8 +402,43 @@ macro_rules! with_rule {
 }
 pub(crate) use with_rule;
 
+/// Runs `$body` with `$K` bound to the type of any rule.
+macro_rules! with_any_rule {
+    ($which:expr, $K:ident => $body:expr) => {{
+        use $crate::ops::optim::rules::{
+            Adadelta, Adagrad, Adamax, Asgd, Nadam, Radam, RmsProp, Rprop,
+        };
+        use $crate::ops::optim::{Kind, L2};
+        macro_rules! with {
+            ($rule:ty) => {{
+                type $K = $rule;
+                $body
+            }};
+        }
+        let w = $which;
+        match w.kind {
+            Kind::Adam | Kind::Sgd | Kind::SparseAdam => with_rule!(w, $K => $body),
+            Kind::Adagrad => with!(Adagrad),
+            Kind::Adadelta => with!(Adadelta),
+            Kind::Adamax => with!(Adamax),
+            Kind::Rprop => with!(Rprop),
+            Kind::Asgd => with!(Asgd),
+            Kind::Nadam if w.has(L2) => with!(Nadam<true>),
+            Kind::Nadam => with!(Nadam<false>),
+            Kind::Radam if w.has(L2) => with!(Radam<true>),
+            Kind::Radam => with!(Radam<false>),
+            Kind::RmsProp => match (w.has($crate::ops::optim::CENTERED), w.has($crate::ops::optim::MOMENTUM)) {
+                (false, false) => with!(RmsProp<false, false>),
+                (false, true) => with!(RmsProp<false, true>),
+                (true, false) => with!(RmsProp<true, false>),
+                (true, true) => with!(RmsProp<true, true>),
+            },
+        }
+    }};
+}
+
 /// Hyperparameters of a group: lr, β1 or momentum, β2 or dampening, eps, weight decay, and how many steps without
-/// gradient are replayed before momentum counts as gone.
+/// gradient are replayed before momentum counts as gone. Other rules: `factors_of_rules` names what they read.
 pub(crate) const HYPER: usize = 6;
 
 pub(crate) fn hyper(call: &Call, o: &Operand) -> Outcome<[f64; HYPER]> {
@@ -390,7 +512,8 @@ simd! {
     }
 }
 
-/// One step of all parameters of a group. out: step counts; ins: hyperparameters, then of each parameter p, its
+/// One step of all parameters of a group. out: step counts, and after all of them the rule's own counters, kind by kind;
+/// ins: hyperparameters, then of each parameter p, its
 /// gradient and its states, all dense and of one shape and dtype. Scalars: kind, flags, then each one's step count.
 fn dense(call: &Call) -> Outcome {
     let which = Which::new(call)?;
@@ -405,6 +528,7 @@ fn dense(call: &Call) -> Outcome {
         )
     })?;
     apart(call, |i| i != 1 && (i < 2 || (i - 2) % per != 1))?;
+    let parameters = operands[0].numel() / (1 + which.counters());
     let mut starts = Vec::with_capacity(count + 1);
     let mut counters = Vec::with_capacity(count);
     let mut chunks = 0;
@@ -418,21 +542,35 @@ fn dense(call: &Call) -> Outcome {
             || format!("the tensors of parameter {i} differ in size or dtype"),
         )?;
         counters.push(counter(call, &operands[0], 2 + i)?);
+        call.require(call.count(2 + i)? < parameters, || {
+            format!("step count {} is one of the rule's own", call.float(2 + i))
+        })?;
         starts.push(chunks);
         chunks += p.numel().div_ceil(GRAIN);
     }
     starts.push(chunks);
     let factors: Vec<[f64; 8]> = counters
         .iter()
-        // SAFETY: `counter` checked the address.
+        // SAFETY: `counter` checked the address, and its index that the rule's own counters lie behind it.
         .map(|&t| unsafe {
             *t += 1.0;
-            which.factors(&h, *t)
+            let mut own: [f64; 2] = core::array::from_fn(|k| {
+                if k < which.counters() {
+                    *t.add((k + 1) * parameters)
+                } else {
+                    0.0
+                }
+            });
+            let factors = which.factors_of_rules(&h, *t, &mut own);
+            for (k, &x) in own.iter().enumerate().take(which.counters()) {
+                *t.add((k + 1) * parameters) = x;
+            }
+            factors
         })
         .collect();
     let sign = if which.has(MAXIMIZE) { -1.0 } else { 1.0 };
     let (starts, factors, shared) = (&starts, &factors, Shared(operands));
-    with_rule!(which, K => pool::parallel(chunks, &|chunk| {
+    with_any_rule!(which, K => pool::parallel(chunks, &|chunk| {
         // Parameters without elements have no chunk of their own: take the last that starts here.
         let i = starts.partition_point(|&s| s <= chunk) - 1;
         let from = (chunk - starts[i]) * GRAIN;

@@ -6,7 +6,7 @@
 //! of two: the factors of step t lie in row t mod R. Every step also sweeps N / (R / 2) rows, so that none ever lags
 //! by more steps than the ring holds, and no single step pays for all.
 
-use super::{Factors, HYPER, MAXIMIZE, Real, Rule, Which, apart, counter, hyper, with_rule};
+use super::{Factors, HYPER, Lazy, MAXIMIZE, Real, Which, apart, counter, hyper, with_rule};
 use crate::dtype::DType;
 use crate::fault::Outcome;
 use crate::instruction::{Call, Operand};
@@ -49,7 +49,7 @@ struct Span {
 
 simd! {
     /// Brings a row to step `to`; then, where there is a gradient g, one step with it under the factors `k`.
-    unsafe fn advance<C: Real, K: Rule<C>>(at: At<C>, d: usize, ring: *const Factors<C>, mask: usize, span: Span, g: *const C,
+    unsafe fn advance<C: Real, K: Lazy<C>>(at: At<C>, d: usize, ring: *const Factors<C>, mask: usize, span: Span, g: *const C,
         k: &Factors<C>, sign: C) {
         let Span { from, until, to } = span;
         let drift = to.min(until).max(from);
@@ -229,7 +229,7 @@ impl<'a> Table<'a> {
 
     /// Asks for a row's values.
     #[inline(always)]
-    fn expect<C: Real, K: Rule<C>>(&self, row: usize) {
+    fn expect<C: Real, K: Lazy<C>>(&self, row: usize) {
         let bytes = (self.d * size_of::<C>()).min(1024);
         let [p, m, v, x] = self.at::<C>(row);
         prefetch(p.cast_const().cast(), bytes);
@@ -246,7 +246,7 @@ impl<'a> Table<'a> {
 
     /// Brings a row to step `to`. Whoever moves the counter does the work; a row asked for twice is done once.
     #[inline(always)]
-    fn catch_up<C: Real, K: Rule<C>>(&self, row: usize, to: u32) {
+    fn catch_up<C: Real, K: Lazy<C>>(&self, row: usize, to: u32) {
         let (reached, until) = self.counters(row);
         let from = reached.swap(to, Relaxed);
         if from == to {
@@ -289,7 +289,7 @@ impl<'a> Table<'a> {
     }
 
     /// Brings the rows of a range to step `to`.
-    fn sweep<C: Real, K: Rule<C>>(&self, range: core::ops::Range<usize>, to: u32) {
+    fn sweep<C: Real, K: Lazy<C>>(&self, range: core::ops::Range<usize>, to: u32) {
         pool::parallel_ranges(range.len(), CHUNK, &|part| {
             for i in part.clone() {
                 let row = range.start + i;
@@ -338,7 +338,7 @@ macro_rules! with_table {
 /// One step. out: table; ins: row numbers, values and count of the gradient, rows, ring, step counts,
 /// hyperparameters, states. Scalars: kind, flags, the step count's index.
 pub(super) fn step(call: &Call) -> Outcome {
-    let which = Which::new(call)?;
+    let which = Which::lazy(call)?;
     let operands = call.all();
     let table = Table::new(call, which, 0, 4, 5, 8)?;
     // Written: the table, rows, the ring, step counts and states.
@@ -376,7 +376,7 @@ pub(super) fn step(call: &Call) -> Outcome {
     with_table!(table, C => {
         let factors: Factors<C> = factors.map(C::of);
         with_rule!(which, K => {
-            if !<K as Rule<C>>::IDLE {
+            if !<K as Lazy<C>>::IDLE {
                 // The rows whose turn it is: all of them within half a ring.
                 let half = table.steps / 2;
                 let share = table.n.div_ceil(half);
@@ -397,11 +397,11 @@ pub(super) fn step(call: &Call) -> Outcome {
                         table.expect::<C, K>(idx.get(i + 1) as usize);
                     }
                     let (reached, last) = table.counters(row);
-                    let from = if <K as Rule<C>>::IDLE { before } else { reached.load(Relaxed) };
+                    let from = if <K as Lazy<C>>::IDLE { before } else { reached.load(Relaxed) };
                     if !table.follows(from, before) {
                         continue;
                     }
-                    let gone = if <K as Rule<C>>::FOREVER { u32::MAX } else { last.load(Relaxed) };
+                    let gone = if <K as Lazy<C>>::FOREVER { u32::MAX } else { last.load(Relaxed) };
                     // SAFETY: row numbers were checked and differ, so this thread alone has the row; row i of the
                     // values and the ring's rows lie inside.
                     unsafe {
@@ -421,7 +421,7 @@ pub(super) fn step(call: &Call) -> Outcome {
 /// Brings the rows that a batch reads up to date. out: table; ins: row numbers, rows, ring, step counts, states.
 /// Scalars as in `step`.
 pub(super) fn read(call: &Call) -> Outcome {
-    let which = Which::new(call)?;
+    let which = Which::lazy(call)?;
     let operands = call.all();
     let table = Table::new(call, which, 0, 2, 3, 5)?;
     apart(call, |i| matches!(i, 0 | 2) || i >= 5)?;
@@ -429,7 +429,7 @@ pub(super) fn read(call: &Call) -> Outcome {
     idx.check(idx.len, table.n)?;
     let to = step_of(call, &operands[4])?;
     with_table!(table, C => with_rule!(which, K => {
-        if !<K as Rule<C>>::IDLE {
+        if !<K as Lazy<C>>::IDLE {
             pool::parallel_ranges(idx.len, CHUNK, &|part| {
                 for i in part.clone() {
                     if i + 4 < part.end {
@@ -449,12 +449,12 @@ pub(super) fn read(call: &Call) -> Outcome {
 /// Brings every row up to date. out: table, or a stretch of its rows; ins: their rows, ring, step counts, states.
 /// Scalars as in `step`.
 pub(super) fn sweep(call: &Call) -> Outcome {
-    let which = Which::new(call)?;
+    let which = Which::lazy(call)?;
     let table = Table::new(call, which, 0, 1, 2, 4)?;
     apart(call, |i| matches!(i, 0 | 1) || i >= 4)?;
     let to = step_of(call, &call.all()[3])?;
     with_table!(table, C => with_rule!(which, K => {
-        if !<K as Rule<C>>::IDLE {
+        if !<K as Lazy<C>>::IDLE {
             table.sweep::<C, K>(0..table.n, to);
         }
     }));

@@ -1,14 +1,15 @@
-//! The norm of all gradients together, and scaling or clamping them in place: one instruction each.
+//! The norm of all gradients together, and scaling, clamping or unscaling them in place: one instruction each.
 //! Scalar 0 of `grad_norm` and `grad_scale` says how many gradients are dense; the rest are row-sparse and come in
 //! pairs of values (N, D) and count, of which only the rows in use matter.
 
 use super::{GRAIN, Real, apart};
-use crate::dtype::{Element, Number};
+use crate::dtype::{DType, Element, Number};
 use crate::fault::Outcome;
 use crate::instruction::Call;
 use crate::ops::embedding::{used, with_float};
 use crate::ops::map::Shared;
 use crate::{bail, pool, simd};
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// A run of gradient elements: its operand and how many of its elements count.
 struct Part {
@@ -294,5 +295,58 @@ pub(super) fn clamp(call: &Call) -> Outcome {
         // SAFETY: n elements lie there, and no two chunks share one.
         with_float!(o.dtype, E, C => unsafe { limit::<E, C>(o.ptr.cast::<E>().wrapping_add(from), n, C::of(most)) });
     });
+    Ok(())
+}
+
+simd! {
+    /// Multiplies n elements; whether all of them were finite.
+    unsafe fn unscaled<E: Element, C: Real>(x: *mut E, n: usize, by: C) -> bool {
+        let mut sum = C::default();
+        // SAFETY: the caller hands in n elements.
+        unsafe {
+            for i in 0..n {
+                let y = C::load(*x.add(i));
+                // Zero for a finite number, NaN for any other.
+                sum = sum + (y - y);
+                *x.add(i) = (y * by).store();
+            }
+        }
+        sum == C::default()
+    }
+}
+
+/// Multiplies all gradients by a factor and notes whether any element was infinite or NaN before. out: a float32 that
+/// becomes 1 where one was and else stays; ins: the factor, then gradients. Scalar: how many are dense.
+pub(super) fn unscale(call: &Call) -> Outcome {
+    let operands = call.all();
+    let found = &operands[0];
+    call.require(found.numel() == 1 && found.dtype == DType::F32, || {
+        "the mark is not one float32".into()
+    })?;
+    call.require(
+        operands[1].numel() == 1 && operands[1].dtype.is_float(),
+        || "the factor is not one float".into(),
+    )?;
+    let dense = call.count(0)?;
+    apart(call, |i| {
+        i == 0 || (i > 1 && (i < 2 + dense || (i - dense) % 2 == 0))
+    })?;
+    let parts = parts(call, 2, dense)?;
+    // SAFETY: one element lies there.
+    let by =
+        with_float!(operands[1].dtype, E, _C => unsafe { (*operands[1].ptr.cast::<E>()).to_f64() });
+    let (shared, bad) = (Shared(operands), AtomicBool::new(false));
+    chunked(&parts, &|_, part, from, n| {
+        let o = shared.get(part.operand);
+        // SAFETY: n elements lie there, and no two chunks share one.
+        let fine = with_float!(o.dtype, E, C => unsafe { unscaled::<E, C>(o.ptr.cast::<E>().wrapping_add(from), n, C::of(by)) });
+        if !fine {
+            bad.store(true, Relaxed);
+        }
+    });
+    if bad.load(Relaxed) {
+        // SAFETY: one float32 lies there.
+        unsafe { *found.ptr.cast::<f32>() = 1.0 };
+    }
     Ok(())
 }

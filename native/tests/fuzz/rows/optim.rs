@@ -14,6 +14,8 @@ pub fn generator(name: &str) -> Option<Generate> {
         "grad_norm" => norm,
         "grad_scale" => scale,
         "grad_clamp" => clamp,
+        "grad_unscale" => unscale,
+        "rows_step" => rows_step,
         "lazy_step" => lazy_step,
         "lazy_read" => lazy_read,
         "lazy_sweep" => lazy_sweep,
@@ -33,15 +35,36 @@ fn rule(r: &mut Random) -> (f64, f64, usize) {
     (f64::from(u8::from(!adam)), flags as f64, states)
 }
 
+/// Kind and flags of any update rule, how many states it keeps, and how many counters of its own.
+fn any_rule(r: &mut Random) -> (f64, f64, usize, usize) {
+    let kind = r.below(12);
+    if kind < 2 {
+        let (kind, flags, states) = rule(r);
+        return (kind, flags, states, 0);
+    }
+    let flags = if kind == 10 { r.below(2) } else { r.below(128) };
+    let states = match kind {
+        2 => 1 + usize::from(flags & 8 != 0) + usize::from(flags & 64 != 0),
+        3 | 9 => 1,
+        _ => 2,
+    };
+    let own = match kind {
+        6 => 1,
+        9 => 2,
+        _ => 0,
+    };
+    (kind as f64, flags as f64, states, own)
+}
+
 fn hyper(r: &mut Random, b: &mut Bench) -> Operand {
     let replay = r.pick(&[2.0, 158.0, 1e300]);
     b.cells(&[r.unit(), 0.9, 0.99, 1e-8, r.unit() * 0.1, replay], r)
 }
 
 fn step(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
-    let (kind, flags, states) = rule(r);
+    let (kind, flags, states, own) = any_rule(r);
     let count = r.range(1, 4);
-    let steps: Vec<f64> = (0..count).map(|_| r.below(20) as f64).collect();
+    let steps: Vec<f64> = (0..count * (1 + own)).map(|_| r.below(20) as f64).collect();
     let mut operands = vec![b.cells(&steps, r), hyper(r, b)];
     let mut scalars = vec![kind, flags];
     for i in 0..count {
@@ -53,6 +76,26 @@ fn step(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
         scalars.push(i as f64);
     }
     Instruction::new(operands, &scalars)
+}
+
+fn rows_step(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
+    let (n, d) = (r.range(1, 20), r.below(90));
+    let dtype = r.pick(&FLOATS);
+    let (kind, states) = r.pick(&[(3.0, 1), (10.0, 2)]);
+    let table = b.dense(dtype, &[n, d], r);
+    let [idx, values, count] = sparse(n, d, dtype, r, b);
+    let steps = b.cells(&[r.below(20) as f64], r);
+    let mut operands = vec![table, idx, values, count, steps, hyper(r, b)];
+    operands.extend((0..states).map(|_| b.dense(dtype, &[n, d], r)));
+    Instruction::new(operands, &[kind, r.below(2) as f64, 0.0])
+}
+
+fn unscale(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
+    let mut operands = vec![b.dense(DType::F32, &[], r)];
+    let dtype = r.pick(&FLOATS);
+    operands.push(b.dense(dtype, &[], r));
+    let dense = gradients(&mut operands, r, b);
+    Instruction::new(operands, &[dense])
 }
 
 /// Dense gradients, then row-sparse ones as values and counts; says how many are dense.
