@@ -1,52 +1,26 @@
 /**
- * Activations as modules. What each computes is said at its function in `nn.functional`.
+ * Smooth activations as modules. What each computes is said at its function in `nn.functional`; those with a corner are in
+ * rectifiers.ts and thresholds.ts, those over a dim in softmax.ts.
  *
  * @module
  */
+import { ArgumentError, show } from "../errors.ts";
 import { bind, declare } from "../op.ts";
 import type { Tensor } from "../tensor.ts";
 import {
   gelu,
-  leakyRelu,
-  leakyRelu_,
-  relu,
-  relu_,
+  glu,
+  logsigmoid,
+  mish,
   sigmoid,
   silu,
-  softmax,
+  softplus,
+  softsign,
   tanh,
+  tanhshrink,
 } from "./functional.ts";
 import { Module } from "./module.ts";
-import { checkNumber } from "./options.ts";
-
-/** Options of activations that can work in place. */
-export interface InplaceOptions {
-  /** Whether the input's memory takes the result; default false. */
-  inplace?: boolean;
-}
-
-/** `max(x, 0)`. Shapes: any. */
-export class ReLU extends Module {
-  readonly #relu = true;
-  /** Whether the input's memory takes the result. */
-  readonly inplace: boolean;
-
-  /** Leaves its input alone unless told otherwise. */
-  constructor(options?: InplaceOptions) {
-    super();
-    [this.inplace] = bind(RELU, [options]) as [boolean];
-  }
-
-  override forward(x: Tensor): Tensor {
-    return this.inplace ? relu_(x) : relu(x);
-  }
-
-  override extraRepr(): string {
-    return this.inplace ? "inplace=true" : "";
-  }
-}
-
-const RELU = declare(ReLU, "ReLU(inplace=false)");
+import { checkNumber, inPlace, type InplaceOptions } from "./options.ts";
 
 /** `1 / (1 + e⁻ˣ)`. Shapes: any. */
 export class Sigmoid extends Module {
@@ -59,6 +33,17 @@ export class Sigmoid extends Module {
 
 declare(Sigmoid, "Sigmoid()");
 
+/** `log(1 / (1 + e⁻ˣ))`. Shapes: any. */
+export class LogSigmoid extends Module {
+  readonly #logSigmoid = true;
+
+  override forward(x: Tensor): Tensor {
+    return logsigmoid(x);
+  }
+}
+
+declare(LogSigmoid, "LogSigmoid()");
+
 /** `tanh(x)`. Shapes: any. */
 export class Tanh extends Module {
   readonly #tanh = true;
@@ -70,16 +55,73 @@ export class Tanh extends Module {
 
 declare(Tanh, "Tanh()");
 
-/** `x · sigmoid(x)`. Shapes: any. */
-export class SiLU extends Module {
-  readonly #silu = true;
+/** `x - tanh(x)`. Shapes: any. */
+export class Tanhshrink extends Module {
+  readonly #tanhshrink = true;
 
   override forward(x: Tensor): Tensor {
-    return silu(x);
+    return tanhshrink(x);
   }
 }
 
-declare(SiLU, "SiLU()");
+declare(Tanhshrink, "Tanhshrink()");
+
+/** `x / (1 + |x|)`. Shapes: any. */
+export class Softsign extends Module {
+  readonly #softsign = true;
+
+  override forward(x: Tensor): Tensor {
+    return softsign(x);
+  }
+}
+
+declare(Softsign, "Softsign()");
+
+/** `x · sigmoid(x)`. Shapes: any. Source: Elfwing et al. 2017, arXiv 1702.03118. */
+export class SiLU extends Module {
+  readonly #siLU = true;
+  /** Whether the input's memory takes the result. */
+  readonly inplace: boolean;
+
+  /** Leaves its input alone unless told otherwise. */
+  constructor(options?: InplaceOptions) {
+    super();
+    [this.inplace] = bind(SILU, [options]) as [boolean];
+  }
+
+  override forward(x: Tensor): Tensor {
+    return inPlace(this.inplace, x, silu);
+  }
+
+  override extraRepr(): string {
+    return this.inplace ? "inplace=true" : "";
+  }
+}
+
+const SILU = declare(SiLU, "SiLU(inplace=false)");
+
+/** `x · tanh(softplus(x))`. Shapes: any. Source: Misra 2019, arXiv 1908.08681. */
+export class Mish extends Module {
+  readonly #mish = true;
+  /** Whether the input's memory takes the result. */
+  readonly inplace: boolean;
+
+  /** Leaves its input alone unless told otherwise. */
+  constructor(options?: InplaceOptions) {
+    super();
+    [this.inplace] = bind(MISH, [options]) as [boolean];
+  }
+
+  override forward(x: Tensor): Tensor {
+    return inPlace(this.inplace, x, mish);
+  }
+
+  override extraRepr(): string {
+    return this.inplace ? "inplace=true" : "";
+  }
+}
+
+const MISH = declare(Mish, "Mish(inplace=false)");
 
 /** Options of `GELU`. */
 export interface GELUOptions {
@@ -97,6 +139,12 @@ export class GELU extends Module {
   constructor(options?: GELUOptions) {
     super();
     [this.approximate] = bind(GELU_SIGNATURE, [options]) as ["none" | "tanh"];
+    if (this.approximate !== "none" && this.approximate !== "tanh") {
+      throw new ArgumentError(
+        `Cannot make GELU: approximate must be "none" or "tanh", got ${show(this.approximate)}`,
+        { op: "GELU" },
+      );
+    }
   }
 
   override forward(x: Tensor): Tensor {
@@ -110,63 +158,69 @@ export class GELU extends Module {
 
 const GELU_SIGNATURE = declare(GELU, "GELU(approximate='none')");
 
-/** Options of `LeakyReLU`. */
-export interface LeakyReLUOptions extends InplaceOptions {
-  /** Slope below zero; default 0.01. */
-  negativeSlope?: number;
+/** Options of `Softplus`. */
+export interface SoftplusOptions {
+  /** The sharpness of the bend; default 1. */
+  beta?: number;
+  /** Where `beta · x` is above it the value is x; default 20. */
+  threshold?: number;
 }
 
-/** `x` where positive, else `negativeSlope · x`. Shapes: any. */
-export class LeakyReLU extends Module {
-  readonly #leakyRelu = true;
-  /** Slope below zero. */
-  readonly negativeSlope: number;
-  /** Whether the input's memory takes the result. */
-  readonly inplace: boolean;
+/** `log(1 + exp(beta · x)) / beta`. Shapes: any. */
+export class Softplus extends Module {
+  readonly #softplus = true;
+  /** The sharpness of the bend. */
+  readonly beta: number;
+  /** Where `beta · x` is above it the value is x. */
+  readonly threshold: number;
 
-  /** Slope 0.01 unless given. */
-  constructor(negativeSlope?: number | LeakyReLUOptions, options?: LeakyReLUOptions) {
+  /** Beta 1 and threshold 20 unless given. */
+  constructor(
+    beta?: number | null | SoftplusOptions,
+    threshold?: number | SoftplusOptions,
+    options?: SoftplusOptions,
+  ) {
     super();
-    const [slope, inplace] = bind(LEAKY_RELU, [negativeSlope, options]) as [number, boolean];
-    checkNumber(slope, "LeakyReLU", "negativeSlope");
-    this.inplace = inplace;
-    this.negativeSlope = slope;
+    [this.beta, this.threshold] = bind(SOFTPLUS, [beta ?? undefined, threshold, options]) as [
+      number,
+      number,
+    ];
+    checkNumber(this.beta, "Softplus", "beta");
+    checkNumber(this.threshold, "Softplus", "threshold");
   }
 
   override forward(x: Tensor): Tensor {
-    return this.inplace ? leakyRelu_(x, this.negativeSlope) : leakyRelu(x, this.negativeSlope);
+    return softplus(x, this.beta, this.threshold);
   }
 
   override extraRepr(): string {
-    return `negativeSlope=${this.negativeSlope}`;
+    return `beta=${this.beta}, threshold=${this.threshold}`;
   }
 }
 
-const LEAKY_RELU = declare(LeakyReLU, "LeakyReLU(negativeSlope=0.01, inplace=false)");
+const SOFTPLUS = declare(Softplus, "Softplus(beta=1, threshold=20)");
 
-/** Options of `Softmax`. */
-export interface SoftmaxOptions {
-  /** The dim whose values sum to 1. */
-  dim?: number | null;
+/** Options of `GLU`. */
+export interface GLUOptions {
+  /** The dim that is halved; default -1. */
+  dim?: number;
 }
 
-/**
- * `eˣ / Σ eˣ` over one dim. Shapes: any. Without `dim` it is dim 0 for tensors of 0, 1 or 3 dims and dim 1 for others, as
- * in PyTorch; better say it.
- */
-export class Softmax extends Module {
-  readonly #softmax = true;
-  /** The dim whose values sum to 1, or null. */
-  readonly dim: number | null;
+/** `a · sigmoid(b)` for the halves a and b of a dim. Shapes: (…, 2N, …) → (…, N, …). Source: Dauphin et al. 2016, arXiv 1612.08083. */
+export class GLU extends Module {
+  readonly #glu = true;
+  /** The dim that is halved. */
+  readonly dim: number;
 
-  /** Over a dim. */
-  constructor(dim?: number | null | SoftmaxOptions) {
+  /** -1 unless given. */
+  constructor(dim?: number | GLUOptions) {
     super();
-    [this.dim] = bind(SOFTMAX, [dim]) as [number | null];
+    [this.dim] = bind(GLU_SIGNATURE, [dim]) as [number];
+    checkNumber(this.dim, "GLU", "dim");
   }
 
   override forward(x: Tensor): Tensor {
-    return softmax(x, this.dim ?? (x.ndim === 0 || x.ndim === 1 || x.ndim === 3 ? 0 : 1));
+    return glu(x, this.dim);
   }
 
   override extraRepr(): string {
@@ -174,4 +228,4 @@ export class Softmax extends Module {
   }
 }
 
-const SOFTMAX = declare(Softmax, "Softmax(dim=null)");
+const GLU_SIGNATURE = declare(GLU, "GLU(dim=-1)");

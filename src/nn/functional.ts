@@ -36,9 +36,18 @@ export {
   threshold_,
 } from "../ops/activation.ts";
 export { tanh } from "../ops/math.ts";
-export { logSoftmax, softmax } from "../ops/softmax.ts";
-export { dropout } from "../ops/random.ts";
-export { linear } from "../ops/matmul.ts";
+export { logSoftmax, softmax, softmin } from "../ops/softmax.ts";
+export {
+  alphaDropout,
+  dropout,
+  dropout1d,
+  dropout2d,
+  dropout3d,
+  featureAlphaDropout,
+  gumbelSoftmax,
+  rrelu,
+} from "../ops/dropout.ts";
+export { bilinear, linear } from "../ops/matmul.ts";
 export { embedding } from "../ops/embedding.ts";
 export { oneHot } from "../ops/pattern.ts";
 export { pad } from "../ops/joining.ts";
@@ -59,7 +68,7 @@ export {
   mseLoss,
   smoothL1Loss,
 } from "../ops/loss.ts";
-export { crossEntropy, nllLoss } from "../ops/cross_entropy.ts";
+export { crossEntropy, linearCrossEntropy, nllLoss } from "../ops/cross_entropy.ts";
 export {
   cosineEmbeddingLoss,
   cosineSimilarity,
@@ -70,4 +79,10 @@ export {
   poissonNllLoss,
   softMarginLoss,
   tripletMarginLoss,
+  tripletMarginWithDistanceLoss,
 } from "../ops/margin_loss.ts";
+export {
+  multilabelMarginLoss,
+  multilabelSoftMarginLoss,
+  multiMarginLoss,
+} from "../ops/class_margin.ts";

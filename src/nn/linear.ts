@@ -6,8 +6,8 @@
 import type { DType } from "../dtype.ts";
 import { bind, declare } from "../op.ts";
 import type { Tensor } from "../tensor.ts";
-import { flatten } from "../ops/view.ts";
-import { linear } from "./functional.ts";
+import { flatten, unflatten } from "../ops/view.ts";
+import { bilinear, linear } from "./functional.ts";
 import { uniform_ } from "./init.ts";
 import { Module } from "./module.ts";
 import { checkCount, factoryOf, type FactoryOptions, newParameter } from "./options.ts";
@@ -90,6 +90,75 @@ const LINEAR = declare(
   "Linear(inFeatures, outFeatures, bias=true, device=null, dtype=null)",
 );
 
+/**
+ * `y = x1ᵀ W x2 + b` for each output feature.
+ *
+ * Shapes: x1 (…, in1Features), x2 (…, in2Features) → y (…, outFeatures); weight (outFeatures, in1Features, in2Features),
+ * bias (outFeatures). Weight and bias begin uniform in ±1/√in1Features. Errors: ShapeError when the sizes do not fit.
+ */
+export class Bilinear extends Module {
+  readonly #bilinear = true;
+  /** Size of the last dim of the first input. */
+  readonly in1Features: number;
+  /** Size of the last dim of the second input. */
+  readonly in2Features: number;
+  /** Size of the last dim of the output. */
+  readonly outFeatures: number;
+  /** (outFeatures, in1Features, in2Features). */
+  weight: Parameter;
+  /** (outFeatures), or null. */
+  bias: Parameter | null;
+
+  /** A layer from features of two inputs to so many. */
+  constructor(
+    in1Features: number,
+    in2Features: number,
+    outFeatures: number,
+    options?: LinearOptions,
+  ) {
+    super();
+    const [first, second, out, bias, device, dtype] = bind(BILINEAR, [
+      in1Features,
+      in2Features,
+      outFeatures,
+      options,
+    ]) as [number, number, number, boolean, string | null, DType | null];
+    checkCount(first, "Bilinear", "in1Features");
+    checkCount(second, "Bilinear", "in2Features");
+    checkCount(out, "Bilinear", "outFeatures");
+    const factory = factoryOf("Bilinear", device, dtype);
+    this.in1Features = first;
+    this.in2Features = second;
+    this.outFeatures = out;
+    this.weight = newParameter([out, first, second], factory);
+    this.bias = bias ? newParameter([out], factory) : null;
+    this.resetParameters();
+  }
+
+  /** Sets the parameters to new values. */
+  resetParameters(): void {
+    const bound = this.in1Features > 0 ? 1 / Math.sqrt(this.in1Features) : 0;
+    uniform_(this.weight, -bound, bound);
+    if (this.bias !== null) uniform_(this.bias, -bound, bound);
+  }
+
+  override forward(x1: Tensor, x2: Tensor): Tensor {
+    return bilinear(x1, x2, this.weight, this.bias);
+  }
+
+  override extraRepr(): string {
+    const { in1Features, in2Features, outFeatures, bias } = this;
+    return `in1Features=${in1Features}, in2Features=${in2Features}, outFeatures=${outFeatures}, bias=${
+      bias !== null
+    }`;
+  }
+}
+
+const BILINEAR = declare(
+  Bilinear,
+  "Bilinear(in1Features, in2Features, outFeatures, bias=true, device=null, dtype=null)",
+);
+
 /** Gives its input back; arguments of its constructor are taken and ignored, as in PyTorch. */
 export class Identity extends Module {
   readonly #identity = true;
@@ -140,3 +209,30 @@ export class Flatten extends Module {
 }
 
 const FLATTEN = declare(Flatten, "Flatten(startDim=1, endDim=-1)");
+
+/** Takes one dim apart into several: (…, N, …) → (…, *sizes, …), where one size may be -1. */
+export class Unflatten extends Module {
+  readonly #unflatten = true;
+  /** The dim that is taken apart. */
+  readonly dim: number;
+  /** The sizes it becomes. */
+  readonly unflattenedSize: readonly number[];
+
+  /** Takes `dim` apart into sizes. */
+  constructor(dim: number, unflattenedSize: readonly number[]) {
+    super();
+    const [d, sizes] = bind(UNFLATTEN, [dim, unflattenedSize]) as [number, readonly number[]];
+    this.dim = d;
+    this.unflattenedSize = [...sizes];
+  }
+
+  override forward(x: Tensor): Tensor {
+    return unflatten(x, this.dim, this.unflattenedSize);
+  }
+
+  override extraRepr(): string {
+    return `dim=${this.dim}, unflattenedSize=[${this.unflattenedSize.join(", ")}]`;
+  }
+}
+
+const UNFLATTEN = declare(Unflatten, "Unflatten(dim, unflattenedSize)");

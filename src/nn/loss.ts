@@ -10,11 +10,14 @@ import {
   binaryCrossEntropy,
   binaryCrossEntropyWithLogits,
   crossEntropy,
+  huberLoss,
   l1Loss,
   mseLoss,
   nllLoss,
+  smoothL1Loss,
 } from "./functional.ts";
 import { Module } from "./module.ts";
+import { checkNumber } from "./options.ts";
 import { Buffer } from "./parameter.ts";
 
 /** What becomes of the losses of the elements: their mean, their sum, or each by itself. */
@@ -32,7 +35,8 @@ export interface WeightedLossOptions extends LossOptions {
   weight?: Tensor | null;
 }
 
-function checkReduction(reduction: unknown, name: string): Reduction {
+/** Fails unless a reduction is one of the three. */
+export function checkReduction(reduction: unknown, name: string): Reduction {
   if (reduction === "mean" || reduction === "sum" || reduction === "none") return reduction;
   throw new ArgumentError(
     `Cannot make ${name}: reduction must be "mean", "sum" or "none", got ${show(reduction)}`,
@@ -42,7 +46,8 @@ function checkReduction(reduction: unknown, name: string): Reduction {
   );
 }
 
-function weightBuffer(weight: unknown, name: string, what = "weight"): Buffer | null {
+/** A weight as a buffer, which moves with the module. */
+export function weightBuffer(weight: unknown, name: string, what = "weight"): Buffer | null {
   if (weight === null) return null;
   if (weight instanceof Tensor) return new Buffer(weight);
   throw new ArgumentError(`Cannot make ${name}: ${what} must be a tensor, got ${show(weight)}`, {
@@ -89,6 +94,66 @@ export class L1Loss extends Module {
 }
 
 const L1 = declare(L1Loss, "L1Loss(reduction='mean')");
+
+/** Options of `SmoothL1Loss`. */
+export interface SmoothL1LossOptions extends LossOptions {
+  /** Where the square ends and the line begins; default 1. */
+  beta?: number;
+}
+
+/** `(x - y)² / 2 beta` where |x - y| is below `beta`, else `|x - y| - beta / 2`. Shapes: input and target alike. Source: Girshick 2015, arXiv 1504.08083. */
+export class SmoothL1Loss extends Module {
+  readonly #smoothL1Loss = true;
+  /** What becomes of the elements' losses. */
+  readonly reduction: Reduction;
+  /** Where the square ends and the line begins. */
+  readonly beta: number;
+
+  /** PyTorch's defaults unless given. */
+  constructor(options?: SmoothL1LossOptions) {
+    super();
+    const [reduction, beta] = bind(SMOOTH_L1_LOSS_SIGNATURE, [options]);
+    this.reduction = checkReduction(reduction, "SmoothL1Loss");
+    checkNumber(beta, "SmoothL1Loss", "beta");
+    this.beta = beta as number;
+  }
+
+  override forward(input: Tensor, target: Tensor): Tensor {
+    return smoothL1Loss(input, target, { reduction: this.reduction, beta: this.beta });
+  }
+}
+
+const SMOOTH_L1_LOSS_SIGNATURE = declare(SmoothL1Loss, "SmoothL1Loss(reduction='mean', beta=1)");
+
+/** Options of `HuberLoss`. */
+export interface HuberLossOptions extends LossOptions {
+  /** Where the square ends and the line begins; default 1. */
+  delta?: number;
+}
+
+/** `(x - y)² / 2` where |x - y| is up to `delta`, else `delta · (|x - y| - delta / 2)`. Shapes: input and target alike. Source: Huber 1964. */
+export class HuberLoss extends Module {
+  readonly #huberLoss = true;
+  /** What becomes of the elements' losses. */
+  readonly reduction: Reduction;
+  /** Where the square ends and the line begins. */
+  readonly delta: number;
+
+  /** PyTorch's defaults unless given. */
+  constructor(options?: HuberLossOptions) {
+    super();
+    const [reduction, delta] = bind(HUBER_LOSS_SIGNATURE, [options]);
+    this.reduction = checkReduction(reduction, "HuberLoss");
+    checkNumber(delta, "HuberLoss", "delta");
+    this.delta = delta as number;
+  }
+
+  override forward(input: Tensor, target: Tensor): Tensor {
+    return huberLoss(input, target, { reduction: this.reduction, delta: this.delta });
+  }
+}
+
+const HUBER_LOSS_SIGNATURE = declare(HuberLoss, "HuberLoss(reduction='mean', delta=1)");
 
 /**
  * Binary cross entropy of probabilities, `-(y · log x + (1 - y) · log(1 - x))`, logs not below -100. Shapes: input and

@@ -6,7 +6,9 @@
 import { type DType, type DTypeInfo, dtypeInfo, getDefaultDtype } from "../dtype.ts";
 import { ArgumentError, show } from "../errors.ts";
 import { deviceNumber } from "../ops/creation.ts";
-import { empty } from "../tensor.ts";
+import { copy_ } from "../ops/pointwise.ts";
+import { clone } from "../ops/view.ts";
+import { empty, type Tensor } from "../tensor.ts";
 import { Parameter } from "./parameter.ts";
 
 /** Where and in what type a layer makes its parameters. */
@@ -56,4 +58,16 @@ export function factoryOf(name: string, device: string | null, dtype: DType | nu
 /** A parameter whose values are yet to be set. */
 export function newParameter(shape: readonly number[], { info, device }: Factory): Parameter {
   return new Parameter(empty(shape, info, device));
+}
+
+/** Options of activations that can work in place. */
+export interface InplaceOptions {
+  /** Whether the input's memory takes the result; default false. */
+  inplace?: boolean;
+}
+
+/** What a function makes of x, written over x where asked. */
+export function inPlace(inplace: boolean, x: Tensor, f: (x: Tensor) => Tensor): Tensor {
+  // What the gradient reads of x is kept in a copy.
+  return inplace ? copy_(x, f(clone(x))) : f(x);
 }

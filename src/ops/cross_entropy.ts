@@ -17,6 +17,7 @@ import { eq, ne } from "./logic.ts";
 import { cast, checkTensor } from "./map.ts";
 import { exp } from "./math.ts";
 import { checkReduction, type LossReduction, type WeightedLossOptions } from "./loss.ts";
+import { linear } from "./matmul.ts";
 import { add, div, mul, sub } from "./pointwise.ts";
 import { sum } from "./reduction.ts";
 import { logSoftmax } from "./softmax.ts";
@@ -269,5 +270,64 @@ export const crossEntropy: (
       labelSmoothing,
       false,
     );
+  },
+);
+
+/** What `linearCrossEntropy` takes by name. */
+export interface LinearCrossEntropyOptions extends Omit<CrossEntropyOptions, "ignoreIndex"> {
+  /** (C) or (C, …), added to the scores. */
+  linearBias?: Tensor | null;
+  /** A target that adds no loss; default none. */
+  ignoreIndex?: number | null;
+}
+
+/**
+ * `crossEntropy` of the scores `linear(input, linearWeight)`. Shapes: input (K) or (N, K), linearWeight (C, K) or
+ * (C, …, K); target classes () or (N, …), or probabilities of the scores' shape (C), (N, C, …).
+ */
+export const linearCrossEntropy: (
+  input: Tensor,
+  linearWeight: Tensor,
+  target: Tensor,
+  options?: LinearCrossEntropyOptions,
+) => Tensor = op(
+  "linearCrossEntropy(input, linearWeight, target, linearBias=null, weight=null, reduction='mean', ignoreIndex=null, labelSmoothing=0)",
+  (
+    x: Tensor,
+    w: Tensor,
+    target: Tensor,
+    bias: Tensor | null,
+    weight: Tensor | null,
+    reduction: LossReduction,
+    ignoreIndex: number | null,
+    labelSmoothing: number,
+  ) => {
+    checkTensor("linearCrossEntropy", w, "linearWeight");
+    checkTensor("linearCrossEntropy", target, "target");
+    const scores = w.shape.slice(0, -1), k = x.shape[x.ndim - 1];
+    const fits = (x.ndim === 1 || x.ndim === 2) && w.ndim >= 2 && w.shape[w.ndim - 1] === k &&
+      (bias === null || sameShape(bias.shape, scores)) && (x.ndim === 2 || w.ndim === 2);
+    if (!fits) {
+      throw new ShapeError(
+        `Cannot linearCrossEntropy ${shapeText(x.shape)} by linearWeight ${shapeText(w.shape)}${
+          bias === null ? "" : ` with linearBias ${shapeText(bias.shape)}`
+        }: the sizes do not fit`,
+        { op: "linearCrossEntropy" },
+      );
+    }
+    const shape = [...x.shape.slice(0, -1), ...scores];
+    if (ignoreIndex !== null && sameShape(target.shape, shape)) {
+      throw new ArgumentError(
+        "Cannot linearCrossEntropy with ignoreIndex of a target of probabilities",
+        { op: "linearCrossEntropy" },
+      );
+    }
+    const flat = linear(x, reshape(w, [-1, k]), bias && reshape(bias, [-1]));
+    return crossEntropy(reshape(flat, shape), target, {
+      weight,
+      reduction,
+      ignoreIndex: ignoreIndex ?? -100,
+      labelSmoothing,
+    });
   },
 );

@@ -190,9 +190,79 @@ export const tripletMarginLoss: (
     reduction: LossReduction,
   ) => {
     checkReduction("tripletMarginLoss", reduction);
+    checkMargin("tripletMarginLoss", margin);
+    checkTriplet("tripletMarginLoss", [anchor, positive, negative]);
     const near = pairwiseDistance(anchor, positive, p, eps);
     let far = pairwiseDistance(anchor, negative, p, eps);
     if (swap) far = minimum(far, pairwiseDistance(positive, negative, p, eps));
+    return reduceLoss(clampMin(add(sub(near, far), margin), 0), reduction);
+  },
+);
+
+function checkTriplet(name: string, triplet: readonly Tensor[]): void {
+  for (const [i, x] of triplet.entries()) checkTensor(name, x, TRIPLET[i]);
+  if (triplet.some((x) => x.ndim !== triplet[0].ndim)) {
+    throw new ShapeError(
+      `Cannot ${name} ${
+        triplet.map((x) => shapeText(x.shape)).join(", ")
+      }: they must have as many dims`,
+      { op: name },
+    );
+  }
+  triplet.reduce(
+    (shape: readonly number[], x) => broadcastShapes(shape, x.shape, name),
+    triplet[0].shape,
+  );
+}
+
+const TRIPLET = ["anchor", "positive", "negative"] as const;
+
+function checkMargin(name: string, margin: unknown): void {
+  if (typeof margin === "number" && margin > 0) return;
+  throw new ArgumentError(`Cannot ${name} with margin ${show(margin)}: it must be above 0`, {
+    op: name,
+  });
+}
+
+/** What `tripletMarginWithDistanceLoss` takes by name. */
+export interface TripletDistanceOptions extends MarginOptions {
+  /** The distance of two batches; default `pairwiseDistance`. */
+  distanceFunction?: ((a: Tensor, b: Tensor) => Tensor) | null;
+  /** Take the distance of positive and negative where that is the smaller one. */
+  swap?: boolean;
+}
+
+/** `tripletMarginLoss` with a distance of one's own. Shapes: as the distance takes them. */
+export const tripletMarginWithDistanceLoss: (
+  anchor: Tensor,
+  positive: Tensor,
+  negative: Tensor,
+  options?: TripletDistanceOptions,
+) => Tensor = op(
+  "tripletMarginWithDistanceLoss(anchor, positive, negative, distanceFunction=null, margin=1, swap=false, reduction='mean')",
+  (
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    given: ((a: Tensor, b: Tensor) => Tensor) | null,
+    margin: number,
+    swap: boolean,
+    reduction: LossReduction,
+  ) => {
+    const name = "tripletMarginWithDistanceLoss";
+    checkReduction(name, reduction);
+    checkMargin(name, margin);
+    checkTriplet(name, [anchor, positive, negative]);
+    if (given !== null && typeof given !== "function") {
+      throw new ArgumentError(
+        `Cannot ${name} with distanceFunction ${show(given)}: it must be a function`,
+        { op: name },
+      );
+    }
+    const distance = given ?? ((a: Tensor, b: Tensor) => pairwiseDistance(a, b));
+    const near = distance(anchor, positive);
+    let far = distance(anchor, negative);
+    if (swap) far = minimum(far, distance(positive, negative));
     return reduceLoss(clampMin(add(sub(near, far), margin), 0), reduction);
   },
 );

@@ -13,7 +13,7 @@ import { empty, Tensor } from "../tensor.ts";
 import { checkTensor } from "./map.ts";
 import { add, checkOperand, mapOut, mul, needs, stretched } from "./pointwise.ts";
 import { sumTo } from "./reduction.ts";
-import { expand, reshape, transpose, unsqueeze } from "./view.ts";
+import { expand, permute, reshape, transpose, unsqueeze } from "./view.ts";
 
 /** A product of two tensors. */
 export type Product = (input: Tensor, other: Tensor) => Tensor;
@@ -356,3 +356,38 @@ function addTo(y: Tensor, bias: Tensor): Tensor {
   }
   return add(y, expand(reshape(bias, []), y.shape));
 }
+
+/**
+ * `x1ᵀ · weight[n] · x2 + bias[n]` for each n. Shapes: input1 (…, I), input2 (…, J), weight (N, I, J), bias (N) give
+ * (…, N). Errors: ShapeError when the sizes differ.
+ */
+export const bilinear: (
+  input1: Tensor,
+  input2: Tensor,
+  weight: Tensor,
+  bias?: Tensor | null | { bias?: Tensor | null },
+) => Tensor = op(
+  "bilinear(input1, input2, weight, bias=null)",
+  (a: Tensor, b: Tensor, weight: Tensor, bias: Tensor | null) => {
+    for (const [x, what] of [[b, "input2"], [weight, "weight"]] as const) {
+      checkFactors("bilinear", a, x, what);
+    }
+    const [n, i, j] = weight.shape, lead = a.shape.slice(0, -1);
+    const fits = weight.ndim === 3 && a.ndim > 0 && b.ndim === a.ndim &&
+      lead.every((size, d) => size === b.shape[d]) && a.shape.at(-1) === i && b.shape.at(-1) === j;
+    if (!fits || (bias !== null && !(bias.ndim === 1 && bias.shape[0] === n))) {
+      throw new ShapeError(
+        `Cannot bilinear ${shapeText(a.shape)} and ${shapeText(b.shape)} by weight ${
+          shapeText(weight.shape)
+        }${bias === null ? "" : ` with bias ${shapeText(bias.shape)}`}: the sizes do not fit`,
+        { op: "bilinear" },
+      );
+    }
+    const rows = lead.reduce((m, size) => m * size, 1);
+    // (rows, I) · (I, N·J), then each row's (N, J) by its (J).
+    const wide = reshape(permute(weight, [1, 0, 2]), [i, n * j]);
+    const halves = reshape(matmul(reshape(a, [rows, i]), wide), [rows, n, j]);
+    const out = reshape(matmul(halves, reshape(b, [rows, j, 1])), [...lead, n]);
+    return bias === null ? out : add(out, bias);
+  },
+);

@@ -236,9 +236,6 @@ export {
 export {
   type Bernoulli,
   bernoulli,
-  type Dropout,
-  dropout,
-  type DropoutOptions,
   multinomial,
   type Normal,
   normal,
@@ -254,6 +251,26 @@ export {
   randperm,
   type UniformOptions,
 } from "./random.ts";
+export {
+  alphaDropout,
+  type Dropout,
+  dropout,
+  dropout1d,
+  dropout2d,
+  dropout3d,
+  type DropoutOptions,
+  featureAlphaDropout,
+  type GumbelOptions,
+  gumbelSoftmax,
+  rrelu,
+  type RreluOptions,
+} from "./dropout.ts";
+export {
+  multilabelMarginLoss,
+  multilabelSoftMarginLoss,
+  multiMarginLoss,
+  type MultiMarginOptions,
+} from "./class_margin.ts";
 export { type Binary, type BinaryInplace, type Operand, type Unary } from "./map.ts";
 export {
   broadcastTo,
@@ -388,6 +405,7 @@ export {
   type AddProduct,
   type AddProductOptions,
   baddbmm,
+  bilinear,
   bmm,
   dot,
   type Linear,
@@ -398,7 +416,7 @@ export {
   outer,
   type Product,
 } from "./matmul.ts";
-export { logSoftmax, type Softmax, softmax, type SoftmaxOptions } from "./softmax.ts";
+export { logSoftmax, type Softmax, softmax, type SoftmaxOptions, softmin } from "./softmax.ts";
 export {
   type DeviationMean,
   type DeviationMeanOp,
@@ -476,6 +494,8 @@ export {
 export {
   crossEntropy,
   type CrossEntropyOptions,
+  linearCrossEntropy,
+  type LinearCrossEntropyOptions,
   type NllLoss,
   nllLoss,
   type NllLossOptions,
@@ -538,7 +558,9 @@ export {
   type SignLoss,
   type SimilarityOptions,
   softMarginLoss,
+  type TripletDistanceOptions,
   tripletMarginLoss,
+  tripletMarginWithDistanceLoss,
   type TripletOptions,
 } from "./margin_loss.ts";
 export { einsum } from "./einsum.ts";

@@ -1,5 +1,5 @@
 /**
- * Random tensors and dropout. All draw from the one generator of src/random.ts; bits belong to logical elements, so an
+ * Random tensors. All draw from the one generator of src/random.ts; bits belong to logical elements, so an
  * output's strides and the number of threads do not change them.
  *
  * @module
@@ -10,7 +10,7 @@ import { checkInplace, record, recordInplace, wants } from "../autograd.ts";
 import { type DType, type DTypeInfo, dtypeInfo, DTYPES, getDefaultDtype } from "../dtype.ts";
 import { ArgumentError, DTypeError, ShapeError, show } from "../errors.ts";
 import { op } from "../op.ts";
-import { type Draw, draw } from "../random.ts";
+import { draw } from "../random.ts";
 import { checkSize, shapeText } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
 import {
@@ -250,7 +250,7 @@ function checkDeviation(name: string, std: unknown): void {
   }
 }
 
-function checkProbability(name: string, p: unknown): asserts p is number {
+export function checkProbability(name: string, p: unknown): asserts p is number {
   if (typeof p !== "number" || !(p >= 0 && p <= 1)) {
     throw new ArgumentError(`Cannot ${name} with p ${show(p)}: a probability is from 0 to 1`, {
       op: name,
@@ -339,7 +339,7 @@ function refill(
   return x;
 }
 
-function floatsOnly(name: string, x: Tensor): void {
+export function floatsOnly(name: string, x: Tensor): void {
   if (!x.info.isFloat) {
     throw new DTypeError(`Cannot ${name} ${show(x)}: it fills float tensors`, { op: name });
   }
@@ -439,41 +439,3 @@ export const random_: (
       to === null ? bounds("random_", 0, from) : bounds("random_", from, to),
     ),
 );
-
-// ---- dropout ------------------------------------------------------------------------------------
-
-/** What `dropout` takes by name. */
-export interface DropoutOptions {
-  /** The probability of a zero; default 0.5. */
-  p?: number;
-  /** When false, nothing is dropped. */
-  training?: boolean;
-}
-/** Dropout. */
-export type Dropout = (
-  input: Tensor,
-  p?: number | DropoutOptions,
-  options?: DropoutOptions,
-) => Tensor;
-
-/**
- * Elements zeroed with probability p, the others divided by 1 - p. No mask is kept: the gradient draws the same stream
- * again. Types: floats. Source: Srivastava et al. 2014, JMLR 15.
- */
-export const dropout: Dropout = op(
-  "dropout(input, p=0.5, training=true)",
-  (x: Tensor, p: number, training: boolean) => {
-    checkProbability("dropout", p);
-    if (!training) return x;
-    floatsOnly("dropout", x);
-    return dropBy(x, p, draw(x.numel));
-  },
-);
-
-/** Dropout is linear: its gradient is the same op on the same stream, for any order. */
-function dropBy(x: Tensor, p: number, stream: Draw): Tensor {
-  const out = empty(x.shape, x.info, x.storage.device);
-  run("dropout", OP.dropout, [out], [x], [stream.seed, stream.offset, p]);
-  if (wants(x)) record("dropout", [x], [out], ([g]) => [g && dropBy(g, p, stream)], []);
-  return out;
-}

@@ -12,7 +12,7 @@ import { op } from "../op.ts";
 import { wrapDim } from "../shape.ts";
 import { empty, type Tensor } from "../tensor.ts";
 import { cast } from "./map.ts";
-import { exp } from "./math.ts";
+import { exp, neg } from "./math.ts";
 import { mul, sub } from "./pointwise.ts";
 import { sum } from "./reduction.ts";
 
@@ -72,3 +72,9 @@ export const softmax: Softmax = form("softmax", false);
 
 /** `x - max - log Σ exp(x - max)` over a dim: the logarithm of `softmax`, exact where that underflows. */
 export const logSoftmax: Softmax = form("logSoftmax", true);
+
+/** `softmax(-x)`: the least value gets most. */
+export const softmin: Softmax = op(
+  "softmin(input, dim, dtype=null)",
+  (x: Tensor, dim: number, dtype: DType | null) => softmax(neg(x), dim, { dtype }),
+);

@@ -155,6 +155,67 @@ Deno.test("dropout scales what it keeps, and its gradient drops the same element
   );
 });
 
+Deno.test("forms of dropout drop whole channels, or keep mean and variance", () => {
+  manualSeed(3);
+  const forms = [
+    [toro.dropout1d, [50, 8, 4]],
+    [toro.dropout1d, [400, 4]],
+    [toro.dropout2d, [50, 8, 3, 3]],
+    [toro.dropout2d, [50, 8, 4]],
+    [toro.dropout3d, [400, 2, 2, 2]],
+    [toro.dropout3d, [50, 8, 2, 2, 2]],
+  ] as const;
+  for (const [f, shape] of forms) {
+    const x = toro.ones([...shape], { requiresGrad: true });
+    const y = f(x, 0.25);
+    const rows = y.reshape([400, -1]).toArray() as number[][];
+    for (const row of rows) assert(new Set(row).size === 1, `${f.name} [${shape}] split a channel`);
+    const kept = rows.filter((row) => row[0] > 0).length / 400;
+    assert(Math.abs(kept - 0.75) < 0.12, `${f.name} [${shape}] kept ${kept}`);
+    assertEquals(Math.max(...rows.map((row) => row[0])), Math.fround(4 / 3));
+    // The gradient passes where the value did.
+    y.sum().backward();
+    assertEquals(values(x.grad!), values(y));
+  }
+  const x = randn([200, 200]);
+  for (const f of [toro.alphaDropout, toro.featureAlphaDropout]) {
+    const y = f(x, 0.3, { training: true });
+    const [std, mean] = [y.std().item(), y.mean().item()];
+    assert(Math.abs(mean) < 0.03 && Math.abs(std - 1) < 0.03, `${f.name}: ${mean}, ${std}`);
+    assertEquals(f(x, 0.3), x);
+  }
+  const channels = values(
+    toro.featureAlphaDropout(toro.ones([100, 2]).unsqueeze(2).expand([100, 2, 5]), 0.5, {
+      training: true,
+    }).std(2),
+  );
+  assert(channels.every((s) => s < 1e-6));
+  assertThrows(() => toro.dropout1d(x.view([-1])), RangeError, "Cannot dropout1d a tensor [40000]");
+  const inplace = toro.ones([100]);
+  assertEquals(toro.dropout(inplace, 0.5, { inplace: true }), inplace);
+  assert(values(inplace).includes(0));
+});
+
+Deno.test("rrelu draws slopes in training, gumbelSoftmax classes by their probabilities", () => {
+  manualSeed(4);
+  const x = toro.full([1000], -1).requiresGrad_();
+  const y = toro.rrelu(x, 0.2, 0.4, { training: true });
+  const slopes = values(y.neg());
+  assert(slopes.every((s) => s >= 0.2 && s <= 0.4) && new Set(slopes).size > 500);
+  y.sum().backward();
+  assert(toro.allclose(x.grad!, y.detach().neg()));
+  assertEquals(values(toro.rrelu(tensor([-1, 2]), 0.2, 0.4)), [-0.3, 2].map(Math.fround));
+  const logits = tensor([1, 2, 5]).log().expand([N, 3]).clone().requiresGrad_();
+  const hard = toro.gumbelSoftmax(logits, { hard: true });
+  const share = values(hard.detach().mean(0));
+  [1 / 8, 2 / 8, 5 / 8].forEach((p, i) => assert(Math.abs(share[i] - p) < 0.02, `${share}`));
+  assertEquals(new Set(values(hard.detach()).map((v) => Math.round(v * 1e4) / 1e4)).size, 2);
+  const soft = toro.gumbelSoftmax(logits, 0.5);
+  assert(toro.allclose(soft.detach().sum(1), toro.ones([N])));
+  soft.select(1, 0).sum().backward();
+  assert(values(logits.grad!.abs().sum(0)).every((g) => g > 0));
+});
+
 Deno.test("only floats are drawn by rand, and a leaf that requires grad is not refilled", () => {
   assertThrows(
     () => rand([2], { dtype: "int64" }),

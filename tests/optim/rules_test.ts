@@ -31,7 +31,7 @@ for (const { optimizer, options: given, table } of tables) {
   if (["SGD", "Adam", "AdamW"].includes(optimizer)) continue;
   const options = renamed(given);
 
-  Deno.test(`${optimizer} ${JSON.stringify(options)}: 400 steps equal PyTorch's`, () => {
+  Deno.test(`${optimizer} ${JSON.stringify(options)}: the steps equal PyTorch's`, () => {
     closeTo(train(optimizer, options), table, 1e-10);
     // The difference of two means is nothing but rounding in float32 where gradients hardly vary.
     if (options.centered) return;

@@ -4,6 +4,7 @@ import { type Entry, t } from "../spec.ts";
 const FLOATS = ["float32", "float64", "bfloat16", "float16"] as const;
 const WIDE = ["float32", "float64"] as const;
 const probability = (shape: number[]) => t(shape, { low: 0.05, high: 0.95 });
+const classes = (shape: number[]) => t(shape, { dtype: "int64", low: 0, high: 4 });
 const both = (options: object = {}) => [
   { args: [t([3, 4]), t([3, 4]), { ...options }] },
   { args: [t([3, 4]), t([3, 4]), { ...options, reduction: "sum" }] },
@@ -172,5 +173,65 @@ export const lossCases: Record<string, Entry> = {
     ],
     dtypes: WIDE,
     torch: `${F}gaussian_nll_loss`,
+  },
+  tripletMarginWithDistanceLoss: {
+    cases: [
+      { args: [t([4, 3]), t([4, 3]), t([4, 3])] },
+      { args: [t([4, 3]), t([4, 3]), t([4, 3]), { margin: 2, swap: true, reduction: "none" }] },
+    ],
+    dtypes: WIDE,
+    torch: `${F}triplet_margin_with_distance_loss`,
+  },
+  linearCrossEntropy: {
+    cases: [
+      { args: [t([3, 4]), t([5, 4]), classes([3])] },
+      { args: [t([4]), t([5, 4]), classes([]), { linearBias: t([5]), reduction: "sum" }] },
+      {
+        args: [t([3, 4]), t([5, 2, 4]), classes([3, 2]), {
+          linearBias: t([5, 2]),
+          ignoreIndex: 1,
+          labelSmoothing: 0.1,
+          reduction: "none",
+        }],
+      },
+    ],
+    dtypes: WIDE,
+    copies: "weights of several dims become a matrix",
+    torch: `${F}linear_cross_entropy`,
+  },
+  multiMarginLoss: {
+    cases: [
+      { args: [t([4, 5]), classes([4])] },
+      { args: [t([4, 5]), classes([4]), 2, 0.5, { weight: t([5], { grad: false }) }] },
+      { args: [t([5]), classes([]), { reduction: "sum" }] },
+      { args: [t([5]), classes([1]), { reduction: "none" }] },
+    ],
+    dtypes: WIDE,
+    copies: "class numbers are read here to be checked",
+    torch: `${F}multi_margin_loss`,
+  },
+  multilabelMarginLoss: {
+    cases: [
+      {
+        args: [
+          t([3, 4]),
+          t([3, 4], { dtype: "int64", values: [3, 0, -1, 1, -1, 2, 2, 2, 0, 0, 3, 1] }),
+        ],
+      },
+      {
+        args: [t([4]), t([4], { dtype: "int64", values: [1, 2, -1, 0] }), { reduction: "none" }],
+      },
+    ],
+    dtypes: WIDE,
+    copies: "the target is multiplied by what is listed, whatever its strides",
+    torch: `${F}multilabel_margin_loss`,
+  },
+  multilabelSoftMarginLoss: {
+    cases: [
+      { args: [t([3, 4]), probability([3, 4])] },
+      { args: [t([3, 4]), probability([3, 4]), { weight: probability([4]), reduction: "none" }] },
+    ],
+    dtypes: WIDE,
+    torch: `${F}multilabel_soft_margin_loss`,
   },
 };

@@ -56,4 +56,14 @@ export const matmulCases: Record<string, Entry> = {
     dtypes: ["float32", "float64"],
     copies: "reshaped operands of a product may need a copy",
   },
+  bilinear: {
+    cases: [
+      { args: [t([4, 3]), t([4, 2]), t([5, 3, 2])] },
+      { args: [t([2, 4, 3]), t([2, 4, 2]), t([5, 3, 2]), t([5])] },
+      { args: [t([3]), t([2]), t([5, 3, 2]), t([5])] },
+    ],
+    dtypes: ["float32", "float64"],
+    copies: "leading dims are joined into rows",
+    torch: "torch.nn.functional.bilinear",
+  },
 };

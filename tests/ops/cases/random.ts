@@ -11,6 +11,17 @@ function drawn(...args: unknown[][]): Entry {
 
 const FLOATS = ["float32", "float64", "bfloat16", "float16"] as const;
 
+/** A form of dropout, in training and outside. */
+function forms(name: string, x: ReturnType<typeof t>): Entry {
+  return {
+    cases: [{ args: [x, 0.3, { training: true }] }, { args: [x, { training: false }] }],
+    dtypes: [...FLOATS],
+    grad: "each call draws another stream; random_test.ts checks it",
+    random,
+    torch: `torch.nn.functional.${name}`,
+  };
+}
+
 export const randomCases: Record<string, Entry> = {
   rand: drawn([[2, 3]], [[4], { dtype: "bfloat16" }]),
   randn: drawn([[2, 3]], [[4], { dtype: "float64" }]),
@@ -45,11 +56,24 @@ export const randomCases: Record<string, Entry> = {
     grad: noGrad,
     random,
   },
-  dropout: {
-    cases: [{ args: [t([4, 5]), 0.3] }, { args: [t([4, 5]), { training: false }] }],
+  dropout: forms("dropout", t([4, 5])),
+  dropout1d: forms("dropout1d", t([4, 5, 6])),
+  dropout2d: forms("dropout2d", t([4, 5, 6, 2])),
+  dropout3d: forms("dropout3d", t([4, 5, 6, 2])),
+  alphaDropout: forms("alpha_dropout", t([4, 5])),
+  featureAlphaDropout: forms("feature_alpha_dropout", t([4, 5, 6])),
+  rrelu: {
+    cases: [{ args: [t([4, 5]), 0.1, 0.3, { training: true }] }, { args: [t([4, 5])] }],
     dtypes: [...FLOATS],
-    grad: "each call draws another stream; random_test.ts checks it",
+    grad: "each call draws other slopes; random_test.ts checks it",
     random,
-    torch: "torch.nn.functional.dropout",
+    torch: "torch.nn.functional.rrelu",
+  },
+  gumbelSoftmax: {
+    cases: [{ args: [t([4, 5])] }, { args: [t([4, 5]), 0.5, { hard: true, dim: 0 }] }],
+    dtypes: [...FLOATS],
+    grad: "each call draws other noise; random_test.ts checks it",
+    random,
+    torch: "torch.nn.functional.gumbel_softmax",
   },
 };

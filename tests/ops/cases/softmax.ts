@@ -14,4 +14,5 @@ const cases = [
 export const softmaxCases: Record<string, Entry> = {
   softmax: { cases, dtypes: FLOATS },
   logSoftmax: { cases, dtypes: FLOATS },
+  softmin: { cases, dtypes: FLOATS, torch: "torch.nn.functional.softmin" },
 };
