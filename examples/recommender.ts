@@ -468,11 +468,11 @@ const { options } = await new Command()
     default: "Quantity:int64",
   })
   .option("--model <kind:string>", "product or guide.", { default: "product" })
-  .option("--epochs <n:integer>", "Passes over the sales; default 10, generated 2.")
+  .option("--epochs <n:integer>", "Passes over the sales; default 6, guide 10, generated 2.")
   .option("--batch-size <n:integer>", "Pairs a step.", { default: 4096 })
   .option(
     "--history <n:integer>",
-    "Purchases before a sale that the model is given; default 20, generated 40.",
+    "Purchases before a sale that the model is given; default 20, generated 40, --full 6.",
   )
   .option("--embedding-dim <n:integer>", "Width of the embeddings.", { default: 64 })
   .option("--accumulate <n:integer>", "Batches whose gradients are summed for one update.", {
@@ -500,8 +500,8 @@ if (options.model !== "product" && options.model !== "guide") {
 const started = performance.now();
 const { seed, batchSize, embeddingDim: dim, accumulate, out } = options;
 const isGuide = options.model === "guide", isGenerated = options.data === undefined;
-const epochs = options.epochs ?? (isGenerated ? 2 : 10);
-const history = options.history ?? (isGenerated ? 40 : 20);
+const epochs = options.epochs ?? (isGenerated ? 2 : isGuide ? 10 : 6);
+const history = options.history ?? (options.full ? 6 : isGenerated ? 40 : 20);
 const lr = options.lr ?? (isGuide ? 1e-3 : 4e-3);
 
 async function load(): Promise<Sales> {
