@@ -84,6 +84,10 @@ class ProductRecommender extends nn.Module implements Recommender {
   itemBias: nn.Embedding;
   /** The logarithm of the weight of each place in a history: (L). */
   recency: nn.Parameter;
+  /** Hides single purchases in training. */
+  forget: nn.Dropout = new nn.Dropout(0.2);
+  /** Hides parts of a candidate's embedding in training. */
+  blur: nn.Dropout = new nn.Dropout(0.3);
   layers: nn.Sequential;
 
   constructor(users: number, items: number, dim: number, length: number) {
@@ -108,10 +112,10 @@ class ProductRecommender extends nn.Module implements Recommender {
 
   override forward(user: Tensor, history: Tensor, item: Tensor): Tensor {
     const known = history.ne(this.historyEmbedding.numEmbeddings - 1);
-    const weight = this.recency.exp().mul(known);
+    const weight = this.forget.forward(this.recency.exp().mul(known));
     const bought = weight.unsqueeze(1).matmul(this.historyEmbedding.forward(history))
       .div(weight.sum(1).add(1e-6).view([-1, 1, 1]));
-    const i = this.itemEmbedding.forward(item);
+    const i = this.blur.forward(this.itemEmbedding.forward(item));
     const taste = this.userEmbedding.forward(user).unsqueeze(1).mul(i), fit = bought.mul(i);
     const deep = this.layers.forward(cat([taste, fit], 2).flatten(0, 1)).view(item.shape);
     return deep.add(fit.sum(2)).add(this.itemBias.forward(item).squeeze(-1));

@@ -91,13 +91,14 @@ class Product(nn.Module):
         for table in (self.u, self.i, self.h):
             nn.init.normal_(table.weight, std=0.05)
         nn.init.zeros_(self.b.weight)
+        self.forget, self.blur = nn.Dropout(0.2), nn.Dropout(0.3)
         self.recency = nn.Parameter(-0.5 * torch.log(torch.arange(1.0, args.history + 1)))
         self.d = nn.Sequential(nn.Linear(2 * e, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, 1))
 
     def forward(self, user, history, item):
-        weight = self.recency.exp() * (history != items)
+        weight = self.forget(self.recency.exp() * (history != items))
         bought = weight.unsqueeze(1) @ self.h(history) / (weight.sum(1) + 1e-6).view(-1, 1, 1)
-        i = self.i(item)
+        i = self.blur(self.i(item))
         taste, fit = self.u(user).unsqueeze(1) * i, bought * i
         deep = self.d(torch.cat([taste, fit], 2).flatten(0, 1)).view(item.shape)
         return deep + fit.sum(2) + self.b(item).squeeze(-1)

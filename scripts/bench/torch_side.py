@@ -46,13 +46,14 @@ class Product(nn.Module):
         super().__init__()
         self.u, self.i, self.b = nn.Embedding(users, dim), nn.Embedding(items, dim), nn.Embedding(items, 1)
         self.h = nn.Embedding(items + 1, dim, padding_idx=items)
+        self.forget, self.blur = nn.Dropout(0.2), nn.Dropout(0.3)
         self.recency = nn.Parameter(torch.zeros(length))
         self.d = nn.Sequential(nn.Linear(2 * dim, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, 1))
 
     def forward(self, user, history, item):
-        weight = self.recency.exp() * (history != self.h.padding_idx)
+        weight = self.forget(self.recency.exp() * (history != self.h.padding_idx))
         bought = weight.unsqueeze(1) @ self.h(history) / (weight.sum(1) + 1e-6).view(-1, 1, 1)
-        i = self.i(item)
+        i = self.blur(self.i(item))
         taste, fit = self.u(user).unsqueeze(1) * i, bought * i
         deep = self.d(torch.cat([taste, fit], 2).flatten(0, 1)).view(item.shape)
         return deep + fit.sum(2) + self.b(item).squeeze(-1)

@@ -44,6 +44,8 @@ class Product extends nn.Module {
   h: nn.Embedding;
   b: nn.Embedding;
   recency: nn.Parameter;
+  forget: nn.Dropout = new nn.Dropout(0.2);
+  blur: nn.Dropout = new nn.Dropout(0.3);
   d: nn.Sequential;
   constructor(users: number, items: number, dim: number, length: number) {
     super();
@@ -61,10 +63,11 @@ class Product extends nn.Module {
     );
   }
   override forward(user: Tensor, history: Tensor, item: Tensor): Tensor {
-    const weight = this.recency.exp().mul(history.ne(this.h.numEmbeddings - 1));
+    const known = history.ne(this.h.numEmbeddings - 1);
+    const weight = this.forget.forward(this.recency.exp().mul(known));
     const bought = weight.unsqueeze(1).matmul(this.h.forward(history))
       .div(weight.sum(1).add(1e-6).view([-1, 1, 1]));
-    const i = this.i.forward(item);
+    const i = this.blur.forward(this.i.forward(item));
     const taste = this.u.forward(user).unsqueeze(1).mul(i), fit = bought.mul(i);
     const deep = this.d.forward(cat([taste, fit], 2).flatten(0, 1)).view(item.shape);
     return deep.add(fit.sum(2)).add(this.b.forward(item).squeeze(-1));
