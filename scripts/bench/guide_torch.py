@@ -113,9 +113,13 @@ class RecommendationSystem(nn.Module):
         return self.deep_layers(features).squeeze(-1)
 
 
-def recommender(state):
+def recommender(state, dropout=0.2):
     """The model as it initialises itself, and what its values then were; afterwards it has the given ones."""
-    model = RecommendationSystem(len(state["user_embedding.weight"]), len(state["item_embedding.weight"]))
+    users, dim = state["user_embedding.weight"].shape
+    model = RecommendationSystem(users, len(state["item_embedding.weight"]), dim)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = dropout
     fresh = {
         "user_embedding deviation": model.user_embedding.weight.std().item(),
         "first layer deviation": model.deep_layers[0].weight.std().item(),
@@ -151,12 +155,14 @@ class GradientAccumulation:
     def train_step(self, batches, criterion):
         """A group's loss is the mean over its examples, in the last group too; the guide drops that one."""
         self.model.train()
-        total = 0.0
+        total, self.right = 0.0, 0
         for at in range(0, len(batches), self.accumulation_steps):
             group = batches[at : at + self.accumulation_steps]
             examples = sum(len(target) for *_, target in group)
             for *inputs, target in group:
-                loss = criterion(self.model(*inputs), target)
+                output = self.model(*inputs)
+                loss = criterion(output, target)
+                self.right += ((output > 0.5) == (target > 0.5)).sum().item()
                 (loss * (len(target) / examples)).backward()
                 total += loss.item() * len(target)
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), max_norm=1.0)
@@ -188,10 +194,7 @@ def gradient_analysis(model, batches, criterion, num_batches=10):
 
 
 def chapter3(inputs):
-    model, _ = recommender(inputs.state("model"))
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
+    model, _ = recommender(inputs.state("model"), dropout=0.0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01, betas=(0.9, 0.999))
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=100, eta_min=1e-6)
     criterion = nn.BCELoss()
@@ -275,7 +278,100 @@ def chapter4(inputs):
     }
 
 
-CHAPTERS = {"1": chapter1, "2": chapter2, "3": chapter3, "4": chapter4}
+# ---- chapters 5 to 7 -------------------------------------------------------------------------------
+
+
+def batches_of(inputs, size, prefix=""):
+    return list(zip(*(inputs[prefix + name].split(size) for name in ("user", "item", "label"))))
+
+
+def int8(model):
+    return torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)
+
+
+@torch.no_grad()
+def validate_model(model, batches, criterion):
+    model.eval()
+    loss, right, total = 0.0, 0, 0
+    for user, item, target in batches:
+        output = model(user, item)
+        loss += criterion(output, target).item() * len(target)
+        right += ((output > 0.5) == (target > 0.5)).sum().item()
+        total += len(target)
+    return loss / total, right / total
+
+
+def chapter5(inputs):
+    model = recommender(inputs.state("model"))[0].eval()
+    user, item, label = inputs["user"], inputs["item"], inputs["label"]
+    figures, outputs = {}, {}
+    for name, m in (("float32", model), ("int8", int8(model))):
+        with torch.no_grad():
+            output = outputs[name] = torch.cat([m(u, i) for u, i in zip(user.split(1000), item.split(1000))])
+        figures[f"{name} loss"] = nn.functional.binary_cross_entropy(output, label).item()
+        figures[f"{name} accuracy"] = ((output > 0.5) == (label > 0.5)).float().mean().item()
+        figures[f"{name} outputs"] = len(output)
+    figures["int8 deviation from float32"] = (outputs["int8"] - outputs["float32"]).square().mean().sqrt().item()
+    return figures
+
+
+class TrainingMonitor:
+    """Early stopping by the best value so far; the guide compares with a window and drops the result."""
+
+    def __init__(self, patience, min_delta):
+        self.patience, self.min_delta, self.epochs = patience, min_delta, 0
+        self.best, self.best_epoch = float("inf"), None
+
+    def log_epoch(self, val_loss):
+        if self.best - val_loss > self.min_delta:
+            self.best, self.best_epoch = val_loss, self.epochs
+        self.epochs += 1
+        return self.epochs - 1 - self.best_epoch >= self.patience
+
+
+def chapter6(inputs):
+    model, _ = recommender(inputs.state("model"), dropout=0.0)
+    optimizer, criterion = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01), nn.BCELoss()
+    train, valid = batches_of(inputs, inputs["batch"]), batches_of(inputs, inputs["batch"], "valid_")
+    monitor = TrainingMonitor(inputs["patience"], inputs["min_delta"])
+    accumulation, figures = GradientAccumulation(model, optimizer, 1), {}
+    for epoch in range(30):
+        figures[f"train loss of epoch {epoch}"] = accumulation.train_step(train, criterion)
+        loss, accuracy = validate_model(model, valid, criterion)
+        figures[f"valid loss of epoch {epoch}"], figures[f"valid accuracy of epoch {epoch}"] = loss, accuracy
+        if monitor.log_epoch(loss):
+            break
+    return {**figures, "best epoch": monitor.best_epoch, "epochs": monitor.epochs}
+
+
+def chapter7(inputs):
+    model, _ = recommender(inputs.state("model"), dropout=0.0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=2)
+    criterion, size = nn.BCELoss(), inputs["batch"]
+    train, valid = batches_of(inputs, size), batches_of(inputs, 2 * size, "valid_")
+    accumulation, figures = GradientAccumulation(model, optimizer, 4), {}
+    for epoch in range(2):
+        figures[f"train loss of epoch {epoch}"] = accumulation.train_step(train, criterion)
+        figures[f"train accuracy of epoch {epoch}"] = accumulation.right / len(inputs["user"])
+        loss, accuracy = validate_model(model, valid, criterion)
+        figures[f"valid loss of epoch {epoch}"], figures[f"valid accuracy of epoch {epoch}"] = loss, accuracy
+        scheduler.step()
+        figures[f"rate after epoch {epoch}"] = scheduler.get_last_lr()[0]
+    figures["accuracy on what was learnt from"] = validate_model(model, train, criterion)[1]
+    figures["int8 valid loss"], figures["int8 valid accuracy"] = validate_model(int8(model), valid, criterion)
+    return figures
+
+
+CHAPTERS = {
+    "1": chapter1,
+    "2": chapter2,
+    "3": chapter3,
+    "4": chapter4,
+    "5": chapter5,
+    "6": chapter6,
+    "7": chapter7,
+}
 
 if __name__ == "__main__":
     chapter, path = sys.argv[1:]

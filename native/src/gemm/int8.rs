@@ -308,8 +308,8 @@ mod x86 {
         quads: usize,
         sums: &mut [i32],
     ) {
-        // Four registers of four outputs, of each two halves of a quad.
-        let mut total = [[_mm256_setzero_si256(); 4]; R];
+        // Four registers of four outputs for each row, of each two halves of a quad.
+        let mut total = [[_mm256_setzero_si256(); R]; 4];
         // SAFETY: as promised by the caller of `avx2`.
         unsafe {
             for k in 0..quads {
@@ -318,17 +318,16 @@ mod x86 {
                     let bytes = q.add(r * stride + k * QUAD).cast::<i32>().read_unaligned();
                     *quad = _mm256_cvtepu8_epi16(_mm_set1_epi32(bytes));
                 }
-                for c in 0..4 {
+                for (c, total) in total.iter_mut().enumerate() {
                     let at = w.add((k * PANEL + c * 4) * QUAD);
                     let weights = _mm256_cvtepi8_epi16(_mm_loadu_si128(at.cast()));
-                    for r in 0..R {
-                        let products = _mm256_madd_epi16(quad[r], weights);
-                        total[r][c] = _mm256_add_epi32(total[r][c], products);
+                    for (total, &quad) in total.iter_mut().zip(&quad) {
+                        *total = _mm256_add_epi32(*total, _mm256_madd_epi16(quad, weights));
                     }
                 }
             }
-            for (r, total) in total.iter().enumerate() {
-                for (c, &total) in total.iter().enumerate() {
+            for (c, total) in total.iter().enumerate() {
+                for (r, &total) in total.iter().enumerate() {
                     let mut halves = [0i32; 8];
                     _mm256_storeu_si256(halves.as_mut_ptr().cast(), total);
                     for j in 0..4 {
