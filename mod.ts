@@ -25,15 +25,10 @@ export {
   resetPeakMemory,
   setMemoryLimit,
 } from "./src/memory.ts";
-export {
-  enableGrad,
-  grad,
-  type GradHook,
-  type GradOptions,
-  isGradEnabled,
-  noGrad,
-} from "./src/autograd.ts";
-export * as autograd from "./src/gradcheck.ts";
+export { enableGrad, type GradHook, isGradEnabled, noGrad } from "./src/autograd.ts";
+export { type BackwardOptions, grad, type GradOptions } from "./src/backward.ts";
+export * as autograd from "./src/autograd/mod.ts";
+export * as utils from "./src/utils/mod.ts";
 export { type Scope, scope } from "./src/scope.ts";
 export {
   getRngState,

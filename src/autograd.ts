@@ -1,12 +1,11 @@
 /**
- * The tape: nodes, edges, modes, and the engine that walks them backwards. Knows tensors by type only; the few ops
- * that the engine needs are handed in by ops/engine.ts.
+ * The tape: nodes, edges, modes, recording and hooks. The engine that walks it backwards is in backward.ts. Knows tensors
+ * by type only; the few ops that are needed are handed in by ops/engine.ts.
  *
  * @module
  */
-import { AsyncLocalStorage } from "node:async_hooks";
 import { AutogradError } from "./errors.ts";
-import { type Block, noteStorages, type Storage } from "./memory.ts";
+import { Mode } from "./mode.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Gradients of a node's outputs in, gradients of its inputs out; null stands for zero. */
@@ -22,6 +21,13 @@ export interface Edge {
 }
 
 let sequence = 0;
+/** Says where the user's code is; set while somewhere anomalies are looked for. */
+let tracer: (() => string | null) | null = null;
+
+/** anomaly.ts sets it while it is in use. */
+export function setTracer(given: (() => string | null) | null): void {
+  tracer = given;
+}
 
 /** One recorded op. */
 export class Node {
@@ -42,6 +48,8 @@ export class Node {
   retained: Map<number, Tensor> | null = null;
   /** The leaf that collects gradients here. */
   readonly leaf: Tensor | null;
+  /** Where the user's code made it; while anomalies are looked for. */
+  readonly made: string | null = tracer === null ? null : tracer();
 
   constructor(
     op: string,
@@ -56,6 +64,13 @@ export class Node {
     this.saved = saved;
     this.versions = saved.length === 0 ? NO_VERSIONS : saved.map((t) => t.storage.version);
     this.leaf = leaf;
+  }
+
+  /** Lets go of what the rule holds. */
+  forget(): void {
+    this.backward = null;
+    this.saved = [];
+    this.versions = NO_VERSIONS;
   }
 }
 
@@ -73,8 +88,10 @@ export class AutogradMeta {
   slot = 0;
   /** The node that collects a leaf's gradients. */
   accumulate: Node | null = null;
-  /** Counts rewrites of a base's history by in-place changes of its views. */
+  /** Counts in-place changes of a base, or says up to which of them a view's history goes. */
   epoch = 0;
+  /** Why a view must not be changed in place while recording; null for others. */
+  fixed: string | null = null;
   /** Whether backward leaves a gradient here though an op made the tensor. */
   retains = false;
   /** What is called after backward has added to a leaf's gradient. */
@@ -88,54 +105,14 @@ export function metaOf(t: Tensor): AutogradMeta {
 
 // ---- modes ----------------------------------------------------------------------------------
 
-interface ModeCell {
-  readonly enabled: boolean;
-  readonly parent: ModeCell | undefined;
-  dead: boolean;
-}
-
-const modes = new AsyncLocalStorage<ModeCell>();
-/** Cells that are not dead; while there is none, ops pay nothing. */
-let liveCells = 0;
+const recording = new Mode<boolean>();
 /** Set by the engine for the time of a backward pass, which is synchronous. */
 let override: boolean | null = null;
 
 /** Whether ops are recorded here and now. */
 export function isGradEnabled(): boolean {
   if (override !== null) return override;
-  if (liveCells === 0) return true;
-  let cell = modes.getStore();
-  while (cell !== undefined && cell.dead) cell = cell.parent;
-  return cell === undefined ? true : cell.enabled;
-}
-
-function open(enabled: boolean): ModeCell {
-  liveCells++;
-  return { enabled, parent: modes.getStore(), dead: false };
-}
-
-function end(cell: ModeCell): void {
-  if (cell.dead) return;
-  cell.dead = true;
-  liveCells--;
-}
-
-function withMode<T>(enabled: boolean, body: (() => T) | undefined): T | Disposable {
-  const cell = open(enabled);
-  if (body === undefined) {
-    modes.enterWith(cell);
-    return { [Symbol.dispose]: () => end(cell) };
-  }
-  let result: T;
-  try {
-    result = modes.run(cell, body);
-  } catch (error) {
-    end(cell);
-    throw error;
-  }
-  if (result instanceof Promise) return result.finally(() => end(cell)) as T;
-  end(cell);
-  return result;
+  return recording.live === 0 ? true : recording.value() ?? true;
 }
 
 /**
@@ -146,7 +123,7 @@ export function noGrad(): Disposable;
 /** Runs a function without recording. */
 export function noGrad<T>(body: () => T): T;
 export function noGrad<T>(body?: () => T): T | Disposable {
-  return withMode(false, body);
+  return body === undefined ? recording.enter(false) : recording.run(false, body);
 }
 
 /** The opposite of `noGrad`, for use inside it. */
@@ -154,7 +131,7 @@ export function enableGrad(): Disposable;
 /** Runs a function with recording. */
 export function enableGrad<T>(body: () => T): T;
 export function enableGrad<T>(body?: () => T): T | Disposable {
-  return withMode(true, body);
+  return body === undefined ? recording.enter(true) : recording.run(true, body);
 }
 
 /** Runs a synchronous function in a mode, at no cost: for the engine, optimisers and in-place rules. */
@@ -176,7 +153,7 @@ export function asUser<T>(body: () => T, enabled: boolean = isGradEnabled()): T 
   const before = override;
   override = null;
   try {
-    return withMode(enabled, body) as T;
+    return recording.run(enabled, body);
   } finally {
     override = before;
   }
@@ -200,7 +177,8 @@ export interface EngineOps {
   zerosWithWindow(base: Tensor, x: Tensor, g: Tensor): Tensor;
 }
 
-let ops: EngineOps;
+/** What ops/engine.ts handed in. */
+export let ops: EngineOps;
 
 /** ops/engine.ts hands its functions in. */
 export function setEngineOps(given: EngineOps): void {
@@ -209,7 +187,11 @@ export function setEngineOps(given: EngineOps): void {
 
 /** Whether gradients flow to a tensor. */
 export function requiresGrad(t: Tensor): boolean {
-  return t.meta !== null && t.meta.requiresGrad;
+  if (t.meta !== null && t.meta.requiresGrad) return true;
+  // A view may have got a history by an in-place change of its base.
+  const base = t.base?.meta;
+  if (!base || base.epoch === 0 || !base.requiresGrad) return false;
+  return base.epoch !== (t.meta?.epoch ?? 0);
 }
 
 /** Whether an op on these must be recorded. */
@@ -225,8 +207,8 @@ export function wantsAny(tensors: readonly Tensor[]): boolean {
 
 /** Where gradients of a tensor go; null when it wants none. */
 export function edgeOf(t: Tensor): Edge | null {
-  const meta = t.meta;
-  if (meta === null || !meta.requiresGrad) return null;
+  if (!requiresGrad(t)) return null;
+  const meta = metaOf(t);
   const base = t.base;
   if (
     base !== null && base.meta !== null && base.meta.node !== null && base.meta.epoch !== meta.epoch
@@ -240,6 +222,7 @@ export function edgeOf(t: Tensor): Edge | null {
     );
     meta.slot = 0;
     meta.epoch = base.meta.epoch;
+    meta.requiresGrad = true;
   }
   if (meta.node !== null) return { node: meta.node, slot: meta.slot };
   meta.accumulate ??= new Node("accumulate", [], null, [], t);
@@ -259,6 +242,51 @@ function attach(t: Tensor, node: Node, slot: number): void {
   if (t.base?.meta) meta.epoch = t.base.meta.epoch;
 }
 
+/** Notes that a view was made without recording it, of a tensor that gradients flow to. */
+export function noteUnrecordedView(view: Tensor): void {
+  const meta = metaOf(view);
+  meta.epoch = view.base!.meta?.epoch ?? 0;
+  meta.fixed = "it is a view that was made under noGrad";
+}
+
+/** Notes that views came from one op that gives several, which then cannot be changed in place. */
+export function noteManyViews<T extends readonly Tensor[]>(op: string, views: T): T {
+  for (const { meta } of views) {
+    if (meta?.requiresGrad) meta.fixed = `it is one of several views that ${op} gave`;
+  }
+  return views;
+}
+
+/** What keeps rules in another form than they are given; see checkpointing in recompute.ts. */
+export interface RuleKeeper {
+  /** Takes a rule, gives what the node shall have in its place. */
+  keep(backward: Backward): Backward;
+}
+
+let keeper: RuleKeeper | null = null;
+
+/** Runs a synchronous function during which rules are given to a keeper; null is none. */
+export function withKeeper<T>(given: RuleKeeper | null, body: () => T): T {
+  const before = keeper;
+  keeper = given;
+  try {
+    return body();
+  } finally {
+    keeper = before;
+  }
+}
+
+function newNode(
+  op: string,
+  edges: readonly (Edge | null)[],
+  backward: Backward,
+  saved: readonly Tensor[],
+): Node {
+  return keeper === null
+    ? new Node(op, edges, backward, saved)
+    : new Node(op, edges, keeper.keep(backward), []);
+}
+
 /**
  * Records an op. `inputs` are what gradients may flow to, in the order in which `backward` returns them;
  * `saved` are the tensors that `backward` reads.
@@ -270,7 +298,7 @@ export function record(
   backward: Backward,
   saved: readonly Tensor[],
 ): void {
-  const node = new Node(op, inputs.map(edgeOf), backward, saved);
+  const node = newNode(op, inputs.map(edgeOf), backward, saved);
   for (let i = 0; i < outputs.length; i++) {
     // Integers carry no gradient.
     if (outputs[i].info.isFloat) attach(outputs[i], node, i);
@@ -286,6 +314,13 @@ export function checkInplace(op: string, x: Tensor, inputs: readonly Tensor[]): 
       `Cannot ${op} in place: ${x.base ? "it is a view of a leaf" : "a leaf"} that requires grad`,
       { op, hint: "wrap the change in noGrad(() => …)" },
     );
+  }
+  const fixed = x.meta?.fixed ?? null;
+  if (fixed !== null && (requiresGrad(root) || requiresGrad(x) || inputs.some(requiresGrad))) {
+    throw new AutogradError(`Cannot ${op} in place: ${fixed}`, {
+      op,
+      hint: "clone() it, or use the form that is not in place",
+    });
   }
   if (inputs.some(requiresGrad) && !x.info.isFloat) {
     throw new AutogradError(
@@ -310,11 +345,12 @@ export function recordInplace(
   if (!isGradEnabled() || !(requiresGrad(x) || inputs.some(requiresGrad))) return;
   const base = x.base;
   if (base === null) {
-    attach(x, new Node(op, [edgeOf(x), ...inputs.map(edgeOf)], backward, saved), 0);
+    attach(x, newNode(op, [edgeOf(x), ...inputs.map(edgeOf)], backward, saved), 0);
+    x.meta!.epoch++;
     return;
   }
   const edges = [edgeOf(base), ...inputs.map(edgeOf)];
-  const node = new Node(op, edges, ([g]) => {
+  const node = newNode(op, edges, ([g]) => {
     if (g === null) return edges.map(() => null);
     const [gx, ...rest] = backward([ops.window(g, x)]);
     return [ops.withWindow(g, x, gx), ...rest];
@@ -322,284 +358,6 @@ export function recordInplace(
   attach(base, node, 0);
   base.meta!.epoch++;
   metaOf(x).requiresGrad = true;
-}
-
-// ---- the engine -----------------------------------------------------------------------------
-
-interface Arrived {
-  readonly grads: (Tensor | null)[];
-  /** Slots whose sum the engine made itself and may add to in place. */
-  readonly owned: boolean[];
-}
-
-interface Target {
-  readonly node: Node;
-  readonly slot: number;
-  readonly at: number;
-}
-
-/** Options of a backward pass. */
-export interface BackwardOptions {
-  /** Record the backward pass itself, for higher-order gradients. */
-  createGraph?: boolean;
-  /** Keep what was saved, so that backward can run again; default: as createGraph. */
-  retainGraph?: boolean | null;
-}
-
-function reachable(roots: readonly Edge[]): Node[] {
-  const seen = new Set<Node>();
-  const stack = roots.map((e) => e.node);
-  while (stack.length > 0) {
-    const node = stack.pop()!;
-    if (seen.has(node)) continue;
-    seen.add(node);
-    for (const edge of node.edges) if (edge !== null && !seen.has(edge.node)) stack.push(edge.node);
-  }
-  // Inputs are older than what uses them, except where an in-place change gave an old tensor a young node;
-  // that node, too, is older than whatever used it. So age is a topological order.
-  return [...seen].sort((a, b) => b.seq - a.seq);
-}
-
-/**
- * Walks back from the roots. With targets, gradients are captured for them and no leaf is touched. What the pass made
- * on its way is freed at its end, unless the user may have got hold of it (by a hook) or it is needed again.
- */
-function walk(
-  roots: readonly Edge[],
-  seeds: readonly Tensor[],
-  targets: readonly Target[] | null,
-  options: BackwardOptions,
-): (Tensor | null)[] {
-  if (options.createGraph || options.retainGraph) return pass(roots, seeds, targets, options, []);
-  const made: Storage[] = [];
-  const outer = noteStorages(made);
-  const left: (Tensor | null)[] = [];
-  let captured: (Tensor | null)[] = [];
-  try {
-    captured = pass(roots, seeds, targets, options, left);
-  } finally {
-    noteStorages(outer);
-  }
-  if (left.includes(null)) return captured;
-  const held = new Set<Block>();
-  for (const g of [...left, ...captured]) {
-    if (g === null) continue;
-    held.add(g.storage.block);
-    for (const part of g.storage.pending?.parts?.() ?? []) held.add(part.block);
-  }
-  for (const storage of made) if (!storage.kept && !held.has(storage.block)) storage.dispose();
-  return captured;
-}
-
-/** One walk; notes in `left` the gradients that it left on leaves, or null when a hook saw one on its way. */
-function pass(
-  roots: readonly Edge[],
-  seeds: readonly Tensor[],
-  targets: readonly Target[] | null,
-  options: BackwardOptions,
-  left: (Tensor | null)[],
-): (Tensor | null)[] {
-  const createGraph = options.createGraph ?? false;
-  const retain = options.retainGraph ?? createGraph;
-  const order = reachable(roots);
-  const arrived = new Map<Node, Arrived>();
-  const captured: (Tensor | null)[] = targets === null ? [] : targets.map(() => null);
-  const wanted = targets === null ? null : leadingTo(order, targets);
-  /** Storages that somebody else holds, so that no leaf may take them as its own. */
-  const shared = new Set<unknown>(seeds.map((g) => g.storage));
-
-  const send = (edge: Edge, g: Tensor) => {
-    let a = arrived.get(edge.node);
-    if (a === undefined) arrived.set(edge.node, a = { grads: [], owned: [] });
-    const before = a.grads[edge.slot] ?? null;
-    if (before === null) {
-      a.grads[edge.slot] = g;
-    } else if (a.owned[edge.slot] && !createGraph) {
-      a.grads[edge.slot] = ops.accumulate(before, g);
-    } else {
-      a.grads[edge.slot] = ops.add(before, g);
-      a.owned[edge.slot] = true;
-    }
-  };
-
-  roots.forEach((edge, i) => send(edge, seeds[i]));
-  for (const node of order) {
-    if (wanted !== null && !wanted.has(node)) continue;
-    const a = arrived.get(node);
-    arrived.delete(node);
-    if (a === undefined) continue;
-    const grads = a.grads;
-    for (let slot = 0; slot < grads.length; slot++) {
-      let g = grads[slot];
-      const hooks = node.hooks?.get(slot);
-      if (!g || hooks === undefined) continue;
-      for (const hook of hooks) {
-        const before: Tensor = g;
-        g = asUser(() => hook(before)) ?? before;
-      }
-      left.push(null);
-      shared.add(g.storage);
-      grads[slot] = g;
-    }
-    for (const [slot, t] of node.retained ?? []) {
-      const g = grads[slot];
-      if (!g) continue;
-      const { meta } = t;
-      meta!.grad = meta!.grad === null ? g : ops.add(meta!.grad, g);
-      left.push(meta!.grad);
-      shared.add(g.storage);
-    }
-    if (targets !== null) {
-      for (const t of targets) if (t.node === node) captured[t.at] = grads[t.slot] ?? null;
-    }
-    if (node.leaf !== null) {
-      if (targets === null && grads[0]) {
-        deposit(node.leaf, grads[0], shared, createGraph);
-        left.push(node.leaf.meta!.grad);
-        for (const hook of node.leaf.meta!.postHooks ?? []) asUser(() => hook(node.leaf!));
-      }
-      continue;
-    }
-    if (node.backward === null) {
-      throw new AutogradError(
-        `Cannot run backward through ${node.op} a second time: what it saved was freed by the first`,
-        { op: node.op, hint: "pass { retainGraph: true } to the first backward()" },
-      );
-    }
-    for (let i = 0; i < node.saved.length; i++) {
-      if (node.saved[i].storage.version !== node.versions[i]) {
-        throw new AutogradError(
-          `Cannot run backward through ${node.op}: a tensor [${
-            node.saved[i].shape.join(", ")
-          }] that it saved was changed in place afterwards ` +
-            `(version ${node.saved[i].storage.version}, saved at ${node.versions[i]})`,
-          { op: node.op, hint: "clone() it before the in-place change" },
-        );
-      }
-    }
-    const results = node.backward(grads);
-    if (!retain) {
-      node.backward = null;
-      node.saved = [];
-      node.versions = NO_VERSIONS;
-    }
-    for (let i = 0; i < node.edges.length; i++) {
-      const edge = node.edges[i], g = results[i];
-      if (edge !== null && g != null) send(edge, g);
-    }
-  }
-  return captured;
-}
-
-function leadingTo(order: readonly Node[], targets: readonly Target[]): Set<Node> {
-  const wanted = new Set<Node>(targets.map((t) => t.node));
-  for (let i = order.length - 1; i >= 0; i--) {
-    if (order[i].edges.some((e) => e !== null && wanted.has(e.node))) wanted.add(order[i]);
-  }
-  return wanted;
-}
-
-function deposit(leaf: Tensor, g: Tensor, shared: Set<unknown>, createGraph: boolean): void {
-  const meta = leaf.meta!;
-  if (meta.grad !== null) {
-    meta.grad = createGraph ? ops.add(meta.grad, g) : ops.accumulate(meta.grad, g);
-    return;
-  }
-  if (createGraph) {
-    meta.grad = g;
-    return;
-  }
-  meta.grad = shared.has(g.storage) || g.base !== null || !g.isContiguous() ? ops.own(g) : g;
-  shared.add(meta.grad.storage);
-}
-
-function seedFor(output: Tensor, given: Tensor | null | undefined, op: string): Tensor {
-  if (given) {
-    if (
-      given.shape.length !== output.shape.length ||
-      given.shape.some((n, i) => n !== output.shape[i])
-    ) {
-      throw new AutogradError(
-        `Cannot ${op}: the gradient [${given.shape.join(", ")}] differs in shape from the output [${
-          output.shape.join(", ")
-        }]`,
-        { op },
-      );
-    }
-    return given;
-  }
-  if (output.numel !== 1) {
-    throw new AutogradError(
-      `Cannot ${op} from a tensor [${
-        output.shape.join(", ")
-      }] without a gradient: only one element is a scalar`,
-      { op, hint: "reduce it by mean() or sum(), or pass a gradient of its shape" },
-    );
-  }
-  return inMode(false, () => ops.onesLike(output));
-}
-
-function rootOf(output: Tensor, op: string): Edge {
-  const edge = edgeOf(output);
-  if (edge === null) {
-    throw new AutogradError(
-      `Cannot ${op}: the tensor does not require grad and no op on its way recorded one`,
-      { op },
-    );
-  }
-  return edge;
-}
-
-/** Adds gradients of `output` to the `grad` of every leaf that it came from. */
-export function backward(
-  output: Tensor,
-  gradient: Tensor | null | undefined,
-  options: BackwardOptions = {},
-): void {
-  const root = rootOf(output, "backward");
-  const seed = seedFor(output, gradient, "backward");
-  inMode(options.createGraph ?? false, () => walk([root], [seed], null, options));
-}
-
-/** Options of `grad`. */
-export interface GradOptions extends BackwardOptions {
-  /** Gradients of the outputs; ones where missing. */
-  gradOutputs?: Tensor | readonly (Tensor | null)[] | null;
-  /** Give null for an input that no output depends on, instead of an error. */
-  allowUnused?: boolean;
-}
-
-/** The gradients of outputs with respect to inputs; leaves keep their `grad` as it is. */
-export function grad(
-  outputs: Tensor | readonly Tensor[],
-  inputs: Tensor | readonly Tensor[],
-  options: GradOptions = {},
-): Tensor[] {
-  const outs = Array.isArray(outputs) ? outputs as readonly Tensor[] : [outputs as Tensor];
-  const ins = Array.isArray(inputs) ? inputs as readonly Tensor[] : [inputs as Tensor];
-  const given = options.gradOutputs;
-  const seeds = outs.map((o, i) =>
-    seedFor(o, Array.isArray(given) ? given[i] : given as Tensor | null | undefined, "grad")
-  );
-  const targets = ins.map((t, at) => {
-    const edge = edgeOf(t);
-    if (edge === null) {
-      throw new AutogradError(`Cannot grad: input ${at} does not require grad`, { op: "grad" });
-    }
-    return { node: edge.node, slot: edge.slot, at };
-  });
-  const roots = outs.map((o) => rootOf(o, "grad"));
-  const found = inMode(options.createGraph ?? false, () => walk(roots, seeds, targets, options));
-  if (!options.allowUnused) {
-    const missing = found.indexOf(null);
-    if (missing >= 0) {
-      throw new AutogradError(`Cannot grad: no output depends on input ${missing}`, {
-        op: "grad",
-        hint: "pass { allowUnused: true } to get null for it",
-      });
-    }
-  }
-  return found as Tensor[];
 }
 
 /** Calls `hook` with each gradient of `t`; returns the function that removes it. */

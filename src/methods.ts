@@ -6,6 +6,7 @@
  */
 import "./ops/engine.ts";
 import * as autograd from "./autograd.ts";
+import { backward, type BackwardOptions } from "./backward.ts";
 import type { DType, Scalar } from "./dtype.ts";
 import { AutogradError, DTypeError } from "./errors.ts";
 import * as activation from "./ops/activation.ts";
@@ -57,8 +58,8 @@ export interface Methods {
   readonly isLeaf: boolean;
   /** Adds gradients of this scalar to the `grad` of every leaf that it came from. */
   backward(
-    gradient?: Tensor | null | autograd.BackwardOptions,
-    options?: autograd.BackwardOptions,
+    gradient?: Tensor | null | BackwardOptions,
+    options?: BackwardOptions,
   ): void;
   /** The same values without a history; shares the storage. */
   detach(): Tensor;
@@ -850,10 +851,10 @@ type Installed = {
 const methods: Installed & ThisType<Tensor> = {
   backward(gradient, options) {
     const isTensor = gradient instanceof Tensor;
-    autograd.backward(
+    backward(
       this,
       isTensor ? gradient : null,
-      (isTensor ? options : gradient as autograd.BackwardOptions) ?? options,
+      (isTensor ? options : gradient as BackwardOptions) ?? options,
     );
   },
   detach() {

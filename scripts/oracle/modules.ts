@@ -1,5 +1,5 @@
 /** Runs the cases of modules: state in, outputs, gradients and state out. */
-import { grad } from "../../src/autograd.ts";
+import { grad } from "../../src/backward.ts";
 import { signatureOf } from "../../src/op.ts";
 import type { Tensor } from "../../src/tensor.ts";
 import { difference } from "./compare.ts";

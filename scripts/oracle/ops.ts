@@ -1,6 +1,6 @@
 /** Runs the cases of single ops: binds PyTorch's arguments to the declared signature, compares values and gradients. */
 import { ToroError } from "../../mod.ts";
-import { grad } from "../../src/autograd.ts";
+import { grad } from "../../src/backward.ts";
 import { Float } from "../../src/dtype.ts";
 import { type Signature, signatureOf } from "../../src/op.ts";
 import * as ops from "../../src/ops/mod.ts";

@@ -3,11 +3,14 @@
  *
  * @module
  */
+import { setNanCheck } from "../autograd/anomaly.ts";
 import { inMode, record, setEngineOps, wants } from "../autograd.ts";
 import { mergeRows, rowsOf, tensorOfRows } from "../rows.ts";
 import { setMaterialize, Tensor } from "../tensor.ts";
 import { filled } from "./creation.ts";
+import { isnan } from "./logic.ts";
 import { add, mapOut } from "./pointwise.ts";
+import { any } from "./reduction.ts";
 import { clone, contiguous } from "./view.ts";
 import { asStrided } from "./window.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
@@ -69,6 +72,8 @@ function accumulateRows(a: Tensor, b: Tensor): boolean {
 }
 
 setMaterialize((t) => contiguous(t));
+
+setNanCheck((t) => t.info.isFloat && inMode(false, () => any(isnan(t))).item() !== 0);
 
 setEngineOps({
   add: (a, b) => addRows(a, b) ?? add(a, b),

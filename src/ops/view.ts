@@ -5,7 +5,7 @@
  * @module
  */
 import { OP } from "../../ffi/opcodes.gen.ts";
-import { record, wants } from "../autograd.ts";
+import { noteUnrecordedView, record, requiresGrad, wants } from "../autograd.ts";
 import { ArgumentError, ShapeError, show } from "../errors.ts";
 import { op } from "../op.ts";
 import {
@@ -41,6 +41,7 @@ export function makeView(
   const view = new Tensor(x.storage, x.info, shape, strides, offset);
   view.base = x.base ?? x;
   if (wants(x)) record(name, [x], [view], ([g]) => [g && backward(g)], []);
+  else if (requiresGrad(x)) noteUnrecordedView(view);
   return view;
 }
 

@@ -6,7 +6,7 @@
  */
 import { run } from "../../ffi/instruction.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
-import { inMode, record, wants } from "../autograd.ts";
+import { inMode, noteManyViews, record, wants } from "../autograd.ts";
 import { ArgumentError, IndexError, ShapeError, show } from "../errors.ts";
 import { op } from "../op.ts";
 import { contiguousStrides, isContiguous, numelOf, shapeText, wrapDim } from "../shape.ts";
@@ -346,7 +346,8 @@ export const unbind: (input: Tensor, dim?: DimArgument) => Tensor[] = op(
     if (x.ndim === 0) {
       throw new ShapeError("Cannot unbind a tensor of no dims", { op: "unbind" });
     }
-    return Array.from({ length: x.shape[d] }, (_, i) => selectIndex("unbind", x, d, i));
+    const views = Array.from({ length: x.shape[d] }, (_, i) => selectIndex("unbind", x, d, i));
+    return noteManyViews("unbind", views);
   },
 );
 
@@ -394,16 +395,12 @@ export const split: (
           { op: "split" },
         );
       }
-      return pieces("split", x, d, listed);
+      return noteManyViews("split", pieces("split", x, d, listed));
     }
     const size = splitSize as number;
     const count = n === 0 ? 1 : Math.ceil(n / size);
-    return pieces(
-      "split",
-      x,
-      d,
-      Array.from({ length: count }, (_, i) => Math.min(size, n - i * size)),
-    );
+    const sizes = Array.from({ length: count }, (_, i) => Math.min(size, n - i * size));
+    return noteManyViews("split", pieces("split", x, d, sizes));
   },
 );
 

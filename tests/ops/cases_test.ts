@@ -5,7 +5,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { close, TOLERANCE } from "../../scripts/oracle/compare.ts";
 import { requested } from "../../src/memory.ts";
-import { gradcheck, gradgradcheck } from "../../src/gradcheck.ts";
+import { gradcheck, gradgradcheck } from "../../src/autograd/gradcheck.ts";
 import * as ops from "../../src/ops/mod.ts";
 import { Tensor } from "../../src/tensor.ts";
 import { cases as table } from "./case_table.ts";

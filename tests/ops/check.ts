@@ -2,7 +2,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { close, TOLERANCE } from "../../scripts/oracle/compare.ts";
 import { flatten } from "../../scripts/oracle/values.ts";
-import { grad, requiresGrad } from "../../src/autograd.ts";
+import { requiresGrad } from "../../src/autograd.ts";
+import { grad } from "../../src/backward.ts";
 import type { DType } from "../../src/dtype.ts";
 import * as ops from "../../src/ops/mod.ts";
 import { fromElements, Tensor } from "../../src/tensor.ts";

@@ -14,7 +14,7 @@ import {
   tensor,
   zeros,
 } from "../../mod.ts";
-import { gradcheck, gradgradcheck } from "../../src/gradcheck.ts";
+import { gradcheck, gradgradcheck } from "../../src/autograd/gradcheck.ts";
 
 const grid = (): Tensor => arange(24).reshape([2, 3, 4]);
 const int = (...values: number[]): Tensor => tensor(values, { dtype: "int64" });

@@ -10,8 +10,8 @@ import {
   mul,
   type Tensor,
   tensor,
-} from "../mod.ts";
-import { record } from "../src/autograd.ts";
+} from "../../mod.ts";
+import { record } from "../../src/autograd.ts";
 
 // The library is opened once and for good, outside any test.
 memory();

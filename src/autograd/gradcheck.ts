@@ -4,9 +4,10 @@
  *
  * @module
  */
-import { enableGrad, grad, noGrad, requiresGrad } from "./autograd.ts";
-import { ArgumentError, AutogradError, DTypeError, show } from "./errors.ts";
-import { fromElements, Tensor } from "./tensor.ts";
+import { enableGrad, noGrad, requiresGrad } from "../autograd.ts";
+import { grad } from "../backward.ts";
+import { ArgumentError, AutogradError, DTypeError, show } from "../errors.ts";
+import { fromElements, Tensor } from "../tensor.ts";
 
 /** A function to check: tensors in, a tensor or several out. */
 export type Differentiable = (...inputs: Tensor[]) => Tensor | Iterable<Tensor>;

@@ -1,0 +1,6 @@
+/**
+ * Tools around training: `utils.checkpoint` trades time for memory.
+ *
+ * @module
+ */
+export * as checkpoint from "./checkpoint.ts";
