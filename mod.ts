@@ -41,6 +41,8 @@ export {
 export * as cuda from "./src/cuda.ts";
 export { type Index, Slice, slice } from "./src/slice.ts";
 export * from "./src/ops/mod.ts";
+export * as linalg from "./src/linalg.ts";
+export * as special from "./src/special.ts";
 export * as nn from "./src/nn/mod.ts";
 export * as F from "./src/nn/functional.ts";
 export * as data from "./src/data/mod.ts";

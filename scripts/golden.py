@@ -44,8 +44,8 @@ def find(op):
     """The function behind a name: a dotted one as it stands, else functional first, whose signatures Toro follows."""
     if "." in op:
         at = torch
-        for part in op.split(".")[1:]:
-            at = getattr(at, part)
+        for part in op.removeprefix("torch.").split("."):
+            at = getattr(at, snake(part), None) or getattr(at, part)
         return at
     name = snake(op)
     for place in (F, torch, torch.Tensor, torch.linalg, torch.special):

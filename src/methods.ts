@@ -34,10 +34,12 @@ import { wrapDim } from "./shape.ts";
 import type { Index } from "./slice.ts";
 import * as sorting from "./ops/sorting.ts";
 import * as rearranging from "./ops/rearranging.ts";
+import type { OpMethods } from "./op_methods.ts";
+import "./op_methods.ts";
 import { Tensor } from "./tensor.ts";
 
 /** The methods that ops give a tensor. */
-export interface Methods {
+export interface Methods extends OpMethods {
   /** As PyTorch prints it. */
   toString(): string;
   /** Its rows: each index of dim 0 as a tensor. */
@@ -842,7 +844,7 @@ export interface Methods {
 /** Methods as functions with `this`. */
 type Installed = {
   [
-    K in keyof Methods as K extends symbol | "toString" ? never
+    K in keyof Methods as K extends symbol | "toString" | keyof OpMethods ? never
       : Methods[K] extends (...args: never[]) => unknown ? K
       : never
   ]: Methods[K];

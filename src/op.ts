@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { ArgumentError, show } from "./errors.ts";
+import { ArgumentError, show, ToroError } from "./errors.ts";
 import { Tensor } from "./tensor.ts";
 
 /** One parameter of a signature. */
@@ -161,6 +161,22 @@ export function signatureOf(f: unknown): Signature | undefined {
   return typeof f === "function" ? signatures.get(f) : undefined;
 }
 
+/** Makes an error of an op that another is made of speak of the one that was called. */
+function nameCalled(error: ToroError, name: string): void {
+  const { message, op } = error;
+  if (message.includes(name)) return;
+  const inner = `Cannot ${op} `;
+  const renamed = op !== undefined && message.startsWith(inner)
+    ? `Cannot ${name} ${message.slice(inner.length)}`
+    : `Cannot ${name}: ${message}`;
+  const stack = error.stack?.replace(message, () => renamed);
+  Object.defineProperties(error, {
+    message: { value: renamed, configurable: true, writable: true },
+    op: { value: name, configurable: true, enumerable: true },
+    stack: { value: stack, configurable: true, writable: true },
+  });
+}
+
 /**
  * Declares an op: its signature and what it does with its bound arguments. The public type is written out where the
  * op is exported.
@@ -180,12 +196,17 @@ export function op<F extends (...args: never[]) => unknown>(
         op: name,
       });
     }
-    // All required, nothing else: the common call of the common op needs no binding.
-    if (args.length === required && !args.includes(undefined)) {
-      if (defaults.length === 0) return run(...args);
-      if (!isOptions(args[required - 1])) return run(...args, ...defaults);
+    try {
+      // All required, nothing else: the common call of the common op needs no binding.
+      if (args.length === required && !args.includes(undefined)) {
+        if (defaults.length === 0) return run(...args);
+        if (!isOptions(args[required - 1])) return run(...args, ...defaults);
+      }
+      return run(...bind(parsed, args));
+    } catch (error) {
+      if (error instanceof ToroError) nameCalled(error, name);
+      throw error;
     }
-    return run(...bind(parsed, args));
   };
   Object.defineProperty(call, "name", { value: name });
   signatures.set(call, parsed);

@@ -8,6 +8,7 @@
 
 mod activation;
 mod half;
+pub mod special;
 #[cfg(test)]
 mod tests;
 mod trigonometry;

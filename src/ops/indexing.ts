@@ -59,7 +59,7 @@ export function checkIndex(name: string, x: Tensor, index: unknown, what = "inde
       },
     );
   }
-  if (index.dtype !== "int64" && index.dtype !== "int32") {
+  if (index.dtype !== "int64" && index.dtype !== "int32" && index.numel > 0) {
     throw new DTypeError(
       `Cannot ${name} ${
         shapeText(x.shape)

@@ -26,6 +26,7 @@ import {
   mapAll,
   mapAllOut,
   mapInto,
+  mapOut,
   needs,
   type Operand,
   type Unary,
@@ -42,16 +43,28 @@ const bool = (): DType => "bool";
 
 /** Whether `input = other`, elementwise. Shapes: broadcast. Types: all; the result is bool. */
 export const eq: Binary = binary("eq", { opcode: OP.eq, result: bool });
+/** `eq` in place: 1 where it holds, 0 elsewhere, in the tensor's own dtype. */
+export const eq_: BinaryInplace = binaryInplace("eq_", { opcode: OP.eq, result: bool });
 /** Whether `input ≠ other`, elementwise. */
 export const ne: Binary = binary("ne", { opcode: OP.ne, result: bool });
+/** `ne` in place: 1 where it holds, 0 elsewhere, in the tensor's own dtype. */
+export const ne_: BinaryInplace = binaryInplace("ne_", { opcode: OP.ne, result: bool });
 /** Whether `input < other`, elementwise. */
 export const lt: Binary = binary("lt", { opcode: OP.lt, result: bool });
+/** `lt` in place: 1 where it holds, 0 elsewhere, in the tensor's own dtype. */
+export const lt_: BinaryInplace = binaryInplace("lt_", { opcode: OP.lt, result: bool });
 /** Whether `input ≤ other`, elementwise. */
 export const le: Binary = binary("le", { opcode: OP.le, result: bool });
+/** `le` in place: 1 where it holds, 0 elsewhere, in the tensor's own dtype. */
+export const le_: BinaryInplace = binaryInplace("le_", { opcode: OP.le, result: bool });
 /** Whether `input > other`, elementwise. */
 export const gt: Binary = binary("gt", { opcode: OP.gt, result: bool });
+/** `gt` in place: 1 where it holds, 0 elsewhere, in the tensor's own dtype. */
+export const gt_: BinaryInplace = binaryInplace("gt_", { opcode: OP.gt, result: bool });
 /** Whether `input ≥ other`, elementwise. */
 export const ge: Binary = binary("ge", { opcode: OP.ge, result: bool });
+/** `ge` in place: 1 where it holds, 0 elsewhere, in the tensor's own dtype. */
+export const ge_: BinaryInplace = binaryInplace("ge_", { opcode: OP.ge, result: bool });
 
 /** Whether an element is NaN. */
 export const isnan: Unary = unary("isnan", { opcode: OP.isnan, result: "bool" });
@@ -197,15 +210,17 @@ function bits(opcode: number): BinaryForm {
 /** Each bit inverted; bool: whether false. */
 export const bitwiseNot: Unary = op("bitwiseNot(input)", (x: Tensor) => {
   refuseFloats("bitwiseNot", x, 0, x.dtype);
-  return mapInto(
-    "bitwiseNot",
-    x.info === DTYPES.bool ? OP.logical_not : OP.bitwise_not,
-    x,
-    null,
-    x.info,
-    x.info,
-  );
+  return mapInto("bitwiseNot", inverting(x), x, null, x.info, x.info);
 });
+/** `bitwiseNot` in place. */
+export const bitwiseNot_: Unary = op("bitwiseNot_(input)", (x: Tensor) => {
+  refuseFloats("bitwiseNot_", x, 0, x.dtype);
+  checkInplace("bitwiseNot_", x, []);
+  mapOut("bitwiseNot_", inverting(x), x, x, null, x.info);
+  recordInplace("bitwiseNot_", x, [], () => [null], []);
+  return x;
+});
+const inverting = (x: Tensor): number => x.info === DTYPES.bool ? OP.logical_not : OP.bitwise_not;
 /** Bits that both have. Types: integers and bool. */
 export const bitwiseAnd: Binary = binary("bitwiseAnd", bits(OP.bitwise_and));
 /** `bitwiseAnd` in place. */
@@ -237,6 +252,16 @@ function shift(opcode: number): BinaryForm {
 export const bitwiseLeftShift: Binary = binary("bitwiseLeftShift", shift(OP.shift_left));
 /** `⌊input / 2^other⌋` on the bits; the sign for a shift past the width. Types: integers. */
 export const bitwiseRightShift: Binary = binary("bitwiseRightShift", shift(OP.shift_right));
+/** `bitwiseLeftShift` in place. */
+export const bitwiseLeftShift_: BinaryInplace = binaryInplace(
+  "bitwiseLeftShift_",
+  shift(OP.shift_left),
+);
+/** `bitwiseRightShift` in place. */
+export const bitwiseRightShift_: BinaryInplace = binaryInplace(
+  "bitwiseRightShift_",
+  shift(OP.shift_right),
+);
 
 // ---- choices ------------------------------------------------------------------------------------
 

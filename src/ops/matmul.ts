@@ -325,6 +325,8 @@ export const linear: Linear = op(
       );
     }
     const rows = x.ndim === 1 ? widened(x, 0) : x;
+    // The kernel adds a bias of floats as it writes; whole numbers are added afterwards.
+    if (bias !== null && !x.info.isFloat) return add(linear(x, weight), bias);
     let out = multiply("linear", rows, flipped(weight), bias);
     if (x.ndim === 1) out = new Tensor(out.storage, out.info, [n], [1], 0);
     if (wants(x, weight, bias)) {

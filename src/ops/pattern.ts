@@ -78,23 +78,22 @@ function countWhole(start: Scalar, end: Scalar, step: Scalar): number {
 
 /** A number of equally spaced values. */
 export type Spaced = (
-  start: Scalar,
-  end: Scalar,
+  start: Scalar | Tensor,
+  end: Scalar | Tensor,
   steps: number,
   options?: CreationOptions,
 ) => Tensor;
 
 function spaced(
   name: string,
-  start: Scalar,
-  end: Scalar,
+  start: Scalar | Tensor,
+  end: Scalar | Tensor,
   steps: number,
   base: number,
   info: DType | null,
   device: string | null,
 ): Tensor {
-  checkNumber(name, start, "start");
-  checkNumber(name, end, "end");
+  const [from, to] = [endOf(name, start, "start"), endOf(name, end, "end")];
   if (!Number.isInteger(steps) || steps < 0) {
     throw new ArgumentError(
       `Cannot ${name} in ${show(steps)} steps: it must be a whole number from 0 on`,
@@ -102,16 +101,35 @@ function spaced(
     );
   }
   const t = empty([steps], dtypeInfo(info ?? getDefaultDtype(), name), deviceNumber(device, name));
-  run(name, OP.linspace, [t], [], [numberOf(start), numberOf(end), base]);
+  const whole = !t.info.isFloat && base !== 0;
+  run(name, OP.linspace, [t], [], [
+    whole ? Math.trunc(from) : from,
+    whole ? Math.trunc(to) : to,
+    base,
+  ]);
   return t;
+}
+
+/** An end of a range: a number, or what a tensor of no dims holds. */
+function endOf(name: string, value: Scalar | Tensor, what: string): number {
+  if (value instanceof Tensor) {
+    if (value.ndim !== 0) {
+      throw new ArgumentError(`Cannot ${name}: ${what} ${show(value)} must have no dims`, {
+        op: name,
+      });
+    }
+    return Number(value.item());
+  }
+  checkNumber(name, value, what);
+  return numberOf(value);
 }
 
 /** `steps` numbers from `start` to `end`, both included, at equal distances. */
 export const linspace: Spaced = op(
   "linspace(start, end, steps, dtype=null, device=null, requiresGrad=false)",
   (
-    start: Scalar,
-    end: Scalar,
+    start: Scalar | Tensor,
+    end: Scalar | Tensor,
     steps: number,
     dtype: DType | null,
     device: string | null,
@@ -127,16 +145,16 @@ export interface LogspaceOptions extends CreationOptions {
 
 /** `base` to the power of `linspace(start, end, steps)`. */
 export const logspace: (
-  start: Scalar,
-  end: Scalar,
+  start: Scalar | Tensor,
+  end: Scalar | Tensor,
   steps: number,
   base?: number | LogspaceOptions,
   options?: LogspaceOptions,
 ) => Tensor = op(
   "logspace(start, end, steps, base=10, dtype=null, device=null, requiresGrad=false)",
   (
-    start: Scalar,
-    end: Scalar,
+    start: Scalar | Tensor,
+    end: Scalar | Tensor,
     steps: number,
     base: number,
     dtype: DType | null,

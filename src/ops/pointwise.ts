@@ -261,7 +261,7 @@ const fmodForm: BinaryForm = {
 export type Either = (self: Operand, other: Operand) => Tensor;
 
 /** Declares an op either of whose operands may be a number. */
-function either(name: string, form: BinaryForm, second = "other"): Either {
+export function either(name: string, form: BinaryForm, second = "other"): Either {
   return op<Either>(`${name}(self, ${second})`, (a: Operand, b: Operand) => {
     checkEither(name, a, b);
     return applyBinary(name, form, a, b);
@@ -529,8 +529,7 @@ export const clampMax_: ClampOne = clampOne("clampMax_", "max", true);
 
 // ---- other functions of two ---------------------------------------------------------------------
 
-/** The angle of the point (other, input), from -π to π. Integers become floats. */
-export const atan2: Binary = binary("atan2", {
+const atan2Form: BinaryForm = {
   opcode: OP.atan2,
   result: toFloat,
   saves: true,
@@ -538,7 +537,11 @@ export const atan2: Binary = binary("atan2", {
     (g, y, x) => mul(g, angleSlope(x as Tensor, y, x)),
     (g, y, x) => neg(mul(g, angleSlope(y as Tensor, y, x))),
   ],
-});
+};
+/** The angle of the point (other, input), from -π to π. Integers become floats. */
+export const atan2: Binary = binary("atan2", atan2Form);
+/** `atan2` in place. */
+export const atan2_: BinaryInplace = binaryInplace("atan2_", atan2Form);
 
 /** top / (x² + y²), 0 at the origin. */
 function angleSlope(top: Tensor, y: Operand, x: Operand): Tensor {
@@ -546,16 +549,18 @@ function angleSlope(top: Tensor, y: Operand, x: Operand): Tensor {
   return maskedFill(div(top, length), eq(length, 0), 0);
 }
 
-/** `√(input² + other²)` without overflow. */
-export const hypot: Binary = binary("hypot", {
+const hypotForm: BinaryForm = {
   opcode: OP.hypot,
   saves: true,
   savesResult: true,
   rules: [(g, a, _, y) => mul(g, div(a as Tensor, y)), (g, _, b, y) => mul(g, div(b as Tensor, y))],
-});
+};
+/** `√(input² + other²)` without overflow. */
+export const hypot: Binary = binary("hypot", hypotForm);
+/** `hypot` in place. */
+export const hypot_: BinaryInplace = binaryInplace("hypot_", hypotForm);
 
-/** The magnitude of input with the sign of other. Integers become floats. */
-export const copysign: Binary = binary("copysign", {
+const copysignForm: BinaryForm = {
   opcode: OP.copysign,
   result: toFloat,
   saves: true,
@@ -564,7 +569,11 @@ export const copysign: Binary = binary("copysign", {
     (g, a, _, y) => mul(g, maskedFill(div(y, a), eq(a as Tensor, 0), 0)),
     (g) => zerosOf(g),
   ],
-});
+};
+/** The magnitude of input with the sign of other. Integers become floats. */
+export const copysign: Binary = binary("copysign", copysignForm);
+/** `copysign` in place. */
+export const copysign_: BinaryInplace = binaryInplace("copysign_", copysignForm);
 
 /** `log(eᵃ + eᵇ)` without overflow. */
 export const logaddexp: Binary = binary("logaddexp", {
@@ -576,8 +585,7 @@ export const logaddexp: Binary = binary("logaddexp", {
   ],
 });
 
-/** `input · log(other)`, 0 where input is 0; either may be a number. */
-export const xlogy: Either = either("xlogy", {
+const xlogyForm: BinaryForm = {
   opcode: OP.xlogy,
   result: toFloat,
   saves: true,
@@ -592,7 +600,11 @@ export const xlogy: Either = either("xlogy", {
     },
     (g, a, b) => div(mul(g, a), b),
   ],
-});
+};
+/** `input · log(other)`, 0 where input is 0; either may be a number. */
+export const xlogy: Either = either("xlogy", xlogyForm);
+/** `xlogy` in place. */
+export const xlogy_: BinaryInplace = binaryInplace("xlogy_", xlogyForm);
 
 // ---- functions of three -------------------------------------------------------------------------
 

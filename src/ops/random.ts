@@ -138,18 +138,20 @@ export const randint: RandInt = op(
 export const randintLike: (
   input: Tensor,
   low: number,
-  high: number,
+  high?: number | null | CreationOptions,
   options?: CreationOptions,
 ) => Tensor = op(
-  "randintLike(input, low, high, dtype=null, device=null, requiresGrad=false)",
+  "randintLike(input, low, high=null, dtype=null, device=null, requiresGrad=false)",
   (
     x: Tensor,
-    low: number,
-    high: number,
+    least: number,
+    most: number | null,
     dtype: DType | null,
     device: string | null,
     requiresGrad: boolean,
   ) => {
+    // With one bound the numbers begin at 0.
+    const [low, high] = most === null ? [0, least] : [least, most];
     const place = device === null ? x.storage.device : deviceNumber(device, "randintLike");
     const t = empty(x.shape, dtypeInfo(dtype ?? x.dtype, "randintLike"), place);
     const filled = fillRandom("randintLike", OP.randint, t, bounds("randintLike", low, high));

@@ -6,7 +6,7 @@
 import { OP } from "../../ffi/opcodes.gen.ts";
 import { inMode, record, wants } from "../autograd.ts";
 import { type DType, dtypeInfo } from "../dtype.ts";
-import { ArgumentError, ShapeError, show } from "../errors.ts";
+import { ArgumentError, IndexError, ShapeError, show } from "../errors.ts";
 import { op } from "../op.ts";
 import { contiguousStrides, shapeText, wrapDim, wrapDims } from "../shape.ts";
 import { empty, fromElements, Tensor } from "../tensor.ts";
@@ -83,6 +83,12 @@ export const roll: (
       : [dims as number];
     if (!by.every((n) => Number.isInteger(n)) || by.length === 0) {
       throw new ArgumentError(`Cannot roll by ${show(shifts)}: shifts are whole numbers`, {
+        op: "roll",
+      });
+    }
+    for (const d of along) wrapDim(d, x.ndim, "roll");
+    if (x.ndim === 0 && along.length > 0) {
+      throw new IndexError(`Cannot roll along dim ${along[0]}: the tensor has no dims`, {
         op: "roll",
       });
     }
@@ -247,6 +253,11 @@ export const meshgrid: (tensors: readonly Tensor[], options?: MeshgridOptions) =
 export const cartesianProd: (tensors: readonly Tensor[]) => Tensor = op(
   "cartesianProd(tensors)",
   (tensors: readonly Tensor[]) => {
+    if (Array.isArray(tensors) && tensors.some((t) => t instanceof Tensor && t.ndim !== 1)) {
+      throw new ArgumentError(`Cannot cartesianProd ${show(tensors)}: it takes vectors`, {
+        op: "cartesianProd",
+      });
+    }
     const grids = meshgrid(tensors);
     if (grids.length === 1) return tensors[0];
     return stack(grids.map((g) => reshape(g, [-1])), 1);

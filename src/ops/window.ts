@@ -62,6 +62,11 @@ export function sliceDim(
 export const narrow: (input: Tensor, dim: number, start: number, length: number) => Tensor = op(
   "narrow(input, dim, start, length)",
   (x: Tensor, dim: number, start: number | Tensor, length: number) => {
+    if (start instanceof Tensor && (start.ndim !== 0 || start.info.isFloat)) {
+      throw new ArgumentError(`Cannot narrow from ${show(start)}: start is one integer`, {
+        op: "narrow",
+      });
+    }
     const from = start instanceof Tensor ? start.item() : start;
     const d = wrapDim(dim, x.ndim, "narrow");
     whole(from, "narrow", "start");

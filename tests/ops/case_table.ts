@@ -18,6 +18,9 @@ import { scanCases } from "./cases/scan.ts";
 import { softmaxCases } from "./cases/softmax.ts";
 import { sortingCases } from "./cases/sorting.ts";
 import { viewCases } from "./cases/view.ts";
+import { arithmeticCases, specialCases } from "./cases/special.ts";
+import { compositionCases } from "./cases/compositions.ts";
+import { linalgCases } from "./cases/linalg.ts";
 import type { Entry } from "./spec.ts";
 
 export { type Case, type Entry, type SpecOptions, t, TensorSpec } from "./spec.ts";
@@ -25,6 +28,10 @@ export { type Case, type Entry, type SpecOptions, t, TensorSpec } from "./spec.t
 /** The entries of all families by op. */
 export const cases: Record<string, Entry> = {
   ...activationCases,
+  ...arithmeticCases,
+  ...compositionCases,
+  ...linalgCases,
+  ...specialCases,
   ...creationCases,
   ...embeddingCases,
   ...indexingCases,

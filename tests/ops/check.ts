@@ -5,14 +5,32 @@ import { flatten } from "../../scripts/oracle/values.ts";
 import { requiresGrad } from "../../src/autograd.ts";
 import { grad } from "../../src/backward.ts";
 import type { DType } from "../../src/dtype.ts";
+import * as linalg from "../../src/linalg.ts";
 import * as ops from "../../src/ops/mod.ts";
+import * as special from "../../src/special.ts";
 import { fromElements, Tensor } from "../../src/tensor.ts";
 import { build, type Call, elements, type Form, uniform } from "./forms.ts";
 import type { Case, Entry } from "./spec.ts";
 
+type AnyOp = (...args: unknown[]) => unknown;
+
+/** Every public op: those at top level, then those that only a namespace has, as `linalg.qr`. */
+export const allOps: Readonly<Record<string, AnyOp>> = (() => {
+  const found: Record<string, AnyOp> = {};
+  const seen = new Set<unknown>();
+  for (const [prefix, space] of [["", ops], ["special.", special], ["linalg.", linalg]] as const) {
+    for (const [name, f] of Object.entries(space)) {
+      if (typeof f !== "function" || (prefix !== "" && seen.has(f))) continue;
+      seen.add(f);
+      found[prefix + name] = f as AnyOp;
+    }
+  }
+  return found;
+})();
+
 /** The public op of a name. */
-export function opOf(name: string): (...args: unknown[]) => unknown {
-  return (ops as unknown as Record<string, (...args: unknown[]) => unknown>)[name];
+export function opOf(name: string): AnyOp {
+  return allOps[name];
 }
 
 /** Whether an op changes its first argument. */

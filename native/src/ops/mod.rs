@@ -7,6 +7,7 @@ pub mod extreme;
 pub mod indexing;
 pub mod joining;
 pub mod layer_norm;
+pub mod linalg;
 pub mod loss;
 pub mod map;
 pub mod masking;
@@ -25,6 +26,7 @@ pub mod scattering;
 pub mod searching;
 pub mod softmax;
 pub mod sorting;
+pub mod special;
 pub mod walk;
 
 use crate::instruction::Row;
@@ -38,6 +40,7 @@ pub fn table() -> &'static [Row] {
             pointwise::ROWS,
             pointwise::TRIG,
             pointwise::division::ROWS,
+            special::ROWS,
             activation::ROWS,
             creation::ROWS,
             random::ROWS,
@@ -53,6 +56,7 @@ pub fn table() -> &'static [Row] {
             extreme::ROWS,
             matmul::ROWS,
             quantized::ROWS,
+            linalg::ROWS,
             softmax::ROWS,
             normalization::ROWS,
             layer_norm::ROWS,

@@ -3,7 +3,7 @@ import { float } from "../../../src/dtype.ts";
 import { type Entry, t } from "../spec.ts";
 
 /** A unary op over a range. */
-function one(low = -2, high = 2, more: Partial<Entry> = {}): Entry {
+export function one(low = -2, high = 2, more: Partial<Entry> = {}): Entry {
   return {
     cases: [{ args: [t([4, 5], { low, high })] }, { args: [t([], { low, high })] }],
     ...more,
@@ -11,7 +11,7 @@ function one(low = -2, high = 2, more: Partial<Entry> = {}): Entry {
 }
 
 /** Two tensors that broadcast, and a tensor with a number. */
-function two(low = -2, high = 2, more: Partial<Entry> = {}): Entry {
+export function two(low = -2, high = 2, more: Partial<Entry> = {}): Entry {
   const range = { low, high };
   return {
     cases: [
@@ -23,7 +23,7 @@ function two(low = -2, high = 2, more: Partial<Entry> = {}): Entry {
   };
 }
 
-const FLOATS = ["float32", "float64", "bfloat16", "float16"] as const;
+export const FLOATS = ["float32", "float64", "bfloat16", "float16"] as const;
 const INTS = ["int64", "int32", "uint8", "bool"] as const;
 const flat = { grad: "constant almost everywhere" };
 const notDifferentiable = { grad: "gives a condition" };
@@ -266,7 +266,7 @@ const condition = two(-2, 2, {
 const ties = t([5], { values: [1, 2, 3, 2, 1] });
 
 /** PyTorch takes no number here, so its results lack that case. */
-function tensorsOnly(entry: Entry): Entry {
+export function tensorsOnly(entry: Entry): Entry {
   return { ...entry, cases: entry.cases.slice(0, 2) };
 }
 

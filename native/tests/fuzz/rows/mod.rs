@@ -6,6 +6,7 @@ mod embedding;
 mod indexing;
 mod joining;
 mod layers;
+mod linalg;
 mod optim;
 mod reduction;
 mod searching;
@@ -24,6 +25,7 @@ pub fn generator(row: &Row) -> Option<Generate> {
         indexing::generator,
         joining::generator,
         layers::generator,
+        linalg::generator,
         optim::generator,
         reduction::generator,
         searching::generator,
@@ -51,7 +53,9 @@ fn is_map(row: &Row) -> bool {
 fn map(row: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
     let dims = r.dims((0, 5), 3000);
     // Bits are those of integers; of the others all compute in floats, and most but not all in integers.
-    let bits = row.name.starts_with("bitwise") || row.name.starts_with("shift");
+    let bits = row.name.starts_with("bitwise")
+        || row.name.starts_with("shift")
+        || matches!(row.name, "gcd" | "lcm");
     let compute = if bits || r.one_in(8) {
         DType::I64
     } else {
