@@ -472,7 +472,7 @@ const { options } = await new Command()
     default: "Quantity:int64",
   })
   .option("--model <kind:string>", "product or guide.", { default: "product" })
-  .option("--epochs <n:integer>", "Passes over the sales; default 6, guide 10, generated 2.")
+  .option("--epochs <n:integer>", "Passes over the sales; default 10, generated 2.")
   .option("--batch-size <n:integer>", "Pairs a step.", { default: 4096 })
   .option(
     "--history <n:integer>",
@@ -504,7 +504,7 @@ if (options.model !== "product" && options.model !== "guide") {
 const started = performance.now();
 const { seed, batchSize, embeddingDim: dim, accumulate, out } = options;
 const isGuide = options.model === "guide", isGenerated = options.data === undefined;
-const epochs = options.epochs ?? (isGenerated ? 2 : isGuide ? 10 : 6);
+const epochs = options.epochs ?? (isGenerated ? 2 : 10);
 const history = options.history ?? (options.full ? 6 : isGenerated ? 40 : 20);
 const lr = options.lr ?? (isGuide ? 1e-3 : 4e-3);
 

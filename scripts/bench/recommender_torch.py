@@ -20,7 +20,7 @@ parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--history", type=int, default=20)
 args = parser.parse_args()
 guide = args.model == "guide"
-epochs = args.epochs or (10 if guide else 6)
+epochs = args.epochs or 10
 torch.set_num_threads(2)
 torch.manual_seed(args.seed)
 
