@@ -28,6 +28,13 @@ export {
 export { enableGrad, type GradHook, isGradEnabled, noGrad } from "./src/autograd.ts";
 export { type BackwardOptions, grad, type GradOptions } from "./src/backward.ts";
 export * as autograd from "./src/autograd/mod.ts";
+export {
+  autocast,
+  type AutocastOptions,
+  getAutocastDtype,
+  isAutocastEnabled,
+} from "./src/autocast.ts";
+export * as amp from "./src/amp/mod.ts";
 export * as utils from "./src/utils/mod.ts";
 export { type Scope, scope } from "./src/scope.ts";
 export {

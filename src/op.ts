@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { autocasting } from "./autocast.ts";
 import { ArgumentError, show, ToroError } from "./errors.ts";
 import { Tensor } from "./tensor.ts";
 
@@ -190,7 +191,7 @@ export function op<F extends (...args: never[]) => unknown>(
   const takesInput = params[0]?.name === "input";
   const run = forward as (...args: unknown[]) => ReturnType<F>;
   const defaults = params.slice(required).map((p) => p.default);
-  const call = (...args: unknown[]): ReturnType<F> => {
+  const bound = (...args: unknown[]): ReturnType<F> => {
     if (takesInput && !(args[0] instanceof Tensor)) {
       throw new ArgumentError(`Cannot ${name} ${show(args[0])}: input must be a tensor`, {
         op: name,
@@ -208,6 +209,7 @@ export function op<F extends (...args: never[]) => unknown>(
       throw error;
     }
   };
+  const call = autocasting(name, bound);
   Object.defineProperty(call, "name", { value: name });
   signatures.set(call, parsed);
   return call as never;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Operand, run } from "../../ffi/instruction.ts";
+import { run } from "../../ffi/instruction.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
 import { DTYPES, promoteTypes } from "../dtype.ts";
 import { ArgumentError, AutogradError, ShapeError, show } from "../errors.ts";
@@ -12,8 +12,8 @@ import { cat } from "../ops/joining.ts";
 import { mapOut } from "../ops/map.ts";
 import { reshape, view } from "../ops/view.ts";
 import { narrow } from "../ops/window.ts";
-import { rowsOf, type RowSparse } from "../rows.ts";
 import { empty, Tensor } from "../tensor.ts";
+import { flat, Gradients, MOST, straighten } from "./gradients.ts";
 
 /** Options of `clipGradNorm_`. */
 export interface ClipGradNormOptions {
@@ -25,70 +25,6 @@ export interface ClipGradNormOptions {
 
 /** Parameters as clipping takes them. */
 export type ParametersLike = Iterable<Tensor> | Tensor;
-
-/** Gradients of parameters, dense ones as runs of elements, row-sparse ones as pairs of values and count. */
-class Gradients {
-  readonly dense: Tensor[] = [];
-  readonly rows: { tensor: Tensor; sum: RowSparse }[] = [];
-
-  constructor(parameters: unknown, name: string, byRows: boolean) {
-    const list = parameters instanceof Tensor ? [parameters] : parameters;
-    if (typeof list !== "object" || list === null || !(Symbol.iterator in list)) {
-      throw new ArgumentError(`Cannot ${name} of ${show(list)}: parameters must be tensors`, {
-        op: name,
-      });
-    }
-    for (const p of list as Iterable<unknown>) {
-      if (!(p instanceof Tensor)) {
-        throw new ArgumentError(`Cannot ${name}: ${show(p)} is no tensor`, { op: name });
-      }
-      const grad = p.meta?.grad;
-      if (!grad) continue;
-      const sum = byRows ? rowsOf(grad) : null;
-      if (sum === null) this.dense.push(grad);
-      else this.rows.push({ tensor: grad, sum });
-    }
-  }
-
-  get all(): Tensor[] {
-    return [...this.dense, ...this.rows.map((r) => r.tensor)];
-  }
-
-  /** Calls `each` with operands that fit into one instruction, and how many of them are dense. */
-  inParts(each: (operands: Operand[], dense: number) => void): void {
-    const { dense, rows } = this;
-    for (let at = 0; at < Math.max(dense.length, rows.length) || at === 0; at += MOST) {
-      const some = dense.slice(at, at + MOST);
-      const pairs = rows.slice(at, at + MOST).flatMap(({ sum }) => [sum.values, sum.count]);
-      each([...some.map(flat), ...pairs], some.length);
-    }
-  }
-
-  /** Notes that all were changed in place. */
-  changed(): void {
-    for (const { storage } of this.all) storage.version++;
-  }
-}
-
-/** Gradients of a kind that one instruction takes: six words of a dense one, fourteen of rows. */
-const MOST = 3000;
-
-function flat(t: Tensor): Operand {
-  return { storage: t.storage, info: t.info, shape: [t.numel], strides: UNIT, offset: t.offset };
-}
-
-const UNIT: readonly number[] = [1];
-
-/** Gradients that are not contiguous are brought into that form, in place of the old ones. */
-function straighten(parameters: Iterable<Tensor>): void {
-  for (const p of parameters) {
-    const grad = p.meta?.grad;
-    if (!grad || grad.isContiguous()) continue;
-    const copy = empty(grad.shape, grad.info, grad.storage.device);
-    mapOut("contiguous", OP.copy, copy, grad, null, grad.info);
-    p.meta!.grad = copy;
-  }
-}
 
 /** The norm of all gradients as a 0-d tensor. */
 function totalNorm(gradients: Gradients, order: number): Tensor {

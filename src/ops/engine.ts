@@ -3,12 +3,14 @@
  *
  * @module
  */
+import { setAutocastCast } from "../autocast.ts";
 import { setNanCheck } from "../autograd/anomaly.ts";
 import { inMode, record, setEngineOps, wants } from "../autograd.ts";
 import { mergeRows, rowsOf, tensorOfRows } from "../rows.ts";
 import { setMaterialize, Tensor } from "../tensor.ts";
 import { filled } from "./creation.ts";
 import { isnan } from "./logic.ts";
+import { cast } from "./map.ts";
 import { add, mapOut } from "./pointwise.ts";
 import { any } from "./reduction.ts";
 import { clone, contiguous } from "./view.ts";
@@ -72,6 +74,8 @@ function accumulateRows(a: Tensor, b: Tensor): boolean {
 }
 
 setMaterialize((t) => contiguous(t));
+
+setAutocastCast(cast);
 
 setNanCheck((t) => t.info.isFloat && inMode(false, () => any(isnan(t))).item() !== 0);
 

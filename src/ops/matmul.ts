@@ -388,8 +388,8 @@ export const bilinear: (
     const rows = lead.reduce((m, size) => m * size, 1);
     // (rows, I) · (I, N·J), then each row's (N, J) by its (J).
     const wide = reshape(permute(weight, [1, 0, 2]), [i, n * j]);
-    const halves = reshape(matmul(reshape(a, [rows, i]), wide), [rows, n, j]);
-    const out = reshape(matmul(halves, reshape(b, [rows, j, 1])), [...lead, n]);
+    const halves = reshape(product("bilinear", reshape(a, [rows, i]), wide), [rows, n, j]);
+    const out = reshape(product("bilinear", halves, reshape(b, [rows, j, 1])), [...lead, n]);
     return bias === null ? out : add(out, bias);
   },
 );

@@ -4,6 +4,7 @@
  * @module
  */
 import { asUser, type Backward, isGradEnabled, type RuleKeeper, withKeeper } from "../autograd.ts";
+import { keepAutocast } from "../autocast.ts";
 import { passNumber } from "../backward.ts";
 import { ArgumentError, AutogradError, show } from "../errors.ts";
 import { isOptions } from "../op.ts";
@@ -113,7 +114,7 @@ export function checkpoint<A extends unknown[], R>(
   if (!isGradEnabled()) return func(...list);
   const state = getRngState();
   const versions = list.map((a) => a instanceof Tensor ? a.storage.version : 0);
-  const outer = innermost;
+  const outer = innermost, inRegion = keepAutocast();
   const frame = new Frame((keeper) => {
     list.forEach((a, i) => {
       if (!(a instanceof Tensor) || a.storage.version === versions[i]) return;
@@ -127,12 +128,12 @@ export function checkpoint<A extends unknown[], R>(
     const now = getRngState();
     if (preserveRngState) setRngState(state);
     try {
-      within(keeper, () => asUser(() => func(...list), true));
+      within(keeper, () => asUser(() => inRegion(() => func(...list)), true));
     } finally {
       if (preserveRngState) setRngState(now);
     }
   }, outer);
-  const result = within(frame, () => func(...list));
+  const result = within(frame, () => inRegion(() => func(...list)));
   if (result instanceof Promise) {
     throw new ArgumentError("Cannot checkpoint an asynchronous function", { op: "checkpoint" });
   }
