@@ -178,6 +178,12 @@ function nameCalled(error: ToroError, name: string): void {
   });
 }
 
+/** Gives a function that hands its arguments on to an op the op's signature. */
+export function shareSignature(target: object, f: unknown): void {
+  const signature = signatureOf(f);
+  if (signature !== undefined) signatures.set(target, signature);
+}
+
 /**
  * Declares an op: its signature and what it does with its bound arguments. The public type is written out where the
  * op is exported.

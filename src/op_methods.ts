@@ -14,6 +14,9 @@ import * as pointwise from "./ops/pointwise.ts";
 import * as products from "./ops/products.ts";
 import * as special from "./ops/special.ts";
 import * as viewWrites from "./ops/view_writes.ts";
+import * as sorting from "./ops/sorting.ts";
+import * as variants from "./ops/variants.ts";
+import { shareSignature } from "./op.ts";
 import { Tensor } from "./tensor.ts";
 
 /** An op as a method: without its first argument. */
@@ -228,6 +231,26 @@ export interface OpMethods {
   hypot_: Method<typeof pointwise.hypot_>;
   /** `xlogy` in place. */
   xlogy_: Method<typeof pointwise.xlogy_>;
+  /** `cumprod` in place. */
+  cumprod_: Method<typeof variants.cumprod_>;
+  /** `cumsum` in place. */
+  cumsum_: Method<typeof variants.cumsum_>;
+  /** A matrix with the elements on a diagonal. */
+  diagflat: Method<typeof variants.diagflat>;
+  /** Pieces of the given sizes. */
+  splitWithSizes: Method<typeof variants.splitWithSizes>;
+  /** The sum over the dims that broadcasting from `size` would stretch. */
+  sumToSize: Method<typeof variants.sumToSize>;
+  /** `tril` in place. */
+  tril_: Method<typeof variants.tril_>;
+  /** `triu` in place. */
+  triu_: Method<typeof variants.triu_>;
+  /** `chunk`. */
+  unsafeChunk: Method<typeof variants.unsafeChunk>;
+  /** `split`. */
+  unsafeSplit: Method<typeof variants.unsafeSplit>;
+  /** Runs of equal neighbours as one. */
+  uniqueConsecutive: Method<typeof sorting.uniqueConsecutive>;
   /** The nth derivative of `digamma`. */
   polygamma(n: number): Tensor;
   /** A power computed in float64. */
@@ -340,17 +363,25 @@ const ops: { readonly [K in keyof OpMethods]: AnyOp } = {
   copysign_: pointwise.copysign_,
   hypot_: pointwise.hypot_,
   xlogy_: pointwise.xlogy_,
+  cumprod_: variants.cumprod_,
+  cumsum_: variants.cumsum_,
+  diagflat: variants.diagflat,
+  splitWithSizes: variants.splitWithSizes,
+  sumToSize: variants.sumToSize,
+  tril_: variants.tril_,
+  triu_: variants.triu_,
+  unsafeChunk: variants.unsafeChunk,
+  unsafeSplit: variants.unsafeSplit,
+  uniqueConsecutive: sorting.uniqueConsecutive,
   polygamma: (x: Tensor, n: number) => special.polygamma(n, x),
   floatPower: (x: Tensor, exponent: pointwise.Operand) => arithmetic.floatPower(x, exponent),
 };
 
 for (const [name, op] of Object.entries(ops)) {
   const call = op as (...args: unknown[]) => unknown;
-  Object.defineProperty(Tensor.prototype, name, {
-    value: function (this: Tensor, ...args: unknown[]) {
-      return call(this, ...args);
-    },
-    configurable: true,
-    writable: true,
-  });
+  const value = function (this: Tensor, ...args: unknown[]) {
+    return call(this, ...args);
+  };
+  shareSignature(value, op);
+  Object.defineProperty(Tensor.prototype, name, { value, configurable: true, writable: true });
 }

@@ -46,7 +46,7 @@ export function resolve(op: string): Callee {
     if (typeof method !== "function") throw new Absent("missing", `Tensor.${name}`);
     return {
       name,
-      signature,
+      signature: signature ?? signatureOf(method),
       isMethod: true,
       call: ([self, ...rest]) => method.apply(self, rest),
     };

@@ -50,6 +50,7 @@ export {
 export { bilinear, linear } from "../ops/matmul.ts";
 export { embedding } from "../ops/embedding.ts";
 export { oneHot } from "../ops/pattern.ts";
+export { pdist } from "../ops/differences.ts";
 export { pad } from "../ops/joining.ts";
 export {
   batchNorm,

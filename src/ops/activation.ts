@@ -61,6 +61,11 @@ function ones(mask: Tensor, x: Tensor): Tensor {
   return mapInto("to", OP.copy, mask, null, x.info, x.info);
 }
 
+/** A form that makes floats of integers. */
+function floating({ refuse: _, ...rest }: UnaryForm): UnaryForm {
+  return { ...rest, result: "float" };
+}
+
 // ---- without parameters -------------------------------------------------------------------------
 
 const reluForm: UnaryForm = {
@@ -119,7 +124,7 @@ const softsignSlope = (x: Tensor): Tensor => reciprocal(square(add(abs(x), 1)));
 /** `x / (1 + |x|)`. */
 export const softsign: Unary = unary(
   "softsign",
-  form(OP.softsign, OP.softsign_grad, softsignSlope),
+  floating(form(OP.softsign, OP.softsign_grad, softsignSlope)),
 );
 
 /** `log sigmoid(x)` without overflow. */
@@ -131,7 +136,7 @@ export const logsigmoid: Unary = unary(
 /** `x - tanh(x)`. */
 export const tanhshrink: Unary = unary(
   "tanhshrink",
-  form(OP.tanhshrink, OP.tanhshrink_grad, (x) => square(tanh(x))),
+  floating(form(OP.tanhshrink, OP.tanhshrink_grad, (x) => square(tanh(x)))),
 );
 
 const hardsigmoidSlope = (x: Tensor): Tensor =>
@@ -393,7 +398,7 @@ function shrink(name: string, opcode: number): Shrink {
   const used = form(opcode, OP.shrink_grad, outside);
   return op<Shrink>(`${name}(input, lambd=0.5)`, (x: Tensor, lambd: number) => {
     const p = numbers(name, { lambd });
-    if (p[0] < 0) {
+    if (p[0] < 0 && name !== "hardshrink") {
       throw new ArgumentError(`Cannot ${name} with lambd ${p[0]}: it may not be negative`, {
         op: name,
       });

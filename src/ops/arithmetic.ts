@@ -14,13 +14,14 @@ import { isnan, lt, ne, where } from "./logic.ts";
 import {
   applyBinary,
   type Binary,
-  binary,
   type BinaryForm,
   type BinaryInplace,
   binaryInplace,
+  binaryOfTensors,
   cast,
   checkOperand,
   checkResult,
+  checkTensor,
   mapInto,
   type Operand,
   type Unary,
@@ -77,15 +78,18 @@ export const floatPower_: BinaryInplace = op(
   },
 );
 
-/** `input · 2^other`. Integers become floats. */
+/** `input · 2^other`. Integers become floats; an integer exponent leaves the float dtype of the input. */
 export const ldexp: Binary = op("ldexp(input, other)", (x: Tensor, other: Operand) => {
+  checkTensor("ldexp", other, "other");
   checkOperand("ldexp", x, other);
-  return mul(x, pow(new Float(2), other instanceof Tensor ? other : fullLike(x, Number(other))));
+  const y = mul(x, pow(new Float(2), other));
+  return x.info.isFloat && !other.info.isFloat ? cast(y, x.dtype) : y;
 });
 /** `ldexp` in place. */
 export const ldexp_: BinaryInplace = op("ldexp_(input, other)", (x: Tensor, other: Operand) => {
+  checkTensor("ldexp_", other, "other");
   checkOperand("ldexp_", x, other);
-  return mul_(x, pow(new Float(2), other instanceof Tensor ? other : fullLike(x, Number(other))));
+  return mul_(x, pow(new Float(2), other));
 });
 
 const heavisideForm: BinaryForm = {
@@ -99,10 +103,7 @@ const heavisideForm: BinaryForm = {
   },
 };
 /** A step: 0 below 0, 1 above, `values` at 0. Not differentiable. */
-export const heaviside: Binary = op("heaviside(input, values)", (x: Tensor, values: Operand) => {
-  checkOperand("heaviside", x, values, "values");
-  return applyBinary("heaviside", heavisideForm, x, values);
-});
+export const heaviside: Binary = binaryOfTensors("heaviside", heavisideForm, "values");
 /** `heaviside` in place. */
 export const heaviside_: BinaryInplace = binaryInplace("heaviside_", heavisideForm);
 
@@ -119,11 +120,11 @@ function whole(opcode: number): BinaryForm {
   };
 }
 /** The greatest common divisor, not negative. Types: integers. */
-export const gcd: Binary = binary("gcd", whole(OP.gcd));
+export const gcd: Binary = binaryOfTensors("gcd", whole(OP.gcd));
 /** `gcd` in place. */
 export const gcd_: BinaryInplace = binaryInplace("gcd_", whole(OP.gcd));
 /** The least common multiple, not negative. Types: integers. */
-export const lcm: Binary = binary("lcm", whole(OP.lcm));
+export const lcm: Binary = binaryOfTensors("lcm", whole(OP.lcm));
 /** `lcm` in place. */
 export const lcm_: BinaryInplace = binaryInplace("lcm_", whole(OP.lcm));
 
@@ -142,7 +143,7 @@ const nextafterForm: BinaryForm = {
   },
 };
 /** The next number of the dtype after input, towards other. */
-export const nextafter: Binary = binary("nextafter", nextafterForm);
+export const nextafter: Binary = binaryOfTensors("nextafter", nextafterForm);
 /** `nextafter` in place. */
 export const nextafter_: BinaryInplace = binaryInplace("nextafter_", nextafterForm);
 

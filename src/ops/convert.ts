@@ -33,9 +33,13 @@ const OPTIONS = ["dtype", "device", "copy", "nonBlocking"];
 export function to(
   x: Tensor,
   target: DType | string | Tensor | ToOptions | null = null,
-  options: ToOptions = {},
+  ...rest: readonly (DType | boolean | ToOptions | null | undefined)[]
 ): Tensor {
-  let { dtype = null, device = null, copy = false } = options;
+  // After a device its dtype may stand; then, as in PyTorch, nonBlocking and copy.
+  const flags = rest.filter((r) => typeof r === "boolean");
+  const options = rest.find((r) => typeof r === "object" && r !== null) as ToOptions | undefined;
+  const second = rest.find((r) => typeof r === "string") as DType | undefined;
+  let { dtype = second ?? null, device = null, copy = flags[1] ?? false } = options ?? {};
   if (target instanceof Tensor) [dtype, device] = [target.dtype, target.device];
   else if (typeof target === "string" && Object.hasOwn(DTYPES, target)) dtype = target as DType;
   else if (typeof target === "string") device = target;

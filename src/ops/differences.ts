@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { DTYPES, getDefaultDtype, resultType } from "../dtype.ts";
+import { DTYPES, Float, getDefaultDtype, resultType } from "../dtype.ts";
 import { ArgumentError, ShapeError, show } from "../errors.ts";
 import { op } from "../op.ts";
 import { broadcastShapes, shapeText, wrapDim, wrapDims } from "../shape.ts";
@@ -72,7 +72,8 @@ export const diff: (
     let y = prepend === null && append === null
       ? x
       : cat([prepend, x, append].filter((t) => t !== null), d);
-    for (let i = 0; i < Math.min(n, x.shape[d] + 1); i++) {
+    const most = Math.min(n, y.shape[d]);
+    for (let i = 0; i < most; i++) {
       const count = y.shape[d];
       if (count === 0) break;
       const [low, high] = [narrow(y, d, 0, count - 1), narrow(y, d, 1, count - 1)];
@@ -191,7 +192,7 @@ function trapezoids(name: string, y: Tensor, x: Tensor | null, dx: number, dim: 
         op: name,
       });
     }
-    return mul(pairs, dx / 2);
+    return mul(pairs, new Float(dx / 2));
   }
   checkTensor(name, x, "x");
   const along = x.ndim === 1 ? 0 : wrapDim(dim, x.ndim, name);

@@ -22,7 +22,8 @@ import { broadcastShapes, broadcastStrides, sameShape, shapeText, wrapDim } from
 import { type Index, Slice } from "../slice.ts";
 import { empty, fromElements, Tensor } from "../tensor.ts";
 import { filled, tensor } from "./creation.ts";
-import { cast, gradFor, mapInto, mapOut, mul, type Operand, word } from "./pointwise.ts";
+import { cast, gradFor, mapInto, mapOut, mul, needs, type Operand, word } from "./pointwise.ts";
+import { unique } from "./sorting.ts";
 import { expand, reshape, unsqueeze } from "./view.ts";
 import { selectIndex, sliceDim } from "./window.ts";
 
@@ -611,7 +612,9 @@ function filler(name: string, inplace: boolean): IndexFill {
         );
       }
       const write = (x: Tensor) => {
-        const p = along(name, x, dim, index, true);
+        // A place that stands twice is filled once: so the value's gradient counts it once.
+        const places = needs(value) && index instanceof Tensor ? unique(index) as Tensor : index;
+        const p = along(name, x, dim, places, true);
         return (inplace ? putInplace : put)(name, x, p, valuesFor(name, x, p, value), false, 1);
       };
       if (inplace && x.ndim === 0) {

@@ -282,6 +282,11 @@ export const pad: (input: Tensor, pad: readonly number[], options?: PadOptions) 
         { op: "pad" },
       );
     }
+    if (mode === "circular" && pads.some((n) => n < 0)) {
+      // What is cut is gone before the rest is repeated.
+      const rest = pad(x, pads.map((n) => Math.min(n, 0)));
+      return pad(rest, pads.map((n) => Math.max(n, 0)), { mode });
+    }
     const full = new Array<number>(2 * x.ndim).fill(0);
     for (let i = 0; i < k; i++) {
       full[2 * (x.ndim - 1 - i)] = pads[2 * i];

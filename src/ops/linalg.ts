@@ -843,9 +843,10 @@ export const vander: (x: Tensor, N?: number | null | { N?: number | null }) => T
       });
     }
     const wide = x.info === DTYPES.bool ? cast(x, "int64") : x.info.isFloat ? x : cast(x, "int64");
-    let power = add(zerosOf(wide), 1);
+    const at = wide.ndim === 0 ? reshape(wide, [1]) : wide;
+    let power = add(zerosOf(at), 1);
     const powers = [power];
-    for (let i = 1; i < n; i++) powers.push(power = mul(power, wide));
+    for (let i = 1; i < n; i++) powers.push(power = mul(power, at));
     return stack(powers, -1);
   },
 );

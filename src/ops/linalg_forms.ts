@@ -28,11 +28,12 @@ import {
 import { type CholeskyOptions, reflected, solveFactored } from "./linalg.ts";
 import { checkTensor } from "./map.ts";
 import { matmul } from "./matmul.ts";
-import { add, mul } from "./pointwise.ts";
+import { add, mul, sub } from "./pointwise.ts";
 import { sumTo } from "./reduction.ts";
 import { type Named, named } from "./named.ts";
-import { eye } from "./pattern.ts";
-import { clone, expand } from "./view.ts";
+import { eye, tril } from "./pattern.ts";
+import { clone, expand, unsqueeze } from "./view.ts";
+import { narrow } from "./window.ts";
 
 /** X with A X = B, where L is the Cholesky factor of A. */
 export const choleskySolve: (
@@ -164,11 +165,32 @@ export const ormqr: (
         { op: "ormqr" },
       );
     }
+    if (wants(a, tau)) return byReflectors(a, tau, c, left, transposed);
     const q = reflectors("ormqr", a, tau, m);
     const used = transposed ? mT(q) : q;
     return left ? matmul(used, c) : matmul(c, used);
   },
 );
+
+/** One reflector after the other, in plain ops, which have gradients. */
+function byReflectors(
+  a: Tensor,
+  tau: Tensor,
+  c: Tensor,
+  left: boolean,
+  transposed: boolean,
+): Tensor {
+  const m = a.shape[a.ndim - 2], k = tau.shape[tau.ndim - 1];
+  const vectors = add(tril(narrow(a, -1, 0, k), -1), eye(m, k, { dtype: a.dtype }));
+  let y = left ? c : mT(c);
+  for (let step = 0; step < k; step++) {
+    // Q is H₁ … Hₖ: its last reflector meets a column first.
+    const i = left === transposed ? step : k - 1 - step;
+    const v = narrow(vectors, -1, i, 1), factor = unsqueeze(narrow(tau, -1, i, 1), -1);
+    y = sub(y, mul(factor, matmul(v, matmul(mT(v), y))));
+  }
+  return left ? y : mT(y);
+}
 
 /** LU with row exchanges, packed: `[LU, pivots]`, with the codes where `getInfos` asks for them. */
 export const lu: (

@@ -18,6 +18,7 @@ import {
   type BinaryForm,
   type BinaryInplace,
   binaryInplace,
+  binaryOfTensors,
   checkNumber,
   checkOperand,
   checkTensor,
@@ -182,15 +183,15 @@ function logical(opcode: number): BinaryForm {
 }
 
 /** Whether both elements differ from 0. */
-export const logicalAnd: Binary = binary("logicalAnd", logical(OP.logical_and));
+export const logicalAnd: Binary = binaryOfTensors("logicalAnd", logical(OP.logical_and));
 /** `logicalAnd` in place. */
 export const logicalAnd_: BinaryInplace = binaryInplace("logicalAnd_", logical(OP.logical_and));
 /** Whether either element differs from 0. */
-export const logicalOr: Binary = binary("logicalOr", logical(OP.logical_or));
+export const logicalOr: Binary = binaryOfTensors("logicalOr", logical(OP.logical_or));
 /** `logicalOr` in place. */
 export const logicalOr_: BinaryInplace = binaryInplace("logicalOr_", logical(OP.logical_or));
 /** Whether one element differs from 0 and the other does not. */
-export const logicalXor: Binary = binary("logicalXor", logical(OP.logical_xor));
+export const logicalXor: Binary = binaryOfTensors("logicalXor", logical(OP.logical_xor));
 /** `logicalXor` in place. */
 export const logicalXor_: BinaryInplace = binaryInplace("logicalXor_", logical(OP.logical_xor));
 

@@ -509,6 +509,15 @@ export function binary(name: string, form: BinaryForm): Binary {
   });
 }
 
+/** Declares an op of two tensors: PyTorch takes no number here. */
+export function binaryOfTensors(name: string, form: BinaryForm, second = "other"): Binary {
+  return op<Binary>(`${name}(input, ${second})`, (a: Tensor, b: Operand) => {
+    checkTensor(name, b, second);
+    checkOperand(name, a, b, second);
+    return applyBinary(name, form, a, b);
+  });
+}
+
 /** Declares the in-place form of a binary op. */
 export function binaryInplace(name: string, form: BinaryForm): BinaryInplace {
   return op<BinaryInplace>(`${name}(input, other)`, (x: Tensor, b: Operand) => {

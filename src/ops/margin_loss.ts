@@ -4,6 +4,7 @@
  * @module
  */
 import { inMode } from "../autograd.ts";
+import { Float } from "../dtype.ts";
 import { ArgumentError, ShapeError, show } from "../errors.ts";
 import { op } from "../op.ts";
 import { broadcastShapes, sameShape, shapeText } from "../shape.ts";
@@ -56,7 +57,7 @@ export const marginRankingLoss: PairLoss = op(
         { op: "marginRankingLoss" },
       );
     }
-    return reduceLoss(clampMin(add(mul(neg(t), sub(a, b)), margin), 0), reduction);
+    return reduceLoss(clampMin(add(mul(neg(t), sub(a, b)), new Float(margin)), 0), reduction);
   },
 );
 
@@ -126,7 +127,7 @@ export const pairwiseDistance: (
   (a: Tensor, b: Tensor, p: number, eps: number, keepdim: boolean) => {
     checkTensor("pairwiseDistance", a, "x1");
     checkTensor("pairwiseDistance", b, "x2");
-    return norm(add(sub(a, b), eps), p, -1, { keepdim });
+    return norm(add(sub(a, b), new Float(eps)), p, -1, { keepdim });
   },
 );
 

@@ -89,7 +89,8 @@ function gradOfLeft(g: Tensor, a: Tensor, b: Tensor): Tensor {
 /** The gradient of the second factor; a batch times one matrix is summed by the product itself. */
 function gradOfRight(g: Tensor, a: Tensor, b: Tensor): Tensor {
   if (b.ndim === 2 && a.ndim > 2) {
-    const rows = reshape(a, [a.numel / a.shape[a.ndim - 1] || 0, a.shape[a.ndim - 1]]);
+    const count = a.shape.slice(0, -1).reduce((n, m) => n * m, 1);
+    const rows = reshape(a, [count, a.shape[a.ndim - 1]]);
     const gradients = reshape(g, [rows.shape[0], g.shape[g.ndim - 1]]);
     return matmul(transpose(rows, 0, 1), gradients);
   }

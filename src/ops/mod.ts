@@ -755,3 +755,19 @@ export {
   slogdet,
 } from "./linalg.ts";
 export { type Named } from "./named.ts";
+export {
+  aliasCopy,
+  constantPadNd,
+  cumprod_,
+  cumsum_,
+  diagflat,
+  emptyPermuted,
+  emptyStrided,
+  scalarTensor,
+  splitWithSizes,
+  splitWithSizesCopy,
+  tril_,
+  triu_,
+  unsafeChunk,
+  unsafeSplit,
+} from "./variants.ts";

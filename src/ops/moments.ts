@@ -15,6 +15,7 @@ import { empty, type Tensor } from "../tensor.ts";
 import { eq, isinf, maskedFill } from "./logic.ts";
 import { cast, toFloat } from "./map.ts";
 import { abs, exp, log, sign } from "./math.ts";
+import { matrixNormOver } from "./matrix_norm.ts";
 import { add, div, mul, pow, sub } from "./pointwise.ts";
 import {
   type Dims,
@@ -33,6 +34,8 @@ import { squeeze } from "./view.ts";
 export interface DeviationOptions extends ReduceOptions {
   /** Subtracted from the count in the denominator; default 1. */
   correction?: number;
+  /** PyTorch's older form of a correction of 1 or 0. */
+  unbiased?: boolean | null;
 }
 
 /** A deviation over dims. */
@@ -42,11 +45,31 @@ export type DeviationOp = (
   options?: DeviationOptions,
 ) => Tensor;
 
+/** PyTorch's older forms: a boolean in place of the dims or of the correction says whether 1 is subtracted. */
+function corrected(
+  dim: Dims | boolean,
+  correction: number | boolean,
+  unbiased: boolean | null,
+): [Dims, number] {
+  let flag = unbiased;
+  if (typeof dim === "boolean") [dim, flag] = [null, dim];
+  if (typeof correction === "boolean") [correction, flag] = [1, correction];
+  return [dim, flag === null ? correction : Number(flag)];
+}
+
 function deviation(name: string, root: boolean): DeviationOp {
   return op<DeviationOp>(
-    `${name}(input, dim=null, correction=1, keepdim=false)`,
-    (x: Tensor, dim: Dims, correction: number, keepdim: boolean) =>
-      deviate(name, root, x, dim, correction, keepdim),
+    `${name}(input, dim=null, correction=1, keepdim=false, unbiased=null)`,
+    (
+      x: Tensor,
+      dim: Dims | boolean,
+      correction: number | boolean,
+      keepdim: boolean,
+      unbiased: boolean | null,
+    ) => {
+      const [dims, less] = corrected(dim, correction, unbiased);
+      return deviate(name, root, x, dims, less, keepdim);
+    },
   );
 }
 
@@ -104,10 +127,17 @@ export type DeviationMeanOp = (
 
 function withMean(name: string, field: "std" | "var", root: boolean): DeviationMeanOp {
   return op<DeviationMeanOp>(
-    `${name}(input, dim=null, correction=1, keepdim=false)`,
-    (x: Tensor, dim: Dims, correction: number, keepdim: boolean) => {
-      const first = deviate(name, root, x, dim, correction, keepdim);
-      const average = mean(x, dim, { keepdim });
+    `${name}(input, dim=null, correction=1, keepdim=false, unbiased=null)`,
+    (
+      x: Tensor,
+      dim: Dims | boolean,
+      correction: number | boolean,
+      keepdim: boolean,
+      unbiased: boolean | null,
+    ) => {
+      const [dims, less] = corrected(dim, correction, unbiased);
+      const first = deviate(name, root, x, dims, less, keepdim);
+      const average = mean(x, dims, { keepdim });
       return {
         [field]: first,
         mean: average,
@@ -213,8 +243,24 @@ function normSlope(g: Tensor, x: Tensor, y: Tensor, p: number, dims: readonly nu
 /** `(Σ |x|ᵖ)^(1/p)` over dims; for infinite p the greatest or least `|x|`, for 0 the count of non-zeros. Types: float. */
 export const norm: Norm = op(
   "norm(input, p=2, dim=null, keepdim=false, dtype=null)",
-  (x: Tensor, p: number | "fro" | null, dim: Dims, keepdim: boolean, dtype: DType | null) =>
-    normOver("norm", x, p === "fro" || p === null ? 2 : p, dim, keepdim, dtype),
+  (
+    x: Tensor,
+    p: number | "fro" | "nuc" | null,
+    dim: Dims,
+    keepdim: boolean,
+    dtype: DType | null,
+  ) => {
+    if (p !== "nuc") {
+      return normOver("norm", x, p === "fro" || p === null ? 2 : p, dim, keepdim, dtype);
+    }
+    const dims = dim === null ? x.shape.map((_, d) => d) : [dim].flat() as number[];
+    if (dims.length !== 2) {
+      throw new ArgumentError(`Cannot norm of order "nuc" over dims ${show(dims)}: it takes two`, {
+        op: "norm",
+      });
+    }
+    return matrixNormOver("norm", dtype === null ? x : cast(x, dtype), "nuc", dims, keepdim);
+  },
 );
 
 /** What `vectorNorm` takes by name. */

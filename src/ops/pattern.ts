@@ -101,7 +101,7 @@ function spaced(
     );
   }
   const t = empty([steps], dtypeInfo(info ?? getDefaultDtype(), name), deviceNumber(device, name));
-  const whole = !t.info.isFloat && base !== 0;
+  const whole = !t.info.isFloat;
   run(name, OP.linspace, [t], [], [
     whole ? Math.trunc(from) : from,
     whole ? Math.trunc(to) : to,
@@ -227,7 +227,7 @@ function triangle(name: string, upper: boolean): Triangle {
         });
       }
       const out = copyOf(x);
-      run(name, OP.triangle, [out], [], [BigInt(diagonal), upper ? 1 : 0]);
+      if (out.numel > 0) run(name, OP.triangle, [out], [], [BigInt(diagonal), upper ? 1 : 0]);
       if (wants(x)) record(name, [x], [out], ([g]) => [g && self(g, diagonal)], []);
       return out;
     },

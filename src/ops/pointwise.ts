@@ -33,6 +33,7 @@ import {
   type BinaryForm,
   type BinaryInplace,
   binaryInplace,
+  binaryOfTensors,
   checkNumber,
   checkOperand,
   checkResult,
@@ -395,9 +396,9 @@ function extreme(opcode: number, wins: (a: Tensor, b: Operand) => Tensor): Binar
 }
 
 /** The greater value, elementwise; a NaN gives way to a number. */
-export const fmax: Binary = binary("fmax", extreme(OP.fmax, (a, b) => ge(a, b)));
+export const fmax: Binary = binaryOfTensors("fmax", extreme(OP.fmax, (a, b) => ge(a, b)));
 /** The smaller value, elementwise; a NaN gives way to a number. */
-export const fmin: Binary = binary("fmin", extreme(OP.fmin, (a, b) => le(a, b)));
+export const fmin: Binary = binaryOfTensors("fmin", extreme(OP.fmin, (a, b) => le(a, b)));
 
 /** What `clamp` takes by name. */
 export interface ClampOptions {
@@ -539,7 +540,7 @@ const atan2Form: BinaryForm = {
   ],
 };
 /** The angle of the point (other, input), from -π to π. Integers become floats. */
-export const atan2: Binary = binary("atan2", atan2Form);
+export const atan2: Binary = binaryOfTensors("atan2", atan2Form);
 /** `atan2` in place. */
 export const atan2_: BinaryInplace = binaryInplace("atan2_", atan2Form);
 
@@ -556,7 +557,7 @@ const hypotForm: BinaryForm = {
   rules: [(g, a, _, y) => mul(g, div(a as Tensor, y)), (g, _, b, y) => mul(g, div(b as Tensor, y))],
 };
 /** `√(input² + other²)` without overflow. */
-export const hypot: Binary = binary("hypot", hypotForm);
+export const hypot: Binary = binaryOfTensors("hypot", hypotForm);
 /** `hypot` in place. */
 export const hypot_: BinaryInplace = binaryInplace("hypot_", hypotForm);
 
@@ -576,7 +577,7 @@ export const copysign: Binary = binary("copysign", copysignForm);
 export const copysign_: BinaryInplace = binaryInplace("copysign_", copysignForm);
 
 /** `log(eᵃ + eᵇ)` without overflow. */
-export const logaddexp: Binary = binary("logaddexp", {
+export const logaddexp: Binary = binaryOfTensors("logaddexp", {
   opcode: OP.logaddexp,
   saves: true,
   rules: [

@@ -9,8 +9,8 @@ import { op } from "../op.ts";
 import { broadcastShapes, sameShape, shapeText, wrapDim } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
 import { inplaceOf } from "./inplace.ts";
-import { logicalAnd, logicalOr } from "./logic.ts";
-import { checkTensor } from "./map.ts";
+import { logicalOr } from "./logic.ts";
+import { checkTensor, zerosOf } from "./map.ts";
 import { addmm, type AddProduct, baddbmm, dot, mm, mv, outer, type Product } from "./matmul.ts";
 import { add, mul, sub } from "./pointwise.ts";
 import { roll } from "./rearranging.ts";
@@ -53,7 +53,7 @@ function combined(
     );
   }
   if (product.dtype === "bool") {
-    const term = Number(alpha) === 0 ? logicalAnd(product, false) : product;
+    const term = Number(alpha) === 0 ? zerosOf(product) : product;
     return Number(beta) === 0 ? term : logicalOr(input, term);
   }
   // As PyTorch, factors take the product's dtype.

@@ -13,8 +13,8 @@ import { broadcastShapes, shapeText, wrapDim } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
 import { filled } from "./creation.ts";
 import { apartFrom, checkIndex, copyOf, placesOf, put, runChecked } from "./indexing.ts";
-import { eq, logicalAnd, where } from "./logic.ts";
-import { cast, div, mul, type Operand, word } from "./pointwise.ts";
+import { eq, logicalAnd, lt, where } from "./logic.ts";
+import { add, cast, div, mul, type Operand, word } from "./pointwise.ts";
 import { expand, reshape } from "./view.ts";
 import { intoWindow, narrow } from "./window.ts";
 
@@ -420,7 +420,10 @@ export const takeAlongDim: (
 ) => Tensor = op(
   "takeAlongDim(input, indices, dim=null)",
   (x: Tensor, given: Tensor, dim: number | null) => {
-    const indices = checkIndex("takeAlongDim", x, given, "indices");
+    const found = checkIndex("takeAlongDim", x, given, "indices");
+    // Unlike gather, PyTorch counts negative ones from the end here.
+    const size = dim === null ? x.numel : x.shape[wrapDim(dim, x.ndim, "takeAlongDim")] ?? 1;
+    const indices = where(lt(found, 0), add(found, size), found);
     if (dim === null) {
       return gatherAlong("takeAlongDim", reshape(x, [-1]), 0, reshape(indices, [-1]));
     }

@@ -15,10 +15,10 @@ import {
   applyUnary,
   applyUnaryInplace,
   type Binary,
-  binary,
   type BinaryForm,
   type BinaryInplace,
   binaryInplace,
+  binaryOfTensors,
   cast,
   numberOf,
   type Operand,
@@ -154,7 +154,7 @@ const igammaForm = incomplete(OP.igamma, [
   (g, a, x) => mul(g, density(a, x)),
 ]);
 /** The regularised lower incomplete gamma function `P(input, other)`. The gradient is that of `other`. */
-export const igamma: Binary = binary("igamma", igammaForm);
+export const igamma: Binary = binaryOfTensors("igamma", igammaForm);
 /** `igamma` in place. */
 export const igamma_: BinaryInplace = binaryInplace("igamma_", igammaForm);
 
@@ -163,7 +163,7 @@ const igammacForm = incomplete(OP.igammac, [
   (g, a, x) => neg(mul(g, density(a, x))),
 ]);
 /** The regularised upper incomplete gamma function `Q = 1 - P`. The gradient is that of `other`. */
-export const igammac: Binary = binary("igammac", igammacForm);
+export const igammac: Binary = binaryOfTensors("igammac", igammacForm);
 /** `igammac` in place. */
 export const igammac_: BinaryInplace = binaryInplace("igammac_", igammacForm);
 
@@ -359,7 +359,7 @@ export const xlog1py: Either = either("xlog1py", {
 });
 
 /** `log₂(2ᵃ + 2ᵇ)` without overflow. */
-export const logaddexp2: Binary = binary("logaddexp2", {
+export const logaddexp2: Binary = binaryOfTensors("logaddexp2", {
   opcode: OP.logaddexp2,
   saves: true,
   refuse: refuseIntegers,

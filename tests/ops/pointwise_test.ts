@@ -71,7 +71,7 @@ Deno.test("special values", () => {
   assertEquals(x.isnan().toArray(), [1, 0, 0, 0]);
   assertEquals(tensor([1, -1, -0]).signbit().toArray(), [0, 1, 1]);
   assertEquals(x.maximum(0).toArray(), [NaN, Infinity, 0, 0]);
-  assertEquals(tensor([NaN, Infinity, -1]).fmax(0).toArray(), [0, Infinity, 0]);
+  assertEquals(tensor([NaN, Infinity, -1]).fmax(tensor(0)).toArray(), [0, Infinity, 0]);
   assertEquals(x.clamp(-1, 1).toArray(), [NaN, 1, -1, -0]);
   assertEquals(toro.nanToNum(x, { posinf: 9 }).toArray(), [0, 9, -3.4028234663852886e38, -0]);
   assertEquals(tensor([-7, 7]).div(2, { roundingMode: "floor" }).toArray(), [-4, 3]);
