@@ -3,6 +3,7 @@
 //! order that depends on the shape only, so results are the same bits for any number of threads.
 
 mod finish;
+pub mod indirect;
 pub mod int8;
 mod kernel;
 mod pack;
@@ -13,9 +14,10 @@ mod tiles;
 
 use crate::pool;
 use finish::Finish;
-use pack::{Buffer, Float, copy_line};
+use pack::{Buffer, copy_line};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use pack::Float;
 pub use thin::gemm_i64;
 
 /// Element types of a float product. Computed in float64 if C is, else in float32.

@@ -138,6 +138,17 @@ def both_ways(f, *shape):
     return step
 
 
+def convolution(options, shape, weight):
+    x, w = pattern(*shape).requires_grad_(), pattern(*weight).requires_grad_()
+
+    def step():
+        x.grad = w.grad = None
+        F.conv2d(x, w, **options).sum().backward()
+        return x.grad
+
+    return step
+
+
 WORKLOADS = {
     "recommender product step 4096": lambda: product_recommender(4339, 3665, 64),
     "recommender guide step 4096": lambda: guide_recommender(4339, 3665, 64, 4096),
@@ -160,6 +171,19 @@ WORKLOADS = {
     "matmul 1024": lambda: binary(torch.matmul, (1024, 1024), (1024, 1024)),
     "matmul 1024 x 256 x 512": lambda: binary(torch.matmul, (1024, 256), (256, 512)),
     "matmul 2048": lambda: binary(torch.matmul, (2048, 2048), (2048, 2048)),
+    "conv2d 8 x 64 x 56, 3 x 3, both ways": lambda: convolution(
+        {"padding": 1}, (8, 64, 56, 56), (64, 64, 3, 3)
+    ),
+    "conv2d 8 x 128 x 28, 3 x 3, both ways": lambda: convolution(
+        {"padding": 1}, (8, 128, 28, 28), (128, 128, 3, 3)
+    ),
+    "conv2d 8 x 256 x 14, 1 x 1, both ways": lambda: convolution({}, (8, 256, 14, 14), (1024, 256, 1, 1)),
+    "conv2d 1 x 3 x 224, 7 x 7 by 2, both ways": lambda: convolution(
+        {"padding": 3, "stride": 2}, (1, 3, 224, 224), (64, 3, 7, 7)
+    ),
+    "conv2d 8 x 144 x 28, depthwise, both ways": lambda: convolution(
+        {"padding": 1, "groups": 144}, (8, 144, 28, 28), (144, 1, 3, 3)
+    ),
     "sort 1M": lambda: unary(lambda x: torch.sort(x).values, 1 << 20),
     "topk 100 of 1M": lambda: unary(lambda x: torch.topk(x, 100).values, 1 << 20),
 }

@@ -155,6 +155,23 @@ function bothWays(f: (x: Tensor) => Tensor, ...shape: number[]): () => Tensor {
   };
 }
 
+/** A convolution and its way back to both operands. */
+function convolution(
+  options: { stride?: number; padding?: number; groups?: number },
+  shape: number[],
+  weight: number[],
+): () => Tensor {
+  const x = pattern(...shape), w = pattern(...weight);
+  x.requiresGrad = true;
+  w.requiresGrad = true;
+  return () => {
+    x.grad = null;
+    w.grad = null;
+    nn.functional.conv2d(x, w, options).sum().backward();
+    return x.grad!;
+  };
+}
+
 /** Workloads by name; the twins are in torch_side.py. */
 export const workloads: Record<string, () => () => Tensor> = {
   "recommender product step 4096": () => productRecommender(4339, 3665, 64),
@@ -180,6 +197,16 @@ export const workloads: Record<string, () => () => Tensor> = {
   "matmul 1024": () => binary(toro.matmul, [1024, 1024], [1024, 1024]),
   "matmul 1024 x 256 x 512": () => binary(toro.matmul, [1024, 256], [256, 512]),
   "matmul 2048": () => binary(toro.matmul, [2048, 2048], [2048, 2048]),
+  "conv2d 8 x 64 x 56, 3 x 3, both ways": () =>
+    convolution({ padding: 1 }, [8, 64, 56, 56], [64, 64, 3, 3]),
+  "conv2d 8 x 128 x 28, 3 x 3, both ways": () =>
+    convolution({ padding: 1 }, [8, 128, 28, 28], [128, 128, 3, 3]),
+  "conv2d 8 x 256 x 14, 1 x 1, both ways": () =>
+    convolution({}, [8, 256, 14, 14], [1024, 256, 1, 1]),
+  "conv2d 1 x 3 x 224, 7 x 7 by 2, both ways": () =>
+    convolution({ padding: 3, stride: 2 }, [1, 3, 224, 224], [64, 3, 7, 7]),
+  "conv2d 8 x 144 x 28, depthwise, both ways": () =>
+    convolution({ padding: 1, groups: 144 }, [8, 144, 28, 28], [144, 1, 3, 3]),
   "sort 1M": () => unary((x) => toro.sort(x).values, 1 << 20),
   "topk 100 of 1M": () => unary((x) => toro.topk(x, 100).values, 1 << 20),
 };

@@ -87,3 +87,41 @@ export {
   multilabelSoftMarginLoss,
   multiMarginLoss,
 } from "../ops/class_margin.ts";
+export {
+  conv1d,
+  conv2d,
+  conv3d,
+  convTranspose1d,
+  convTranspose2d,
+  convTranspose3d,
+} from "../ops/convolution.ts";
+export {
+  adaptiveAvgPool1d,
+  adaptiveAvgPool2d,
+  adaptiveAvgPool3d,
+  adaptiveMaxPool1d,
+  adaptiveMaxPool2d,
+  adaptiveMaxPool3d,
+  avgPool1d,
+  avgPool2d,
+  avgPool3d,
+  lpPool1d,
+  lpPool2d,
+  lpPool3d,
+  maxPool1d,
+  maxPool2d,
+  maxPool3d,
+  maxUnpool1d,
+  maxUnpool2d,
+  maxUnpool3d,
+} from "../ops/pooling.ts";
+export { interpolate, upsampleBilinear, upsampleNearest } from "../ops/resampling.ts";
+export { affineGrid, gridSample } from "../ops/grid_sampling.ts";
+export {
+  channelShuffle,
+  col2im as fold,
+  im2col as unfold,
+  pixelShuffle,
+  pixelUnshuffle,
+} from "../ops/blocks.ts";
+export { localResponseNorm } from "../ops/local_response.ts";

@@ -6,7 +6,7 @@
 import { type DType, DTYPES } from "../dtype.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
 import { ArgumentError, ShapeError, show } from "../errors.ts";
-import { bind, declare } from "../op.ts";
+import { bind, declare, type Signature } from "../op.ts";
 import { filled } from "../ops/creation.ts";
 import { mapOut } from "../ops/pointwise.ts";
 import { shapeText } from "../shape.ts";
@@ -23,7 +23,7 @@ import {
 } from "./options.ts";
 import { Buffer, type Parameter } from "./parameter.ts";
 
-/** Options of `BatchNorm1d`. */
+/** Options of `BatchNorm1d`, `2d` and `3d`. */
 export interface BatchNormOptions extends FactoryOptions {
   /** Added to the variance; default 1e-5. */
   eps?: number;
@@ -33,18 +33,12 @@ export interface BatchNormOptions extends FactoryOptions {
   affine?: boolean;
   /** Whether running statistics are kept; without them the batch's own serve in evaluation too. Default true. */
   trackRunningStats?: boolean;
+  /** Whether there is a bias where there is a weight; default true. */
+  bias?: boolean;
 }
 
-/**
- * Batch norm: `y = (x - mean) / sqrt(var + eps) * weight + bias`, mean and variance of each channel taken over the batch
- * in training and from the running statistics in evaluation. The running variance is the unbiased one.
- *
- * Shapes: x (N, C) or (N, C, L) → the same; weight, bias, runningMean, runningVar (C).
- * Errors: ShapeError when x has other dims or another C, and for one value per channel in training.
- * Source: Ioffe and Szegedy 2015, arXiv 1502.03167.
- */
-export class BatchNorm1d extends Module {
-  readonly #batchNorm = true;
+/** What the three batch norms share. */
+abstract class BatchNormNd extends Module {
   /** Channels. */
   readonly numFeatures: number;
   /** Added to the variance. */
@@ -66,31 +60,39 @@ export class BatchNorm1d extends Module {
   /** How many batches the running statistics saw; int64, or null. */
   numBatchesTracked: Buffer | null;
 
-  /** Norm of so many channels. */
-  constructor(
-    numFeatures: number,
-    eps?: number | BatchNormOptions,
-    momentum?: number | null | BatchNormOptions,
-    options?: BatchNormOptions,
-  ) {
+  readonly #name: string;
+  readonly #dims: readonly string[];
+
+  /** `dims` are the inputs that it takes, as an error text says them. */
+  protected constructor(signature: Signature, dims: readonly string[], args: readonly unknown[]) {
     super();
-    const [features, epsilon, share, affine, track, device, dtype] = bind(BATCH_NORM, [
-      numFeatures,
-      eps,
-      momentum,
-      options,
-    ]) as [number, number, number | null, boolean, boolean, string | null, DType | null];
-    checkCount(features, "BatchNorm1d", "numFeatures");
-    checkNumber(epsilon, "BatchNorm1d", "eps");
-    if (share !== null) checkNumber(share, "BatchNorm1d", "momentum");
-    const factory = factoryOf("BatchNorm1d", device, dtype);
+    const { name } = signature;
+    const [features, epsilon, share, affine, track, device, dtype, bias] = bind(
+      signature,
+      args,
+    ) as [
+      number,
+      number,
+      number | null,
+      boolean,
+      boolean,
+      string | null,
+      DType | null,
+      boolean,
+    ];
+    checkCount(features, name, "numFeatures");
+    checkNumber(epsilon, name, "eps");
+    if (share !== null) checkNumber(share, name, "momentum");
+    const factory = factoryOf(name, device, dtype);
+    this.#name = name;
+    this.#dims = dims;
     this.numFeatures = features;
     this.eps = epsilon;
     this.momentum = share;
     this.affine = affine;
     this.trackRunningStats = track;
     this.weight = affine ? newParameter([features], factory) : null;
-    this.bias = affine ? newParameter([features], factory) : null;
+    this.bias = affine && bias ? newParameter([features], factory) : null;
     const buffer = (value: number) =>
       track ? new Buffer(filled([features], value, factory.info, factory.device)) : null;
     this.runningMean = buffer(0);
@@ -115,12 +117,12 @@ export class BatchNorm1d extends Module {
   }
 
   override forward(x: Tensor): Tensor {
-    if ((x.ndim !== 2 && x.ndim !== 3) || x.shape[1] !== this.numFeatures) {
-      const n = this.numFeatures;
+    const n = this.numFeatures;
+    const held = this.#dims.some((rest) => x.ndim === 2 + rest.length / 3);
+    if (!held || x.shape[1] !== n) {
+      const taken = this.#dims.map((rest) => `[N, ${n}${rest}]`).join(" or ");
       throw new ShapeError(
-        `Cannot batchNorm input ${
-          shapeText(x.shape)
-        }: BatchNorm1d(${n}) takes [N, ${n}] or [N, ${n}, L]`,
+        `Cannot batchNorm input ${shapeText(x.shape)}: ${this.#name}(${n}) takes ${taken}`,
         { op: "batchNorm" },
       );
     }
@@ -145,10 +147,63 @@ export class BatchNorm1d extends Module {
   }
 }
 
-const BATCH_NORM = declare(
-  BatchNorm1d,
-  "BatchNorm1d(numFeatures, eps=1e-5, momentum=0.1, affine=true, trackRunningStats=true, device=null, dtype=null)",
-);
+/**
+ * Batch norm: `y = (x - mean) / sqrt(var + eps) * weight + bias`, mean and variance of each channel taken over the batch
+ * in training and from the running statistics in evaluation. The running variance is the unbiased one.
+ *
+ * Shapes: x (N, C) or (N, C, L) → the same; weight, bias, runningMean, runningVar (C).
+ * Errors: ShapeError when x has other dims or another C, and for one value per channel in training.
+ * Source: Ioffe and Szegedy 2015, arXiv 1502.03167.
+ */
+export class BatchNorm1d extends BatchNormNd {
+  readonly #batchNorm1d = true;
+
+  /** Norm of so many channels. */
+  constructor(
+    numFeatures: number,
+    eps?: number | BatchNormOptions,
+    momentum?: number | null | BatchNormOptions,
+    options?: BatchNormOptions,
+  ) {
+    super(BATCH_NORM1D, ["", ", L"], [numFeatures, eps, momentum, options]);
+  }
+}
+
+/** `BatchNorm1d` of planes: x (N, C, H, W). */
+export class BatchNorm2d extends BatchNormNd {
+  readonly #batchNorm2d = true;
+
+  /** Norm of so many channels. */
+  constructor(
+    numFeatures: number,
+    eps?: number | BatchNormOptions,
+    momentum?: number | null | BatchNormOptions,
+    options?: BatchNormOptions,
+  ) {
+    super(BATCH_NORM2D, [", H, W"], [numFeatures, eps, momentum, options]);
+  }
+}
+
+/** `BatchNorm1d` of volumes: x (N, C, D, H, W). */
+export class BatchNorm3d extends BatchNormNd {
+  readonly #batchNorm3d = true;
+
+  /** Norm of so many channels. */
+  constructor(
+    numFeatures: number,
+    eps?: number | BatchNormOptions,
+    momentum?: number | null | BatchNormOptions,
+    options?: BatchNormOptions,
+  ) {
+    super(BATCH_NORM3D, [", D, H, W"], [numFeatures, eps, momentum, options]);
+  }
+}
+
+const BATCH_NORM =
+  "numFeatures, eps=1e-5, momentum=0.1, affine=true, trackRunningStats=true, device=null, dtype=null, bias=true";
+const BATCH_NORM1D = declare(BatchNorm1d, `BatchNorm1d(${BATCH_NORM})`);
+const BATCH_NORM2D = declare(BatchNorm2d, `BatchNorm2d(${BATCH_NORM})`);
+const BATCH_NORM3D = declare(BatchNorm3d, `BatchNorm3d(${BATCH_NORM})`);
 
 /** Options of `LayerNorm`. */
 export interface LayerNormOptions extends FactoryOptions {

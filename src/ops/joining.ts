@@ -243,6 +243,7 @@ export interface PadOptions {
 }
 
 const MODES: readonly PadMode[] = ["constant", "reflect", "replicate", "circular"];
+const CIRCULAR = 3;
 
 /**
  * Widened at the ends of its last dims: `pad(x, [left, right, top, bottom, …])`, the last dim first; a negative
@@ -292,7 +293,10 @@ export const pad: (input: Tensor, pad: readonly number[], options?: PadOptions) 
       full[2 * (x.ndim - 1 - i)] = pads[2 * i];
       full[2 * (x.ndim - 1 - i) + 1] = pads[2 * i + 1];
     }
-    return padAll(x, full, code, value ?? 0);
+    if (code !== CIRCULAR || full.every((n) => n >= 0)) return padAll(x, full, code, value ?? 0);
+    // What is cut off does not come round.
+    const cut = padAll(x, full.map((n) => Math.min(n, 0)), 0, 0);
+    return padAll(cut, full.map((n) => Math.max(n, 0)), CIRCULAR, 0);
   },
 );
 

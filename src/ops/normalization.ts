@@ -103,6 +103,7 @@ export const batchNorm: BatchNorm = op(
     momentum: number,
     eps: number,
   ) => {
+    if (x.ndim === 1 && x.numel === 0) return clone(x);
     if (x.ndim < 2) {
       throw new ShapeError(
         `Cannot batchNorm ${shapeText(x.shape)}: input must be [N, C] or [N, C, ...]`,
@@ -118,7 +119,12 @@ export const batchNorm: BatchNorm = op(
       "runningVar",
     ]];
     for (const [t, what] of named) checkParameter("batchNorm", x, t, c, what);
-    const count = c === 0 ? 0 : x.numel / c;
+    if (x.numel === 0) {
+      // Nothing to take statistics of: the running ones stay, and gradients are zeros.
+      const y = weight === null || c === 0 ? clone(x) : mul(x, channels(weight, x));
+      return bias === null || c === 0 ? y : add(y, channels(bias, x));
+    }
+    const count = x.numel / c;
     if (training && count === 1) {
       throw new ArgumentError(
         `Cannot batchNorm ${shapeText(x.shape)} in training: one value per channel has no variance`,
@@ -400,11 +406,12 @@ export const groupNorm: GroupNorm = op(
   "groupNorm(input, numGroups, weight=null, bias=null, eps=1e-5)",
   (x: Tensor, groups: number, weight: Tensor | null, bias: Tensor | null, eps: number) => {
     const c = x.shape[1];
-    if (x.ndim < 2 || !Number.isInteger(groups) || groups < 1 || c % groups !== 0) {
+    const held = Number.isInteger(groups) && groups >= 1 && c % groups === 0;
+    if (x.ndim < 2 || !held || numelOf(x.shape.slice(1)) === 0) {
       throw new ShapeError(
         `Cannot groupNorm input ${shapeText(x.shape)} in ${
           show(groups)
-        } groups: input must be [N, C, ...] with C a multiple of the groups`,
+        } groups: input must be [N, C, ...] with C a multiple of the groups, only N may be 0`,
         { op: "groupNorm" },
       );
     }

@@ -17,6 +17,7 @@ import { reductionCases } from "./cases/reduction.ts";
 import { scanCases } from "./cases/scan.ts";
 import { softmaxCases } from "./cases/softmax.ts";
 import { sortingCases } from "./cases/sorting.ts";
+import { spatialCases } from "./cases/spatial.ts";
 import { viewCases } from "./cases/view.ts";
 import { arithmeticCases, specialCases } from "./cases/special.ts";
 import { compositionCases } from "./cases/compositions.ts";
@@ -49,5 +50,6 @@ export const cases: Record<string, Entry> = {
   ...scanCases,
   ...softmaxCases,
   ...sortingCases,
+  ...spatialCases,
   ...viewCases,
 };

@@ -296,6 +296,46 @@ unsafe fn tile<L: Lanes, const ROWS: usize, const REGISTERS: usize>(
         } else {
             accumulate::<L, ROWS, REGISTERS, true>(t, &mut sums);
         }
+        write::<L, ROWS, REGISTERS>(t, &sums, beta_is_zero);
+    }
+}
+
+/// The same where row k of B begins at `offsets[k]` elements from `t.b`.
+#[inline(always)]
+unsafe fn tile_at<L: Lanes, const ROWS: usize, const REGISTERS: usize>(
+    t: &Tile<L::T>,
+    offsets: *const usize,
+    beta_is_zero: bool,
+) {
+    // SAFETY: as for `tile`; there is an offset for each row of B.
+    unsafe {
+        let mut sums = [[L::zero(); REGISTERS]; ROWS];
+        for k in 0..t.depth {
+            let (a, b) = (t.a.add(k), t.b.add(*offsets.add(k)));
+            let mut row = [L::zero(); REGISTERS];
+            for (j, lanes) in row.iter_mut().enumerate() {
+                *lanes = L::load(b.add(j * L::N));
+            }
+            for (i, sum) in sums.iter_mut().enumerate() {
+                let x = L::splat(*a.add(i * A_STRIDE));
+                for (sum, &lanes) in sum.iter_mut().zip(&row) {
+                    *sum = L::fma(x, lanes, *sum);
+                }
+            }
+        }
+        write::<L, ROWS, REGISTERS>(t, &sums, beta_is_zero);
+    }
+}
+
+/// C = alpha · sums + beta · C
+#[inline(always)]
+unsafe fn write<L: Lanes, const ROWS: usize, const REGISTERS: usize>(
+    t: &Tile<L::T>,
+    sums: &[[L::V; REGISTERS]; ROWS],
+    beta_is_zero: bool,
+) {
+    // SAFETY: as for `tile`.
+    unsafe {
         let (alpha, beta) = (L::splat(t.alpha), L::splat(t.beta));
         for (i, sum) in sums.iter().enumerate() {
             for (j, &sum) in sum.iter().enumerate() {
@@ -389,6 +429,7 @@ pub struct Dots<T> {
 }
 
 pub type TileKernel<T> = unsafe fn(&Tile<T>, bool);
+pub type OffsetsKernel<T> = unsafe fn(&Tile<T>, *const usize, bool);
 pub type DotsKernel<T> = unsafe fn(&Dots<T>);
 
 /// Columns that [`Kernels::dots_wide`] does at once.
@@ -402,6 +443,8 @@ pub struct Kernels<T: 'static> {
     pub lanes: usize,
     /// `tiles[2 · (rows - 1) + registers - 1]`
     pub tiles: &'static [TileKernel<T>],
+    /// The same with an offset for each row of B.
+    pub tiles_at: &'static [OffsetsKernel<T>],
     /// `DOTS_WIDE` columns by one to four rows, and one column.
     pub dots_wide: [DotsKernel<T>; 4],
     pub dots_one: [DotsKernel<T>; 4],
@@ -416,6 +459,11 @@ macro_rules! kernels {
                 unsafe { tile::<$lanes, ROWS, REGISTERS>(t, beta_is_zero) }
             }
             $(#[target_feature(enable = $feature)])?
+            unsafe fn run_at<const ROWS: usize, const REGISTERS: usize>(t: &Tile<$t>, offsets: *const usize, beta_is_zero: bool) {
+                // SAFETY: passed on from the caller.
+                unsafe { tile_at::<$lanes, ROWS, REGISTERS>(t, offsets, beta_is_zero) }
+            }
+            $(#[target_feature(enable = $feature)])?
             unsafe fn dot<const ROWS: usize, const COLUMNS: usize>(d: &Dots<$t>) {
                 // SAFETY: passed on from the caller.
                 unsafe { dots::<$lanes, ROWS, COLUMNS>(d) }
@@ -424,6 +472,7 @@ macro_rules! kernels {
                 rows: $lanes::ROWS,
                 lanes: $lanes::N,
                 tiles: &[$(run::<$rows, 1>, run::<$rows, 2>),*],
+                tiles_at: &[$(run_at::<$rows, 1>, run_at::<$rows, 2>),*],
                 dots_wide: [dot::<1, DOTS_WIDE>, dot::<2, DOTS_WIDE>, dot::<3, DOTS_WIDE>, dot::<4, DOTS_WIDE>],
                 dots_one: [dot::<1, 1>, dot::<2, 1>, dot::<3, 1>, dot::<4, 1>],
             }

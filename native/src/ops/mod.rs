@@ -1,9 +1,12 @@
 //! The opcode table: every family's rows, in order. A row's place is its opcode.
 
 pub mod activation;
+pub mod convolution;
 pub mod creation;
+pub mod dense;
 pub mod embedding;
 pub mod extreme;
+pub mod grid_sampling;
 pub mod indexing;
 pub mod joining;
 pub mod layer_norm;
@@ -16,11 +19,13 @@ pub mod nest;
 pub mod normalization;
 pub mod optim;
 pub mod pointwise;
+pub mod pooling;
 pub mod quantized;
 pub mod random;
 pub mod real;
 pub mod reduce;
 pub mod reduction;
+pub mod resampling;
 pub mod scan;
 pub mod scattering;
 pub mod searching;
@@ -63,6 +68,10 @@ pub fn table() -> &'static [Row] {
             loss::ROWS,
             loss::elementwise::ROWS,
             scan::ROWS,
+            convolution::ROWS,
+            pooling::ROWS,
+            resampling::ROWS,
+            grid_sampling::ROWS,
         ]
         .concat()
     })

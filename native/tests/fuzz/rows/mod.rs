@@ -10,6 +10,7 @@ mod linalg;
 mod optim;
 mod reduction;
 mod searching;
+mod spatial;
 
 use crate::Generate;
 use crate::build::{Bench, Instruction, immediate};
@@ -29,6 +30,7 @@ pub fn generator(row: &Row) -> Option<Generate> {
         optim::generator,
         reduction::generator,
         searching::generator,
+        spatial::generator,
     ];
     families
         .iter()

@@ -1,0 +1,282 @@
+//! Convolutions with one channel per group: each plane of x is laid out as a field, and sums stay in registers over all
+//! taps.
+
+// Loops over lanes by number are what LLVM vectorises best, and several arrays advance in one of them.
+#![allow(clippy::needless_range_loop)]
+
+use super::super::dense::{self, Input};
+use super::field::Field;
+use super::{Geometry, direct};
+use crate::dtype::Number;
+use crate::fault::Outcome;
+use crate::gemm::Float;
+use crate::memory::Scratch;
+use crate::pool::Shared;
+use crate::simd;
+
+/// Positions that are summed together.
+const LANES: usize = 32;
+/// Where the row of each position of a grid begins in a field, row by row.
+fn starts(grid: [usize; 3], field: &Field) -> impl Iterator<Item = usize> {
+    let ([deep, wide, _], height) = (field.pitch(), grid[1]);
+    (0..grid[0] * height).map(move |r| r / height * deep + r % height * wide)
+}
+
+/// Whether these kernels take it.
+pub fn suits(g: &Geometry) -> bool {
+    g.ins == 1 && g.outs <= 4
+}
+
+simd! {
+    /// `y[j] = start + Σ w[t] x[taps[t] + j]` for j below n; x can be read `LANES` elements further.
+    unsafe fn sum_row<T: Float>(y: *mut T, x: *const T, taps: &[usize], w: *const T, start: T, n: usize) {
+        // SAFETY: as promised by the caller.
+        unsafe {
+            let mut j = 0;
+            while j < n {
+                let mut sums = [start; LANES];
+                for (t, &at) in taps.iter().enumerate() {
+                    let from = &*x.add(at + j).cast::<[T; LANES]>();
+                    let factor = *w.add(t);
+                    for l in 0..LANES {
+                        sums[l] += factor * from[l];
+                    }
+                }
+                let count = LANES.min(n - j);
+                if count == LANES {
+                    y.add(j).cast::<[T; LANES]>().write_unaligned(sums);
+                } else {
+                    for l in 0..count {
+                        *y.add(j + l) = sums[l];
+                    }
+                }
+                j += LANES;
+            }
+        }
+    }
+}
+
+simd! {
+    /// `x[taps[t] + j] += w[t] g[j]` for j below n and all taps.
+    unsafe fn spread_row<T: Float>(x: *mut T, g: *const T, taps: &[usize], w: *const T, n: usize) {
+        // SAFETY: the caller gives the elements.
+        unsafe {
+            for (t, &at) in taps.iter().enumerate() {
+                let (to, factor) = (x.add(at), *w.add(t));
+                for j in 0..n {
+                    *to.add(j) += factor * *g.add(j);
+                }
+            }
+        }
+    }
+}
+
+simd! {
+    /// `Σ g[r, j] x[starts[r] + j]` over all rows r of n elements; x can be read `LANES` elements further.
+    unsafe fn dot_rows<T: Float>(g: *const T, x: *const T, starts: &[usize], n: usize) -> T {
+        let mut sums = [T::ZERO; 16];
+        let whole = n / 16 * 16;
+        // SAFETY: as promised by the caller; the last row of g is not read past its end.
+        unsafe {
+            for (r, &start) in starts.iter().enumerate() {
+                let (g, x) = (g.add(r * n), x.add(start));
+                for j in (0..whole).step_by(16) {
+                    for l in 0..16 {
+                        sums[l] += *g.add(j + l) * *x.add(j + l);
+                    }
+                }
+                let left = n - whole;
+                if left == 0 {
+                    continue;
+                }
+                // Lanes past the row do not count; past the last row there is nothing to read.
+                let (mut a, mut b) = ([T::ZERO; 16], [T::ZERO; 16]);
+                if r * n + whole + 16 <= starts.len() * n {
+                    for l in 0..16 {
+                        a[l] = if l < left { *g.add(whole + l) } else { T::ZERO };
+                        b[l] = if l < left { *x.add(whole + l) } else { T::ZERO };
+                    }
+                } else {
+                    for l in 0..left {
+                        (a[l], b[l]) = (*g.add(whole + l), *x.add(whole + l));
+                    }
+                }
+                for l in 0..16 {
+                    sums[l] += a[l] * b[l];
+                }
+            }
+        }
+        let mut total = T::ZERO;
+        for sum in sums {
+            total += sum;
+        }
+        total
+    }
+}
+
+/// A product for each group and each of its `outs` outputs.
+pub struct Sums<'a, T> {
+    pub groups: usize,
+    pub outs: usize,
+    pub grid: [usize; 3],
+    /// Elements of a plane that is read.
+    pub plane: usize,
+    pub field: &'a Field,
+    /// For each output of each group the weights of the field's taps.
+    pub weights: *const T,
+    pub bias: Option<&'a Input<T>>,
+}
+
+impl<T: Float + Number> Sums<'_, T> {
+    /// `y[image, group, m, p] = bias + Σ w[group, m, t] x[image, group, what tap t reads at p]`
+    pub fn run(&self, batch: usize, y: *mut T, x: *const T) -> Outcome {
+        let (field, outs, taps) = (self.field, self.outs, self.field.taps.len());
+        let room = field.size() + LANES;
+        let positions: usize = self.grid.iter().product();
+        let (y, x) = (Shared(y), Shared(x.cast_mut()));
+        let weights = Shared(self.weights.cast_mut());
+        let (groups, grid, plane, bias) = (self.groups, self.grid, self.plane, self.bias);
+        let work = room + positions * outs * taps / 8;
+        dense::each(batch * groups, work, &|i| {
+            let scratch = Scratch::new::<T>(room)?;
+            let padded: *mut T = scratch.as_ptr();
+            // SAFETY: one plane of x, and the planes of y that it makes.
+            unsafe {
+                core::slice::from_raw_parts_mut(padded.add(field.size()), LANES).fill(T::ZERO);
+                field.load(x.get().add(i * plane), padded);
+                for m in 0..outs {
+                    let channel = i % groups * outs + m;
+                    let start = bias.map_or(T::ZERO, |bias| bias.all()[channel]);
+                    let mut to = y.get().add((i * outs + m) * positions);
+                    let w = weights.get().add(channel * taps);
+                    for row in starts(grid, field) {
+                        sum_row(to, padded.add(row), &field.taps, w, start, grid[2]);
+                        to = to.add(grid[2]);
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+pub fn forward<T: Float + Number>(
+    g: &Geometry,
+    field: &Field,
+    y: *mut T,
+    x: *const T,
+    w: *const T,
+    bias: Option<&Input<T>>,
+) -> Outcome {
+    let sums = Sums {
+        groups: g.groups,
+        outs: g.outs,
+        grid: g.output,
+        plane: g.places(),
+        field,
+        weights: w,
+        bias,
+    };
+    sums.run(g.batch, y, x)
+}
+
+/// Whether it could be done: strides other than 1 go the way back over the field of x, which takes no bias.
+pub fn input_grad<T: Float + Number>(
+    g: &Geometry,
+    gx: *mut T,
+    y: *const T,
+    w: *const T,
+    bias: Option<&Input<T>>,
+) -> Outcome<bool> {
+    if g.stride == [1; 3] && g.outs == 1 {
+        // One phase with every tap.
+        let phases = direct::phases(g);
+        let Some([phase]) = phases.as_deref() else {
+            return Ok(false);
+        };
+        let sums = Sums {
+            groups: g.groups,
+            outs: 1,
+            grid: g.input,
+            plane: g.positions(),
+            field: &phase.field,
+            weights: w,
+            bias,
+        };
+        return sums.run(g.batch, gx, y).map(|()| true);
+    }
+    match direct::forward_field(g) {
+        Some(field) if bias.is_none() => spread(g, &field, gx, y, w).map(|()| true),
+        _ => Ok(false),
+    }
+}
+
+fn spread<T: Float + Number>(
+    g: &Geometry,
+    field: &Field,
+    gx: *mut T,
+    y: *const T,
+    w: *const T,
+) -> Outcome {
+    let room = field.size() + LANES;
+    let (places, positions, taps) = (g.places(), g.positions(), g.taps());
+    let (gx, y, w) = (Shared(gx), Shared(y.cast_mut()), Shared(w.cast_mut()));
+    let work = room + positions * g.outs * taps / 8;
+    dense::each(g.batch * g.groups, work, &|i| {
+        let scratch = Scratch::new::<T>(room)?;
+        let padded: *mut T = scratch.as_ptr();
+        // SAFETY: one plane of gx, and the planes of the gradient that it comes from.
+        unsafe {
+            core::slice::from_raw_parts_mut(padded, room).fill(T::ZERO);
+            for m in 0..g.outs {
+                let mut from = y.get().add((i * g.outs + m) * positions);
+                let w = w.get().add((i % g.groups * g.outs + m) * taps);
+                for row in starts(g.output, field) {
+                    spread_row(padded.add(row), from, &field.taps, w, g.output[2]);
+                    from = from.add(g.output[2]);
+                }
+            }
+            let to = gx.get().add(i * places);
+            field.unload(padded, to);
+        }
+        Ok(())
+    })
+}
+
+pub fn weight_grad<T: Float + Number>(
+    g: &Geometry,
+    field: &Field,
+    gw: *mut T,
+    y: *const T,
+    x: *const T,
+) -> Outcome {
+    let room = field.size() + LANES;
+    let (places, positions, taps) = (g.places(), g.positions(), g.taps());
+    let (gw, y, x) = (Shared(gw), Shared(y.cast_mut()), Shared(x.cast_mut()));
+    let starts: Vec<usize> = starts(g.output, field).collect();
+    let work = g.batch * (room + positions * g.outs * taps / 8);
+    dense::each(g.groups, work, &|group| {
+        let scratch = Scratch::new::<T>(room)?;
+        let padded: *mut T = scratch.as_ptr();
+        let mut sums = vec![T::ZERO; g.outs * taps];
+        // SAFETY: the planes of this group, and its own weights.
+        unsafe {
+            core::slice::from_raw_parts_mut(padded.add(field.size()), LANES).fill(T::ZERO);
+            for image in 0..g.batch {
+                let i = image * g.groups + group;
+                field.load(x.get().add(i * places), padded);
+                for m in 0..g.outs {
+                    let from = y.get().add((i * g.outs + m) * positions).cast_const();
+                    for (t, &tap) in field.taps.iter().enumerate() {
+                        let x = padded.add(tap).cast_const();
+                        sums[m * taps + t] += dot_rows(from, x, &starts, g.output[2]);
+                    }
+                }
+            }
+            for (i, &sum) in sums.iter().enumerate() {
+                *gw.get().add(group * g.outs * taps + i) = sum;
+            }
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,145 @@
+//! Every way against sums one by one, at every level, with the same bits for any number of threads.
+
+use super::{Geometry, depthwise, direct};
+use crate::pool;
+use crate::simd::{self, Level};
+
+fn geometry(sizes: [usize; 4], spatial: [[usize; 5]; 3]) -> Geometry {
+    let [batch, groups, ins, outs] = sizes;
+    let of = |i: usize| spatial.map(|s| s[i]);
+    let output = spatial.map(|[n, k, stride, padding, dilation]| {
+        (n + 2 * padding - dilation * (k - 1) - 1) / stride + 1
+    });
+    Geometry {
+        batch,
+        groups,
+        ins,
+        outs,
+        input: of(0),
+        output,
+        kernel: of(1),
+        stride: of(2),
+        padding: of(3),
+        dilation: of(4),
+    }
+}
+
+/// Windows of one dim that has size 1.
+const FLAT: [usize; 5] = [1, 1, 1, 0, 1];
+
+fn geometries() -> Vec<Geometry> {
+    vec![
+        geometry([2, 1, 3, 20], [FLAT, [9, 3, 1, 1, 1], [13, 3, 1, 1, 1]]),
+        geometry([1, 1, 40, 31], [FLAT, [7, 3, 2, 1, 1], [8, 5, 3, 2, 1]]),
+        geometry([2, 3, 2, 4], [FLAT, FLAT, [50, 4, 2, 3, 2]]),
+        geometry(
+            [1, 1, 3, 64],
+            [[4, 2, 1, 1, 2], [5, 3, 2, 0, 1], [6, 2, 1, 1, 3]],
+        ),
+        geometry([3, 5, 1, 1], [FLAT, [8, 3, 1, 1, 1], [28, 3, 1, 1, 1]]),
+        geometry([2, 4, 1, 2], [FLAT, [9, 3, 2, 1, 1], [41, 3, 2, 2, 2]]),
+        geometry([1, 1, 2, 3], [FLAT, [5, 1, 3, 0, 1], [5, 1, 4, 2, 1]]),
+    ]
+}
+
+fn numbers(n: usize, seed: usize) -> Vec<f32> {
+    let value = |i: usize| ((i * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0;
+    (0..n).map(value).collect()
+}
+
+/// Calls `f(place in w, in x, in y)` for every product.
+fn products(g: &Geometry, mut f: impl FnMut(usize, usize, usize)) {
+    let count = |dims: [usize; 3]| dims.iter().product::<usize>();
+    let place =
+        |i: usize, dims: [usize; 3]| [i / dims[2] / dims[1], i / dims[2] % dims[1], i % dims[2]];
+    for image in 0..g.batch {
+        for o in 0..g.groups * g.outs {
+            for c in 0..g.ins {
+                for t in 0..count(g.kernel) {
+                    for p in 0..count(g.output) {
+                        let (k, at) = (place(t, g.kernel), place(p, g.output));
+                        let x: [usize; 3] = core::array::from_fn(|d| {
+                            (at[d] * g.stride[d] + k[d] * g.dilation[d]).wrapping_sub(g.padding[d])
+                        });
+                        if (0..3).any(|d| x[d] >= g.input[d]) {
+                            continue;
+                        }
+                        let channel = (image * g.groups + o / g.outs) * g.ins + c;
+                        let x = (x[0] * g.input[1] + x[1]) * g.input[2] + x[2];
+                        f(
+                            (o * g.ins + c) * count(g.kernel) + t,
+                            channel * count(g.input) + x,
+                            (image * g.groups * g.outs + o) * count(g.output) + p,
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn close(got: &[f32], want: &[f64], what: &str) {
+    for (i, (&a, &b)) in got.iter().zip(want).enumerate() {
+        let fits = (f64::from(a) - b).abs() <= 1e-4 * (1.0 + b.abs());
+        assert!(fits, "{what}: element {i} is {a}, not {b}");
+    }
+}
+
+/// y, gx and gw by the quick ways.
+fn quick(g: &Geometry, x: &[f32], w: &[f32], y: &[f32]) -> [Vec<f32>; 3] {
+    let field = direct::forward_field(g).unwrap();
+    let mut out = [
+        vec![f32::NAN; y.len()],
+        vec![f32::NAN; x.len()],
+        vec![f32::NAN; w.len()],
+    ];
+    let [oy, ox, ow] = out.each_mut().map(|v| v.as_mut_ptr());
+    let (x, w, y) = (x.as_ptr(), w.as_ptr(), y.as_ptr());
+    if depthwise::suits(g) {
+        depthwise::forward(g, &field, oy, x, w, None).unwrap();
+        assert!(depthwise::input_grad(g, ox, y, w, None).unwrap());
+        depthwise::weight_grad(g, &field, ow, y, x).unwrap();
+    } else {
+        direct::forward(g, &field, oy, x, w, None).unwrap();
+        assert!(direct::input_grad(g, ox, y, w, None).unwrap());
+        direct::weight_grad(g, &field, ow, y, x).unwrap();
+    }
+    out
+}
+
+#[test]
+fn all_ways_agree_and_threads_change_no_bit() {
+    let _turn = simd::turn();
+    let (level, threads) = (simd::level(), pool::threads());
+    for (seed, g) in geometries().iter().enumerate() {
+        let size = |channels: usize, dims: [usize; 3]| channels * dims.iter().product::<usize>();
+        let x = numbers(size(g.batch * g.groups * g.ins, g.input), seed);
+        let y = numbers(size(g.batch * g.groups * g.outs, g.output), seed + 50);
+        let w = numbers(size(g.groups * g.outs * g.ins, g.kernel), seed + 100);
+        let mut want = [
+            vec![0.0f64; y.len()],
+            vec![0.0; x.len()],
+            vec![0.0; w.len()],
+        ];
+        products(g, |i, j, k| {
+            let [a, b, c] = [w[i], x[j], y[k]].map(f64::from);
+            want[0][k] += a * b;
+            want[1][j] += a * c;
+            want[2][i] += b * c;
+        });
+        for wanted in [Level::Portable, Level::Avx2, Level::Avx512] {
+            if !simd::force(wanted) {
+                continue;
+            }
+            pool::set_threads(1);
+            let alone = quick(g, &x, &w, &y);
+            for (got, want) in alone.iter().zip(&want) {
+                close(got, want, &format!("{g:?} at {wanted:?}"));
+            }
+            pool::set_threads(4);
+            assert_eq!(quick(g, &x, &w, &y), alone, "{g:?} with four threads");
+        }
+    }
+    assert!(simd::force(level));
+    pool::set_threads(threads);
+}

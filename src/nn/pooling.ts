@@ -1,0 +1,599 @@
+/**
+ * Pools as layers. What each computes is said at its function in `nn.functional`.
+ *
+ * @module
+ */
+import { bind, declare, type Signature } from "../op.ts";
+import type { LpPoolOptions, Maxima, MaxPoolOptions, OutputSize } from "../ops/pooling.ts";
+import type { AvgPoolNdOptions, AvgPoolOptions } from "../ops/pooling.ts";
+import type { PerDim } from "../ops/spatial.ts";
+import type { Tensor } from "../tensor.ts";
+import {
+  adaptiveAvgPool1d,
+  adaptiveAvgPool2d,
+  adaptiveAvgPool3d,
+  adaptiveMaxPool1d,
+  adaptiveMaxPool2d,
+  adaptiveMaxPool3d,
+  avgPool1d,
+  avgPool2d,
+  avgPool3d,
+  lpPool1d,
+  lpPool2d,
+  lpPool3d,
+  maxPool1d,
+  maxPool2d,
+  maxPool3d,
+  maxUnpool1d,
+  maxUnpool2d,
+  maxUnpool3d,
+} from "./functional.ts";
+import { Module } from "./module.ts";
+
+/** A number, or numbers, as printed. */
+const text = (value: unknown) => JSON.stringify(value);
+
+// ---- maxima -------------------------------------------------------------------------------------
+
+/** Options of max pools as layers. */
+export interface MaxPoolModuleOptions<R extends boolean> extends MaxPoolOptions {
+  /** Whether the places of the maxima come along; default false. */
+  returnIndices?: R;
+}
+
+/** What the three max pools share. */
+abstract class MaxPoolNd<R extends boolean> extends Module {
+  /** Size of a window. */
+  readonly kernelSize: PerDim;
+  /** Step between windows. */
+  readonly stride: PerDim;
+  /** Elements around each dim. */
+  readonly padding: PerDim;
+  /** Step between the elements of a window. */
+  readonly dilation: PerDim;
+  /** Whether the places of the maxima come along. */
+  readonly returnIndices: R;
+  /** Whether windows that end outside count. */
+  readonly ceilMode: boolean;
+
+  protected constructor(signature: Signature, args: readonly unknown[]) {
+    super();
+    const [kernelSize, stride, padding, dilation, returnIndices, ceilMode] = bind(
+      signature,
+      args,
+    ) as [PerDim, PerDim | null, PerDim, PerDim, R, boolean];
+    this.kernelSize = kernelSize;
+    this.stride = stride ?? kernelSize;
+    this.padding = padding;
+    this.dilation = dilation;
+    this.returnIndices = returnIndices;
+    this.ceilMode = ceilMode;
+  }
+
+  /** What its function takes by name. */
+  protected get options(): MaxPoolOptions & { returnIndices: true } {
+    const { stride, padding, dilation, ceilMode } = this;
+    return { stride, padding, dilation, ceilMode, returnIndices: true };
+  }
+
+  /** Maxima, or maxima and their places. */
+  protected chosen(found: Maxima): R extends true ? Maxima : Tensor {
+    return (this.returnIndices ? found : found[0]) as R extends true ? Maxima : Tensor;
+  }
+
+  override extraRepr(): string {
+    return `kernelSize=${text(this.kernelSize)}, stride=${text(this.stride)}, ` +
+      `padding=${text(this.padding)}, dilation=${text(this.dilation)}, ceilMode=${this.ceilMode}`;
+  }
+}
+
+/** The maximum of each window of one dim. Shapes: x (N, C, L) or (C, L) → (N, C, L′). */
+export class MaxPool1d<R extends boolean = false> extends MaxPoolNd<R> {
+  readonly #maxPool1d = true;
+
+  /** Over windows of a size. */
+  constructor(
+    kernelSize: PerDim,
+    stride?: PerDim | null | MaxPoolModuleOptions<R>,
+    padding?: PerDim | MaxPoolModuleOptions<R>,
+    options?: MaxPoolModuleOptions<R>,
+  ) {
+    super(MAX_POOL1D, [kernelSize, stride, padding, options]);
+  }
+
+  override forward(x: Tensor): R extends true ? Maxima : Tensor {
+    return this.chosen(maxPool1d(x, this.kernelSize, this.options));
+  }
+}
+
+/** `MaxPool1d` over two dims: x (N, C, H, W) or (C, H, W). */
+export class MaxPool2d<R extends boolean = false> extends MaxPoolNd<R> {
+  readonly #maxPool2d = true;
+
+  /** Over windows of a size. */
+  constructor(
+    kernelSize: PerDim,
+    stride?: PerDim | null | MaxPoolModuleOptions<R>,
+    padding?: PerDim | MaxPoolModuleOptions<R>,
+    options?: MaxPoolModuleOptions<R>,
+  ) {
+    super(MAX_POOL2D, [kernelSize, stride, padding, options]);
+  }
+
+  override forward(x: Tensor): R extends true ? Maxima : Tensor {
+    return this.chosen(maxPool2d(x, this.kernelSize, this.options));
+  }
+}
+
+/** `MaxPool1d` over three dims: x (N, C, D, H, W) or (C, D, H, W). */
+export class MaxPool3d<R extends boolean = false> extends MaxPoolNd<R> {
+  readonly #maxPool3d = true;
+
+  /** Over windows of a size. */
+  constructor(
+    kernelSize: PerDim,
+    stride?: PerDim | null | MaxPoolModuleOptions<R>,
+    padding?: PerDim | MaxPoolModuleOptions<R>,
+    options?: MaxPoolModuleOptions<R>,
+  ) {
+    super(MAX_POOL3D, [kernelSize, stride, padding, options]);
+  }
+
+  override forward(x: Tensor): R extends true ? Maxima : Tensor {
+    return this.chosen(maxPool3d(x, this.kernelSize, this.options));
+  }
+}
+
+const MAX_POOL = (name: string) =>
+  `${name}(kernelSize, stride=null, padding=0, dilation=1, returnIndices=false, ceilMode=false)`;
+const MAX_POOL1D = declare(MaxPool1d, MAX_POOL("MaxPool1d"));
+const MAX_POOL2D = declare(MaxPool2d, MAX_POOL("MaxPool2d"));
+const MAX_POOL3D = declare(MaxPool3d, MAX_POOL("MaxPool3d"));
+
+/** What the three layers that undo max pools share. */
+abstract class MaxUnpoolNd extends Module {
+  /** Size of a window. */
+  readonly kernelSize: PerDim;
+  /** Step between windows. */
+  readonly stride: PerDim;
+  /** Elements around each dim. */
+  readonly padding: PerDim;
+
+  protected constructor(signature: Signature, args: readonly unknown[]) {
+    super();
+    const [kernelSize, stride, padding] = bind(signature, args) as [PerDim, PerDim | null, PerDim];
+    this.kernelSize = kernelSize;
+    this.stride = stride ?? kernelSize;
+    this.padding = padding;
+  }
+
+  override extraRepr(): string {
+    return `kernelSize=${text(this.kernelSize)}, stride=${text(this.stride)}, padding=${
+      text(this.padding)
+    }`;
+  }
+}
+
+/** Options of the layers that undo max pools. */
+export interface MaxUnpoolModuleOptions {
+  /** Step between windows; default their size. */
+  stride?: PerDim | null;
+  /** As it was in the pool. */
+  padding?: PerDim;
+}
+
+/** Puts maxima back in their places, zero elsewhere. Shapes: x and indices (N, C, L) or (C, L) → (N, C, L′). */
+export class MaxUnpool1d extends MaxUnpoolNd {
+  readonly #maxUnpool1d = true;
+
+  /** The way back from windows of a size. */
+  constructor(
+    kernelSize: PerDim,
+    stride?: PerDim | null | MaxUnpoolModuleOptions,
+    padding?: PerDim | MaxUnpoolModuleOptions,
+  ) {
+    super(MAX_UNPOOL1D, [kernelSize, stride, padding]);
+  }
+
+  override forward(
+    x: Tensor,
+    indices: Tensor,
+    outputSize: readonly number[] | null = null,
+  ): Tensor {
+    const { stride, padding } = this;
+    return maxUnpool1d(x, indices, this.kernelSize, { stride, padding, outputSize });
+  }
+}
+
+/** `MaxUnpool1d` over two dims: x (N, C, H, W) or (C, H, W). */
+export class MaxUnpool2d extends MaxUnpoolNd {
+  readonly #maxUnpool2d = true;
+
+  /** The way back from windows of a size. */
+  constructor(
+    kernelSize: PerDim,
+    stride?: PerDim | null | MaxUnpoolModuleOptions,
+    padding?: PerDim | MaxUnpoolModuleOptions,
+  ) {
+    super(MAX_UNPOOL2D, [kernelSize, stride, padding]);
+  }
+
+  override forward(
+    x: Tensor,
+    indices: Tensor,
+    outputSize: readonly number[] | null = null,
+  ): Tensor {
+    const { stride, padding } = this;
+    return maxUnpool2d(x, indices, this.kernelSize, { stride, padding, outputSize });
+  }
+}
+
+/** `MaxUnpool1d` over three dims: x (N, C, D, H, W) or (C, D, H, W). */
+export class MaxUnpool3d extends MaxUnpoolNd {
+  readonly #maxUnpool3d = true;
+
+  /** The way back from windows of a size. */
+  constructor(
+    kernelSize: PerDim,
+    stride?: PerDim | null | MaxUnpoolModuleOptions,
+    padding?: PerDim | MaxUnpoolModuleOptions,
+  ) {
+    super(MAX_UNPOOL3D, [kernelSize, stride, padding]);
+  }
+
+  override forward(
+    x: Tensor,
+    indices: Tensor,
+    outputSize: readonly number[] | null = null,
+  ): Tensor {
+    const { stride, padding } = this;
+    return maxUnpool3d(x, indices, this.kernelSize, { stride, padding, outputSize });
+  }
+}
+
+const MAX_UNPOOL1D = declare(MaxUnpool1d, "MaxUnpool1d(kernelSize, stride=null, padding=0)");
+const MAX_UNPOOL2D = declare(MaxUnpool2d, "MaxUnpool2d(kernelSize, stride=null, padding=0)");
+const MAX_UNPOOL3D = declare(MaxUnpool3d, "MaxUnpool3d(kernelSize, stride=null, padding=0)");
+
+// ---- means --------------------------------------------------------------------------------------
+
+/** What the mean pools share. */
+abstract class AvgPoolNd extends Module {
+  /** Size of a window. */
+  readonly kernelSize: PerDim;
+  /** Step between windows. */
+  readonly stride: PerDim;
+  /** Zeros around each dim. */
+  readonly padding: PerDim;
+  /** Whether windows that end outside count. */
+  readonly ceilMode: boolean;
+  /** Whether zeros of the padding count in the mean. */
+  readonly countIncludePad: boolean;
+  /** What sums are divided by instead of the number of elements, or null. */
+  readonly divisorOverride: number | null;
+
+  protected constructor(signature: Signature, args: readonly unknown[]) {
+    super();
+    const [kernelSize, stride, padding, ceilMode, countIncludePad, divisor] = bind(
+      signature,
+      args,
+    ) as [PerDim, PerDim | null, PerDim, boolean, boolean, number | null | undefined];
+    this.kernelSize = kernelSize;
+    this.stride = stride ?? kernelSize;
+    this.padding = padding;
+    this.ceilMode = ceilMode;
+    this.countIncludePad = countIncludePad;
+    this.divisorOverride = divisor ?? null;
+  }
+
+  /** What its function takes by name. */
+  protected get options(): AvgPoolOptions {
+    const { stride, padding, ceilMode, countIncludePad } = this;
+    return { stride, padding, ceilMode, countIncludePad };
+  }
+
+  override extraRepr(): string {
+    return `kernelSize=${text(this.kernelSize)}, stride=${text(this.stride)}, padding=${
+      text(this.padding)
+    }`;
+  }
+}
+
+/** The mean of each window of one dim. Shapes: x (N, C, L) or (C, L) → (N, C, L′). */
+export class AvgPool1d extends AvgPoolNd {
+  readonly #avgPool1d = true;
+
+  /** Over windows of a size. */
+  constructor(
+    kernelSize: PerDim,
+    stride?: PerDim | null | AvgPoolOptions,
+    padding?: PerDim | AvgPoolOptions,
+    options?: AvgPoolOptions,
+  ) {
+    super(AVG_POOL1D, [kernelSize, stride, padding, options]);
+  }
+
+  override forward(x: Tensor): Tensor {
+    return avgPool1d(x, this.kernelSize, this.options);
+  }
+}
+
+/** `AvgPool1d` over two dims: x (N, C, H, W) or (C, H, W). */
+export class AvgPool2d extends AvgPoolNd {
+  readonly #avgPool2d = true;
+
+  /** Over windows of a size. */
+  constructor(
+    kernelSize: PerDim,
+    stride?: PerDim | null | AvgPoolNdOptions,
+    padding?: PerDim | AvgPoolNdOptions,
+    options?: AvgPoolNdOptions,
+  ) {
+    super(AVG_POOL2D, [kernelSize, stride, padding, options]);
+  }
+
+  override forward(x: Tensor): Tensor {
+    return avgPool2d(x, this.kernelSize, {
+      ...this.options,
+      divisorOverride: this.divisorOverride,
+    });
+  }
+}
+
+/** `AvgPool1d` over three dims: x (N, C, D, H, W) or (C, D, H, W). */
+export class AvgPool3d extends AvgPoolNd {
+  readonly #avgPool3d = true;
+
+  /** Over windows of a size. */
+  constructor(
+    kernelSize: PerDim,
+    stride?: PerDim | null | AvgPoolNdOptions,
+    padding?: PerDim | AvgPoolNdOptions,
+    options?: AvgPoolNdOptions,
+  ) {
+    super(AVG_POOL3D, [kernelSize, stride, padding, options]);
+  }
+
+  override forward(x: Tensor): Tensor {
+    return avgPool3d(x, this.kernelSize, {
+      ...this.options,
+      divisorOverride: this.divisorOverride,
+    });
+  }
+}
+
+const AVG_POOL = "kernelSize, stride=null, padding=0, ceilMode=false, countIncludePad=true";
+const AVG_POOL1D = declare(AvgPool1d, `AvgPool1d(${AVG_POOL})`);
+const AVG_POOL2D = declare(AvgPool2d, `AvgPool2d(${AVG_POOL}, divisorOverride=null)`);
+const AVG_POOL3D = declare(AvgPool3d, `AvgPool3d(${AVG_POOL}, divisorOverride=null)`);
+
+// ---- norms --------------------------------------------------------------------------------------
+
+/** What the norm pools share. */
+abstract class LpPoolNd extends Module {
+  /** Exponent of the norm. */
+  readonly normType: number;
+  /** Size of a window. */
+  readonly kernelSize: PerDim;
+  /** Step between windows. */
+  readonly stride: PerDim | null;
+  /** Whether windows that end outside count. */
+  readonly ceilMode: boolean;
+
+  protected constructor(signature: Signature, args: readonly unknown[]) {
+    super();
+    [this.normType, this.kernelSize, this.stride, this.ceilMode] = bind(signature, args) as [
+      number,
+      PerDim,
+      PerDim | null,
+      boolean,
+    ];
+  }
+
+  /** What its function takes by name. */
+  protected get options(): LpPoolOptions {
+    return { stride: this.stride, ceilMode: this.ceilMode };
+  }
+
+  override extraRepr(): string {
+    return `normType=${this.normType}, kernelSize=${text(this.kernelSize)}, stride=${
+      text(this.stride)
+    }, ceilMode=${this.ceilMode}`;
+  }
+}
+
+/** The norm of each window of one dim. Shapes: x (N, C, L) or (C, L) → (N, C, L′). */
+export class LPPool1d extends LpPoolNd {
+  readonly #lpPool1d = true;
+
+  /** Norms with an exponent over windows of a size. */
+  constructor(
+    normType: number,
+    kernelSize: PerDim,
+    stride?: PerDim | null | LpPoolOptions,
+    options?: LpPoolOptions,
+  ) {
+    super(LP_POOL1D, [normType, kernelSize, stride, options]);
+  }
+
+  override forward(x: Tensor): Tensor {
+    return lpPool1d(x, this.normType, this.kernelSize, this.options);
+  }
+}
+
+/** `LPPool1d` over two dims: x (N, C, H, W) or (C, H, W). */
+export class LPPool2d extends LpPoolNd {
+  readonly #lpPool2d = true;
+
+  /** Norms with an exponent over windows of a size. */
+  constructor(
+    normType: number,
+    kernelSize: PerDim,
+    stride?: PerDim | null | LpPoolOptions,
+    options?: LpPoolOptions,
+  ) {
+    super(LP_POOL2D, [normType, kernelSize, stride, options]);
+  }
+
+  override forward(x: Tensor): Tensor {
+    return lpPool2d(x, this.normType, this.kernelSize, this.options);
+  }
+}
+
+/** `LPPool1d` over three dims: x (N, C, D, H, W) or (C, D, H, W). */
+export class LPPool3d extends LpPoolNd {
+  readonly #lpPool3d = true;
+
+  /** Norms with an exponent over windows of a size. */
+  constructor(
+    normType: number,
+    kernelSize: PerDim,
+    stride?: PerDim | null | LpPoolOptions,
+    options?: LpPoolOptions,
+  ) {
+    super(LP_POOL3D, [normType, kernelSize, stride, options]);
+  }
+
+  override forward(x: Tensor): Tensor {
+    return lpPool3d(x, this.normType, this.kernelSize, this.options);
+  }
+}
+
+const LP_POOL = "normType, kernelSize, stride=null, ceilMode=false";
+const LP_POOL1D = declare(LPPool1d, `LPPool1d(${LP_POOL})`);
+const LP_POOL2D = declare(LPPool2d, `LPPool2d(${LP_POOL})`);
+const LP_POOL3D = declare(LPPool3d, `LPPool3d(${LP_POOL})`);
+
+// ---- equal parts --------------------------------------------------------------------------------
+
+/** What the pools of equal parts share. */
+abstract class AdaptivePool extends Module {
+  /** How many parts each dim has; null keeps a dim. */
+  readonly outputSize: OutputSize;
+
+  protected constructor(outputSize: OutputSize) {
+    super();
+    this.outputSize = outputSize;
+  }
+
+  override extraRepr(): string {
+    return `outputSize=${text(this.outputSize)}`;
+  }
+}
+
+/** The mean of each of equal parts of one dim. Shapes: x (N, C, L) or (C, L) → (N, C, outputSize). */
+export class AdaptiveAvgPool1d extends AdaptivePool {
+  readonly #adaptiveAvgPool1d = true;
+
+  /** Of so many parts. */
+  constructor(outputSize: OutputSize) {
+    super(bind(ADAPTIVE_AVG_POOL1D, [outputSize])[0] as OutputSize);
+  }
+
+  override forward(x: Tensor): Tensor {
+    return adaptiveAvgPool1d(x, this.outputSize);
+  }
+}
+
+/** `AdaptiveAvgPool1d` over two dims: x (N, C, H, W) or (C, H, W). */
+export class AdaptiveAvgPool2d extends AdaptivePool {
+  readonly #adaptiveAvgPool2d = true;
+
+  /** Of so many parts. */
+  constructor(outputSize: OutputSize) {
+    super(bind(ADAPTIVE_AVG_POOL2D, [outputSize])[0] as OutputSize);
+  }
+
+  override forward(x: Tensor): Tensor {
+    return adaptiveAvgPool2d(x, this.outputSize);
+  }
+}
+
+/** `AdaptiveAvgPool1d` over three dims: x (N, C, D, H, W) or (C, D, H, W). */
+export class AdaptiveAvgPool3d extends AdaptivePool {
+  readonly #adaptiveAvgPool3d = true;
+
+  /** Of so many parts. */
+  constructor(outputSize: OutputSize) {
+    super(bind(ADAPTIVE_AVG_POOL3D, [outputSize])[0] as OutputSize);
+  }
+
+  override forward(x: Tensor): Tensor {
+    return adaptiveAvgPool3d(x, this.outputSize);
+  }
+}
+
+const ADAPTIVE_AVG_POOL1D = declare(AdaptiveAvgPool1d, "AdaptiveAvgPool1d(outputSize)");
+const ADAPTIVE_AVG_POOL2D = declare(AdaptiveAvgPool2d, "AdaptiveAvgPool2d(outputSize)");
+const ADAPTIVE_AVG_POOL3D = declare(AdaptiveAvgPool3d, "AdaptiveAvgPool3d(outputSize)");
+
+/** The maximum of each of equal parts of one dim. Shapes: x (N, C, L) or (C, L) → (N, C, outputSize). */
+export class AdaptiveMaxPool1d<R extends boolean = false> extends AdaptivePool {
+  readonly #adaptiveMaxPool1d = true;
+  /** Whether the places of the maxima come along. */
+  readonly returnIndices: R;
+
+  /** Of so many parts. */
+  constructor(outputSize: OutputSize, options?: { returnIndices?: R }) {
+    const [size, returnIndices] = bind(ADAPTIVE_MAX_POOL1D, [outputSize, options]) as [
+      OutputSize,
+      R,
+    ];
+    super(size);
+    this.returnIndices = returnIndices;
+  }
+
+  override forward(x: Tensor): R extends true ? Maxima : Tensor {
+    const found = adaptiveMaxPool1d(x, this.outputSize, { returnIndices: true });
+    return (this.returnIndices ? found : found[0]) as R extends true ? Maxima : Tensor;
+  }
+}
+
+/** `AdaptiveMaxPool1d` over two dims: x (N, C, H, W) or (C, H, W). */
+export class AdaptiveMaxPool2d<R extends boolean = false> extends AdaptivePool {
+  readonly #adaptiveMaxPool2d = true;
+  /** Whether the places of the maxima come along. */
+  readonly returnIndices: R;
+
+  /** Of so many parts. */
+  constructor(outputSize: OutputSize, options?: { returnIndices?: R }) {
+    const [size, returnIndices] = bind(ADAPTIVE_MAX_POOL2D, [outputSize, options]) as [
+      OutputSize,
+      R,
+    ];
+    super(size);
+    this.returnIndices = returnIndices;
+  }
+
+  override forward(x: Tensor): R extends true ? Maxima : Tensor {
+    const found = adaptiveMaxPool2d(x, this.outputSize, { returnIndices: true });
+    return (this.returnIndices ? found : found[0]) as R extends true ? Maxima : Tensor;
+  }
+}
+
+/** `AdaptiveMaxPool1d` over three dims: x (N, C, D, H, W) or (C, D, H, W). */
+export class AdaptiveMaxPool3d<R extends boolean = false> extends AdaptivePool {
+  readonly #adaptiveMaxPool3d = true;
+  /** Whether the places of the maxima come along. */
+  readonly returnIndices: R;
+
+  /** Of so many parts. */
+  constructor(outputSize: OutputSize, options?: { returnIndices?: R }) {
+    const [size, returnIndices] = bind(ADAPTIVE_MAX_POOL3D, [outputSize, options]) as [
+      OutputSize,
+      R,
+    ];
+    super(size);
+    this.returnIndices = returnIndices;
+  }
+
+  override forward(x: Tensor): R extends true ? Maxima : Tensor {
+    const found = adaptiveMaxPool3d(x, this.outputSize, { returnIndices: true });
+    return (this.returnIndices ? found : found[0]) as R extends true ? Maxima : Tensor;
+  }
+}
+
+const ADAPTIVE_MAX_POOL = "outputSize, returnIndices=false";
+const ADAPTIVE_MAX_POOL1D = declare(AdaptiveMaxPool1d, `AdaptiveMaxPool1d(${ADAPTIVE_MAX_POOL})`);
+const ADAPTIVE_MAX_POOL2D = declare(AdaptiveMaxPool2d, `AdaptiveMaxPool2d(${ADAPTIVE_MAX_POOL})`);
+const ADAPTIVE_MAX_POOL3D = declare(AdaptiveMaxPool3d, `AdaptiveMaxPool3d(${ADAPTIVE_MAX_POOL})`);
