@@ -168,7 +168,14 @@ export function nativeMemory(): NativeMemory {
 }
 
 /** The options of the native library. */
-export const OPTIONS = { budget: 0, threads: 1, simd: 2, emptyCache: 3, resetPeak: 4 } as const;
+export const OPTIONS = {
+  budget: 0,
+  threads: 1,
+  simd: 2,
+  emptyCache: 3,
+  resetPeak: 4,
+  trimCache: 5,
+} as const;
 
 /** Reads an option, or sets it; returns what holds now. */
 export function option(key: keyof typeof OPTIONS, value: number = NaN): number {

@@ -183,7 +183,7 @@ Deno.test("without the collecting trick the engine's finalizers free memory", as
     import v8 from "node:v8";
     import vm from "node:vm";
     import { memory, zeros } from "ROOT/mod.ts";
-    import { chooseCollector } from "ROOT/src/memory.ts";
+    import { chooseCollector } from "ROOT/src/collection.ts";
     chooseCollector("finalizer");
     v8.setFlagsFromString("--expose-gc");
     const gc = vm.runInNewContext("gc");

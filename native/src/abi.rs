@@ -349,6 +349,10 @@ pub extern "C" fn toro_option(thread: u32, key: u32, value: f64) -> i32 {
                 memory::reset_peak();
                 0.0
             }
+            5 => {
+                memory::trim_cache();
+                0.0
+            }
             _ => bail!("option {key} is unknown"),
         };
         // SAFETY: registered and alive.

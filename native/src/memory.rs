@@ -227,9 +227,18 @@ fn reclaim(index: usize, slot: &Slot) {
 
 // ---- the caching allocator -------------------------------------------------------------------
 
+/// Free blocks of one size class. The one freed last is taken first, so what lies lowest is used least.
+struct Class {
+    blocks: Vec<usize>,
+    /// The fewest that there were since the last trim: that many were not needed.
+    idle: usize,
+    /// Blocks cut from arenas whose pages went back to the system.
+    cold: Vec<usize>,
+}
+
 /// Free blocks by size class: eight classes to a doubling, so at most an eighth is wasted.
 struct Cache {
-    blocks: Vec<Vec<usize>>,
+    classes: Vec<Class>,
     live: usize,
     cached: usize,
     peak: usize,
@@ -237,7 +246,7 @@ struct Cache {
 }
 
 static CACHE: Mutex<Cache> = Mutex::new(Cache {
-    blocks: Vec::new(),
+    classes: Vec::new(),
     live: 0,
     cached: 0,
     peak: 0,
@@ -326,15 +335,17 @@ fn map_huge(size: usize) -> *mut u8 {
     }
 }
 
-/// Gives a block back to the system; those of arenas never are.
+/// Gives a block's memory back to the system. One that is cut from an arena keeps its address.
 fn raw_free(address: usize, size: usize) {
-    // SAFETY: the block came from `raw_allocate` with this size.
+    // SAFETY: the block came from `raw_allocate` with this size. Blocks of arenas begin and end on pages of their own.
     unsafe {
-        if size < HUGE {
+        if size < MEDIUM {
             std::alloc::dealloc(
                 address as *mut u8,
                 std::alloc::Layout::from_size_align_unchecked(size, ALIGN),
             );
+        } else if size < HUGE {
+            libc::madvise(address as *mut _, size.next_multiple_of(4096), libc::MADV_DONTNEED);
         } else {
             libc::munmap(address as *mut _, size.next_multiple_of(4096));
         }
@@ -342,19 +353,21 @@ fn raw_free(address: usize, size: usize) {
 }
 
 impl Cache {
-    fn empty(&mut self) {
-        self.cached = 0;
-        for class in 0..self.blocks.len() {
-            let Some(size) = class_size(class) else {
+    /// Gives free blocks back to the system: all, or those that were not needed since the last time.
+    fn trim(&mut self, all: bool) {
+        for (number, class) in self.classes.iter_mut().enumerate() {
+            let Some(size) = class_size(number) else {
                 continue;
             };
-            if (MEDIUM..HUGE).contains(&size) {
-                self.cached += size * self.blocks[class].len();
-                continue;
-            }
-            for address in core::mem::take(&mut self.blocks[class]) {
+            let count = if all { class.blocks.len() } else { class.idle };
+            for address in class.blocks.drain(..count) {
+                self.cached -= size;
                 raw_free(address, size);
+                if (MEDIUM..HUGE).contains(&size) {
+                    class.cold.push(address);
+                }
             }
+            class.idle = class.blocks.len();
         }
     }
 }
@@ -378,19 +391,25 @@ fn take(bytes: usize) -> Outcome<*mut u8> {
     if cache.budget == 0 {
         cache.budget = default_budget();
     }
-    if let Some(address) = cache.blocks.get_mut(class).and_then(Vec::pop) {
+    if let Some(class) = cache.classes.get_mut(class)
+        && let Some(address) = class.blocks.pop()
+    {
+        class.idle = class.idle.min(class.blocks.len());
         cache.cached -= size;
         cache.live += size;
         cache.peak = cache.peak.max(cache.live);
         return Ok(address as *mut u8);
     }
     if cache.live + cache.cached + size > cache.budget {
-        cache.empty();
+        cache.trim(true);
     }
     let address = if cache.live + size > cache.budget {
         core::ptr::null_mut()
     } else {
-        raw_allocate(size)
+        match cache.classes.get_mut(class).and_then(|c| c.cold.pop()) {
+            Some(address) => address as *mut u8,
+            None => raw_allocate(size),
+        }
     };
     if address.is_null() {
         return Err(Fault::OutOfMemory(format!(
@@ -409,12 +428,16 @@ fn give(address: *mut u8, bytes: usize) {
     }
     let (class, size) = class_of(bytes);
     let mut cache = CACHE.lock().unwrap_or_else(|e| e.into_inner());
-    if cache.blocks.len() <= class {
-        cache.blocks.resize_with(class + 1, Vec::new);
+    if cache.classes.len() <= class {
+        cache.classes.resize_with(class + 1, || Class {
+            blocks: Vec::new(),
+            idle: 0,
+            cold: Vec::new(),
+        });
     }
     cache.live -= size;
     cache.cached += size;
-    cache.blocks[class].push(address as usize);
+    cache.classes[class].blocks.push(address as usize);
 }
 
 /// Scratch memory from the same allocator and budget, given back when dropped.
@@ -508,7 +531,12 @@ pub fn set_budget(bytes: usize) {
 
 /// Gives cached blocks back to the system.
 pub fn empty_cache() {
-    CACHE.lock().unwrap_or_else(|e| e.into_inner()).empty();
+    CACHE.lock().unwrap_or_else(|e| e.into_inner()).trim(true);
+}
+
+/// Gives those back that were not needed since the last call.
+pub fn trim_cache() {
+    CACHE.lock().unwrap_or_else(|e| e.into_inner()).trim(false);
 }
 
 /// Forgets the highest mark, so that the next one is of what follows.
@@ -547,6 +575,52 @@ mod tests {
         }
         for bad in [f64::NAN, -1.0, 0.5, 1e300, f64::INFINITY] {
             assert!(allocate(1, bad, Device::CPU).is_err(), "{bad}");
+        }
+    }
+
+    /// A cache of its own, so that tests beside it do not disturb the counts.
+    fn cache_of(size: usize, count: usize) -> Cache {
+        let (number, size) = class_of(size);
+        let mut cache = Cache {
+            classes: Vec::new(),
+            live: 0,
+            cached: size * count,
+            peak: 0,
+            budget: 0,
+        };
+        cache.classes.resize_with(number + 1, || Class {
+            blocks: Vec::new(),
+            idle: 0,
+            cold: Vec::new(),
+        });
+        cache.classes[number].blocks = (0..count).map(|_| raw_allocate(size) as usize).collect();
+        cache.classes[number].idle = count;
+        cache
+    }
+
+    #[test]
+    fn a_trim_gives_back_what_was_not_needed_since_the_last() {
+        for bytes in [1024, 256 << 10, 4 << 20] {
+            let mut cache = cache_of(bytes, 5);
+            let (number, size) = class_of(bytes);
+            // Two of five were in use at once at some time.
+            cache.classes[number].idle = 3;
+            cache.trim(false);
+            assert_eq!(cache.classes[number].blocks.len(), 2, "{bytes}");
+            assert_eq!(cache.cached, 2 * size);
+            // None since: the rest goes the next time.
+            cache.trim(false);
+            assert_eq!((cache.cached, cache.classes[number].blocks.len()), (0, 0));
+            let is_cut = (MEDIUM..HUGE).contains(&size);
+            assert_eq!(cache.classes[number].cold.len(), if is_cut { 5 } else { 0 });
+            for &address in &cache.classes[number].cold {
+                // SAFETY: the address is mapped still, and its pages read as zeros until they are written.
+                unsafe {
+                    let last = (address as *mut u8).add(size - 1);
+                    assert_eq!(*last, 0);
+                    *last = 1;
+                }
+            }
         }
     }
 
