@@ -92,12 +92,11 @@ const PATIENCE_MS = 400;
 const LAST = 3;
 /** After so many rounds the native cache gives back what none of them needed. */
 const TRIM_ROUNDS = 16;
-/**
- * The job's hold on WeakRefs ends so often. V8's own young collections then find what is dead, which costs nothing,
- * and promote none of it.
- */
+/** The job's hold on WeakRefs ends so often. */
 const LET_GO_BYTES = 16 * MIB;
-const LET_GO_HANDLES = 64;
+/** So many blocks that are no larger than a slab of small tensors. */
+const SMALL_HANDLES = 32;
+const SMALL_BYTES = SMALL_HANDLES * 64 * 1024;
 
 /** A full collection comes when so much grew old, and twice V8's heap, at least; rarer past its share of the time. */
 const FULL_BYTES = 16 * MIB;
@@ -119,7 +118,7 @@ let lastFull = performance.now();
 let nextBytes = YOUNG_BYTES * FIRST;
 let nextHandles = YOUNG_HANDLES * FIRST;
 let letGoBytes = LET_GO_BYTES;
-let letGoHandles = LET_GO_HANDLES;
+let smallHandles = SMALL_HANDLES;
 /** At how many grown old it is a full one. */
 let fullBytes = FULL_BYTES;
 let fullHandles = FULL_HANDLES;
@@ -136,9 +135,13 @@ function heapBytes(): number {
 export function makeRoom(bytes: number): void {
   if (madeBytes + bytes > nextBytes || madeHandles >= nextHandles) {
     collect(isFullDue() ? "full" : "young");
-  } else if (madeBytes >= letGoBytes || madeHandles >= letGoHandles) {
-    ready();
-    if (collector?.letGo()) {
+  } else if (madeBytes >= letGoBytes) {
+    letGo();
+    setLetGo();
+  } else if (madeHandles >= smallHandles) {
+    // Small blocks are many before they are much; what V8 collects of its own accord is enough for them.
+    if (madeBytes - (letGoBytes - LET_GO_BYTES) <= SMALL_BYTES) {
+      letGo();
       free(siftYoung);
       if (isFullDue()) collect("full");
     }
@@ -146,13 +149,21 @@ export function makeRoom(bytes: number): void {
   }
 }
 
-function isFullDue(): boolean {
-  return agedHandles > fullHandles || agedBytes > fullBytes && agedBytes > 2 * heapBytes();
+/** Ends the job's hold on WeakRefs: V8's own young collections then find what is dead, and promote none of it. */
+export function letGo(): void {
+  // Not for the first few blocks: a short script needs no collector, which takes milliseconds to make.
+  if (collector === undefined && madeHandles < SMALL_HANDLES) return;
+  ready();
+  collector?.letGo();
 }
 
 function setLetGo(): void {
   letGoBytes = madeBytes + LET_GO_BYTES;
-  letGoHandles = madeHandles + LET_GO_HANDLES;
+  smallHandles = madeHandles + SMALL_HANDLES;
+}
+
+function isFullDue(): boolean {
+  return agedHandles > fullHandles || agedBytes > fullBytes && agedBytes > 2 * heapBytes();
 }
 
 /** Frees the native blocks of what a search finds dead. */

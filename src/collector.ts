@@ -9,11 +9,8 @@ import vm from "node:vm";
 
 /** The engine's collections, on demand. */
 export interface Collector {
-  /**
-   * Ends the hold that the running job has on targets of WeakRefs, so that V8's own young collections can clear them;
-   * says whether there was one since the last time.
-   */
-  letGo(): boolean;
+  /** Ends the hold that the running job has on targets of WeakRefs, so that V8's own collections can clear them. */
+  letGo(): void;
   /**
    * Collects the young generation. While V8 marks its old generation it clears no WeakRef; then this goes on for up to
    * so many milliseconds, which brings marking forward, and returns false when that did not end.
@@ -47,13 +44,13 @@ export function makeCollector(): Collector | null {
     // A script that ends with its own microtask queue also ends the job's hold on WeakRefs.
     const context = vm.createContext({}, { microtaskMode: "afterEvaluate" });
     const empty = new vm.Script("0");
-    const endHold = () => void empty.runInContext(context);
+    const letGo = () => void empty.runInContext(context);
     const probe = () => new WeakRef({});
     // V8 clears WeakRefs to young objects when it runs out of room for young ones, which takes about a millisecond
     // however large the heap is. So: make it run out, and see by a probe that it did.
     const attempt = () => {
       const dead = probe();
-      endHold();
+      letGo();
       const enough = 1.25 * youngRoom() + AT_ONCE * FILLER_BYTES;
       for (let filled = 0; filled < enough; filled += AT_ONCE * FILLER_BYTES) {
         for (let k = 0; k < AT_ONCE; k++) {
@@ -62,24 +59,17 @@ export function makeCollector(): Collector | null {
           sink[0] = null;
         }
         if (dead.deref() === undefined) return true;
-        endHold();
+        letGo();
       }
       return false;
     };
     // An object that grows old and is then let go of: only a collection of the old generation clears a WeakRef to it.
     let aging: object | null = {};
     let aged = new WeakRef(aging), age = 0;
-    let natural: WeakRef<object> | null = null;
     return {
-      letGo: () => {
-        const isOver = natural !== null && natural.deref() === undefined;
-        // Anew each time: one that was held through two collections is old.
-        natural = probe();
-        endHold();
-        return isOver;
-      },
+      letGo,
       full: () => {
-        endHold();
+        letGo();
         gc();
       },
       young: (patienceMs) => {
@@ -90,7 +80,6 @@ export function makeCollector(): Collector | null {
           for (let k = 0; k < STEPS; k++) sink[0] = new Array(100);
         }
         if (++age === OLD_AFTER) aging = null;
-        natural = null;
         return true;
       },
       sawFull: () => {

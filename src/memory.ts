@@ -5,7 +5,7 @@
  * @module
  */
 import * as native from "../ffi/library.ts";
-import { collect, makeRoom, release, stats, watch } from "./collection.ts";
+import { collect, letGo, makeRoom, release, stats, watch } from "./collection.ts";
 import { ArgumentError, DisposedError, show } from "./errors.ts";
 
 /** A native storage; freed when this object is collected, or at once by `release`. */
@@ -141,7 +141,11 @@ function make(bytes: number, device: number): Storage {
   if (bytes > SMALL) return new Storage(newBlock(bytes, device), 0, bytes, device);
   const room = bytes <= 64 ? 64 : Math.ceil(bytes / 64) * 64;
   if (device !== 0) return new Storage(newBlock(room, device), 0, bytes, device);
-  if (slab.used + room > SLAB) slab = { block: newBlock(SLAB, 0), used: 0 };
+  if (slab.used + room > SLAB) {
+    // A thousand tensors later: seldom enough, and often enough for V8 to find them young.
+    letGo();
+    slab = { block: newBlock(SLAB, 0), used: 0 };
+  }
   const storage = new Storage(slab.block, slab.used, bytes, 0);
   slab.used += room;
   return storage;
