@@ -141,9 +141,11 @@ export function makeRoom(bytes: number): void {
   } else if (madeHandles >= smallHandles) {
     // Small blocks are many before they are much; what V8 collects of its own accord is enough for them.
     if (madeBytes - (letGoBytes - LET_GO_BYTES) <= SMALL_BYTES) {
-      letGo();
-      free(siftYoung);
-      if (isFullDue()) collect("full");
+      ready();
+      if (collector?.sawYoung()) {
+        free(siftYoung);
+        if (isFullDue()) collect("full");
+      }
     }
     setLetGo();
   }

@@ -345,7 +345,11 @@ fn raw_free(address: usize, size: usize) {
                 std::alloc::Layout::from_size_align_unchecked(size, ALIGN),
             );
         } else if size < HUGE {
-            libc::madvise(address as *mut _, size.next_multiple_of(4096), libc::MADV_DONTNEED);
+            libc::madvise(
+                address as *mut _,
+                size.next_multiple_of(4096),
+                libc::MADV_DONTNEED,
+            );
         } else {
             libc::munmap(address as *mut _, size.next_multiple_of(4096));
         }
