@@ -2,6 +2,7 @@
 //! Here: the operands and the choice of a path. Every element of C is summed in an
 //! order that depends on the shape only, so results are the same bits for any number of threads.
 
+pub mod block;
 mod finish;
 pub mod indirect;
 pub mod int8;
@@ -14,10 +15,11 @@ mod tiles;
 
 use crate::pool;
 use finish::Finish;
-use pack::{Buffer, copy_line};
+use pack::copy_line;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use pack::Float;
+pub use kernel::{A_STRIDE, DEPTH};
+pub use pack::{Buffer, Float};
 pub use thin::gemm_i64;
 
 /// Element types of a float product. Computed in float64 if C is, else in float32.
@@ -202,16 +204,16 @@ const SHARED_WORK: usize = 8 * 1024 * 1024;
 
 /// Remembers that some task had no memory.
 #[derive(Default)]
-struct Failure(AtomicBool);
+pub struct Failure(AtomicBool);
 
 impl Failure {
-    fn note(&self, result: Result<(), String>) {
+    pub fn note(&self, result: Result<(), String>) {
         if result.is_err() {
             self.0.store(true, Ordering::Relaxed);
         }
     }
 
-    fn result(&self) -> Result<(), String> {
+    pub fn result(&self) -> Result<(), String> {
         if self.0.load(Ordering::Relaxed) {
             Err("No memory to pack matrices".into())
         } else {
@@ -234,7 +236,7 @@ fn check_shapes(c: &MatMut, a: &Mat, b: &Mat, options: &Options) -> Result<(), S
 }
 
 /// Runs the tasks, on the pool if they are worth it.
-fn run(tasks: usize, work: usize, body: &(dyn Fn(usize) + Sync)) {
+pub fn run(tasks: usize, work: usize, body: &(dyn Fn(usize) + Sync)) {
     if work < PARALLEL_WORK {
         (0..tasks).for_each(body)
     } else {

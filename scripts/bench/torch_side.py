@@ -149,6 +149,35 @@ def convolution(options, shape, weight):
     return step
 
 
+def attention(b, h, t, d, causal=False, masked=False):
+    q, k, v = ((pattern(b, h, t, d) * i).requires_grad_() for i in (1, 2, 3))
+    mask = pattern(b, 1, t, t) if masked else None
+
+    def step():
+        for x in (q, k, v):
+            x.grad = None
+        F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal).sum().backward()
+        return k.grad
+
+    return step
+
+
+def recurrent(model, *shape):
+    with torch.no_grad():
+        for p in model.parameters():
+            p.copy_(pattern(*p.shape) * 0.1)
+    x = pattern(*shape).requires_grad_()
+
+    def step():
+        x.grad = None
+        for p in model.parameters():
+            p.grad = None
+        model(x)[0].sum().backward()
+        return x.grad
+
+    return step
+
+
 WORKLOADS = {
     "recommender product step 4096": lambda: product_recommender(4339, 3665, 64),
     "recommender guide step 4096": lambda: guide_recommender(4339, 3665, 64, 4096),
@@ -184,6 +213,16 @@ WORKLOADS = {
     "conv2d 8 x 144 x 28, depthwise, both ways": lambda: convolution(
         {"padding": 1, "groups": 144}, (8, 144, 28, 28), (144, 1, 3, 3)
     ),
+    "attention 8 x 8 x 512 x 64": lambda: attention(8, 8, 512, 64),
+    "attention 16 x 12 x 256 x 64 causal": lambda: attention(16, 12, 256, 64, causal=True),
+    "attention 1 x 16 x 2048 x 64": lambda: attention(1, 16, 2048, 64),
+    "attention 4 x 12 x 128 x 64 masked": lambda: attention(4, 12, 128, 64, masked=True),
+    "attention 2 x 8 x 1024 x 128": lambda: attention(2, 8, 1024, 128),
+    "LSTM 100 x 32, 128 to 128": lambda: recurrent(nn.LSTM(128, 128), 100, 32, 128),
+    "LSTM 50 x 64, 256 to 256, 2 layers": lambda: recurrent(nn.LSTM(256, 256, 2), 50, 64, 256),
+    "LSTM 200 x 1, 512 to 512": lambda: recurrent(nn.LSTM(512, 512), 200, 1, 512),
+    "GRU 50 x 32, 128 to 128, both ways": lambda: recurrent(nn.GRU(128, 128, bidirectional=True), 50, 32, 128),
+    "RNN 100 x 64, 64 to 256": lambda: recurrent(nn.RNN(64, 256), 100, 64, 64),
     "sort 1M": lambda: unary(lambda x: torch.sort(x).values, 1 << 20),
     "topk 100 of 1M": lambda: unary(lambda x: torch.topk(x, 100).values, 1 << 20),
 }

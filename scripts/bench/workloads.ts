@@ -172,6 +172,43 @@ function convolution(
   };
 }
 
+/** Attention forward and back: B items, H heads, T tokens, heads of size D. */
+function attention(
+  [b, h, t, d]: [number, number, number, number],
+  { isCausal = false, masked = false } = {},
+): () => Tensor {
+  const [q, k, v] = [1, 2, 3].map((i) => {
+    const x = pattern(b, h, t, d).mul(i);
+    x.requiresGrad = true;
+    return x;
+  });
+  const attnMask = masked ? pattern(b, 1, t, t) : null;
+  return () => {
+    for (const x of [q, k, v]) x.grad = null;
+    const y = nn.functional.scaledDotProductAttention(q, k, v, attnMask, { isCausal });
+    y.sum().backward();
+    return k.grad!;
+  };
+}
+
+/** A recurrent layer forward and back over T steps of B sequences; the weights are a pattern. */
+function recurrent(
+  model: { parameters(): nn.Parameter[]; forward(x: Tensor): [Tensor, unknown] },
+  [t, b, i]: [number, number, number],
+): () => Tensor {
+  noGrad(() => {
+    for (const p of model.parameters()) p.copy_(pattern(...p.shape).mul(0.1));
+  });
+  const x = pattern(t, b, i);
+  x.requiresGrad = true;
+  return () => {
+    x.grad = null;
+    for (const p of model.parameters()) p.grad = null;
+    model.forward(x)[0].sum().backward();
+    return x.grad!;
+  };
+}
+
 /** Workloads by name; the twins are in torch_side.py. */
 export const workloads: Record<string, () => () => Tensor> = {
   "recommender product step 4096": () => productRecommender(4339, 3665, 64),
@@ -207,6 +244,17 @@ export const workloads: Record<string, () => () => Tensor> = {
     convolution({ padding: 3, stride: 2 }, [1, 3, 224, 224], [64, 3, 7, 7]),
   "conv2d 8 x 144 x 28, depthwise, both ways": () =>
     convolution({ padding: 1, groups: 144 }, [8, 144, 28, 28], [144, 1, 3, 3]),
+  "attention 8 x 8 x 512 x 64": () => attention([8, 8, 512, 64]),
+  "attention 16 x 12 x 256 x 64 causal": () => attention([16, 12, 256, 64], { isCausal: true }),
+  "attention 1 x 16 x 2048 x 64": () => attention([1, 16, 2048, 64]),
+  "attention 4 x 12 x 128 x 64 masked": () => attention([4, 12, 128, 64], { masked: true }),
+  "attention 2 x 8 x 1024 x 128": () => attention([2, 8, 1024, 128]),
+  "LSTM 100 x 32, 128 to 128": () => recurrent(new nn.LSTM(128, 128), [100, 32, 128]),
+  "LSTM 50 x 64, 256 to 256, 2 layers": () => recurrent(new nn.LSTM(256, 256, 2), [50, 64, 256]),
+  "LSTM 200 x 1, 512 to 512": () => recurrent(new nn.LSTM(512, 512), [200, 1, 512]),
+  "GRU 50 x 32, 128 to 128, both ways": () =>
+    recurrent(new nn.GRU(128, 128, { bidirectional: true }), [50, 32, 128]),
+  "RNN 100 x 64, 64 to 256": () => recurrent(new nn.RNN(64, 256), [100, 64, 64]),
   "sort 1M": () => unary((x) => toro.sort(x).values, 1 << 20),
   "topk 100 of 1M": () => unary((x) => toro.topk(x, 100).values, 1 << 20),
 };

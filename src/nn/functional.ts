@@ -48,6 +48,9 @@ export {
   rrelu,
 } from "../ops/dropout.ts";
 export { bilinear, linear } from "../ops/matmul.ts";
+export { scaledDotProductAttention } from "../ops/attention.ts";
+export { multiHeadAttentionForward } from "../ops/multihead.ts";
+export { embeddingBag } from "../ops/embedding_bag.ts";
 export { embedding } from "../ops/embedding.ts";
 export { oneHot } from "../ops/pattern.ts";
 export { pdist } from "../ops/differences.ts";

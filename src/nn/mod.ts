@@ -98,7 +98,13 @@ export {
   RMSNorm,
   type RMSNormOptions,
 } from "./group_norm.ts";
-export { Embedding, type EmbeddingOptions } from "./sparse.ts";
+export {
+  Embedding,
+  EmbeddingBag,
+  type EmbeddingBagForwardOptions,
+  type EmbeddingBagOptions,
+  type EmbeddingOptions,
+} from "./sparse.ts";
 export {
   BatchNorm1d,
   BatchNorm2d,
@@ -207,6 +213,46 @@ export {
   type TripletMarginWithDistanceLossOptions,
 } from "./margin_loss.ts";
 export { type FactoryOptions, type InplaceOptions } from "./options.ts";
+export {
+  MultiheadAttention,
+  type MultiheadAttentionForwardOptions,
+  type MultiheadAttentionOptions,
+} from "./attention.ts";
+export {
+  type DecoderLayerForwardOptions,
+  type EncoderLayerForwardOptions,
+  type TransformerActivation,
+  TransformerDecoderLayer,
+  TransformerEncoderLayer,
+  type TransformerLayerOptions,
+} from "./transformer_layer.ts";
+export {
+  type EncoderForwardOptions,
+  Transformer,
+  TransformerDecoder,
+  TransformerEncoder,
+  type TransformerEncoderOptions,
+  type TransformerForwardOptions,
+  type TransformerOptions,
+} from "./transformer.ts";
+export {
+  GRU,
+  LSTM,
+  type LSTMOptions,
+  type RecurrentOptions,
+  RNN,
+  RNNBase,
+  type RNNOptions,
+  type SequenceInput,
+} from "./recurrent.ts";
+export {
+  type CellOptions,
+  GRUCell,
+  LSTMCell,
+  RNNCell,
+  RNNCellBase,
+  type RNNCellOptions,
+} from "./recurrent_cell.ts";
 export * as functional from "./functional.ts";
 export * as init from "./init.ts";
 export * as utils from "./utils.ts";

@@ -184,3 +184,5 @@ export const vectorToParameters: (vec: Tensor, parameters: Iterable<Tensor>) => 
     }
   },
 );
+
+export * as rnn from "./rnn.ts";

@@ -72,11 +72,11 @@ export const embedding: Embed = op<Embed>(
     normType: number,
     scaleGradByFreq: boolean,
   ) => {
-    check(input, weight);
+    checkTable("embedding", input, weight);
     const rows = weight.shape[0];
-    const padding = paddingIdx === null ? NO_ROW : wrapPadding(paddingIdx, rows);
+    const padding = paddingIdx === null ? NO_ROW : wrapPadding("embedding", paddingIdx, rows);
     const indices = flatIndices(input);
-    if (maxNorm !== null) limitNorm(indices, weight, maxNorm, normType);
+    if (maxNorm !== null) limitNorm("embedding", indices, weight, maxNorm, normType);
     return gather(input, indices, weight, NO_ROW, padding, scaleGradByFreq);
   },
 );
@@ -84,52 +84,54 @@ export const embedding: Embed = op<Embed>(
 /** Stands for no row among row numbers. */
 const NO_ROW = -1;
 
-function check(input: Tensor, weight: unknown): asserts weight is Tensor {
+/** Checks row numbers and a table. */
+export function checkTable(name: string, input: Tensor, weight: unknown): asserts weight is Tensor {
   if (!(weight instanceof Tensor)) {
-    throw new ArgumentError(`Cannot embedding: weight must be a tensor, got ${show(weight)}`, {
-      op: "embedding",
+    throw new ArgumentError(`Cannot ${name}: weight must be a tensor, got ${show(weight)}`, {
+      op: name,
     });
   }
   if (input.dtype !== "int64" && input.dtype !== "int32") {
     throw new DTypeError(
-      `Cannot embedding with ${show(input)} as row numbers: they must be int64 or int32`,
-      { op: "embedding", hint: 'tensor(data, { dtype: "int64" })' },
+      `Cannot ${name} with ${show(input)} as row numbers: they must be int64 or int32`,
+      { op: name, hint: 'tensor(data, { dtype: "int64" })' },
     );
   }
   if (weight.ndim !== 2) {
     throw new ShapeError(
-      `Cannot embedding from a table ${shapeText(weight.shape)}: it must have two dims`,
-      { op: "embedding" },
+      `Cannot ${name} from a table ${shapeText(weight.shape)}: it must have two dims`,
+      { op: name },
     );
   }
 }
 
-function wrapPadding(paddingIdx: unknown, rows: number): number {
+/** The number of the padding row, counted from the start. */
+export function wrapPadding(name: string, paddingIdx: unknown, rows: number): number {
   if (typeof paddingIdx !== "number" || !Number.isInteger(paddingIdx)) {
     throw new ArgumentError(
-      `Cannot embedding: paddingIdx must be a whole number, got ${show(paddingIdx)}`,
+      `Cannot ${name}: paddingIdx must be a whole number, got ${show(paddingIdx)}`,
       {
-        op: "embedding",
+        op: name,
       },
     );
   }
   if (paddingIdx < -rows || paddingIdx >= rows) {
     throw new IndexError(
-      `Cannot embedding: paddingIdx ${paddingIdx} is out of range for a table of ${rows} rows`,
-      { op: "embedding" },
+      `Cannot ${name}: paddingIdx ${paddingIdx} is out of range for a table of ${rows} rows`,
+      { op: name },
     );
   }
   return paddingIdx < 0 ? paddingIdx + rows : paddingIdx;
 }
 
 /** The row numbers as one run. */
-function flatIndices(input: Tensor): Tensor {
+export function flatIndices(input: Tensor): Tensor {
   const { storage, info, offset, numel } = contiguous(input);
   return new Tensor(storage, info, [numel], [1], offset);
 }
 
 /** Makes the rows usable that are about to be read, and no others where the table allows that. */
-function prepare(indices: Tensor, weight: Tensor): void {
+export function prepareRows(indices: Tensor, weight: Tensor): void {
   const { storage } = weight;
   if (storage.state === 0) return;
   const { pending } = storage;
@@ -150,7 +152,7 @@ function gather(
   const shape = [...input.shape, columns];
   const flat = empty([indices.numel, columns], weight.info, weight.storage.device);
   if (indices.storage.state !== 0) indices.storage.settle("embedding");
-  prepare(indices, weight);
+  prepareRows(indices, weight);
   runRaw(OP.gather_rows, [flat], [weight, indices], [zeroRow]);
   const out = new Tensor(flat.storage, flat.info, shape, contiguousStrides(shape), 0);
   if (wants(weight)) {
@@ -165,6 +167,24 @@ function gather(
   return out;
 }
 
+/** A tensor (rows, D) that holds, by rows, sums of the rows (M, D) of g; `indices` (M) say where each belongs. */
+export function sumOfRows(
+  g: Tensor,
+  indices: Tensor,
+  rows: number,
+  padding: number,
+  byFrequency: boolean,
+): Tensor {
+  const like = { info: g.info, columns: g.shape[1], device: g.storage.device };
+  const sum = new RowSparse(Math.min(indices.numel, rows), like);
+  run("embedding", OP.sum_rows, [sum.indices, sum.values, sum.count], [indices, g], [
+    rows,
+    padding,
+    byFrequency ? 1 : 0,
+  ]);
+  return tensorOfRows(sum, rows);
+}
+
 /** The gradient of `gather`: a row-sparse sum. */
 function scatter(
   g: Tensor,
@@ -174,19 +194,8 @@ function scatter(
   padding: number,
   byFrequency: boolean,
 ): Tensor {
-  const columns = g.shape[g.ndim - 1];
-  const flat = inMode(false, () => reshape(g, [indices.numel, columns]));
-  const sum = new RowSparse(Math.min(indices.numel, rows), {
-    info: g.info,
-    columns,
-    device: g.storage.device,
-  });
-  run("embedding", OP.sum_rows, [sum.indices, sum.values, sum.count], [indices, flat], [
-    rows,
-    padding,
-    byFrequency ? 1 : 0,
-  ]);
-  const out = tensorOfRows(sum, rows);
+  const flat = inMode(false, () => reshape(g, [indices.numel, g.shape[g.ndim - 1]]));
+  const out = sumOfRows(flat, indices, rows, padding, byFrequency);
   if (wants(g)) {
     if (byFrequency) {
       throw new AutogradError(
@@ -208,24 +217,30 @@ function scatter(
 }
 
 /** Rescales, in place and unseen by autograd, the rows that are read to a norm of at most `maxNorm`. */
-function limitNorm(indices: Tensor, weight: Tensor, maxNorm: unknown, normType: unknown): void {
+export function limitNorm(
+  name: string,
+  indices: Tensor,
+  weight: Tensor,
+  maxNorm: unknown,
+  normType: unknown,
+): void {
   if (
     typeof maxNorm !== "number" || !(maxNorm >= 0) || typeof normType !== "number" ||
     Number.isNaN(normType)
   ) {
     throw new ArgumentError(
-      `Cannot embedding with maxNorm ${show(maxNorm)} and normType ${
+      `Cannot ${name} with maxNorm ${show(maxNorm)} and normType ${
         show(normType)
       }: both must be numbers, maxNorm from 0 on`,
-      { op: "embedding" },
+      { op: name },
     );
   }
   if (!weight.isContiguous()) {
-    throw new ArgumentError("Cannot embedding with maxNorm from a table that is not contiguous", {
-      op: "embedding",
+    throw new ArgumentError(`Cannot ${name} with maxNorm from a table that is not contiguous`, {
+      op: name,
     });
   }
-  prepare(indices, weight);
+  prepareRows(indices, weight);
   runRaw(OP.limit_rows, [weight], [indices], [maxNorm, normType]);
   weight.storage.version++;
 }

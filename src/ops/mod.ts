@@ -4,6 +4,18 @@
  *
  * @module
  */
+export { type Attention, type AttentionOptions, scaledDotProductAttention } from "./attention.ts";
+export {
+  type MultiHeadAttentionForward,
+  multiHeadAttentionForward,
+  type MultiHeadAttentionForwardOptions,
+} from "./multihead.ts";
+export {
+  type BagMode,
+  type EmbedBag,
+  embeddingBag,
+  type EmbeddingBagOptions,
+} from "./embedding_bag.ts";
 export {
   add,
   addcdiv,

@@ -15,6 +15,7 @@ import { inplaceCases, logicCases, mathCases, pointwiseCases } from "./cases/poi
 import { randomCases } from "./cases/random.ts";
 import { reductionCases } from "./cases/reduction.ts";
 import { scanCases } from "./cases/scan.ts";
+import { sequenceCases } from "./cases/sequence.ts";
 import { softmaxCases } from "./cases/softmax.ts";
 import { sortingCases } from "./cases/sorting.ts";
 import { spatialCases } from "./cases/spatial.ts";
@@ -48,6 +49,7 @@ export const cases: Record<string, Entry> = {
   ...randomCases,
   ...reductionCases,
   ...scanCases,
+  ...sequenceCases,
   ...softmaxCases,
   ...sortingCases,
   ...spatialCases,

@@ -131,11 +131,16 @@ impl<'a> Indices<'a> {
 
     /// Fails at the first number outside a table of `rows` rows.
     pub fn check(&self, count: usize, rows: usize) -> Outcome {
+        self.check_for("embedding", count, rows)
+    }
+
+    /// The same, with the name of the op that the text speaks of.
+    pub fn check_for(&self, op: &str, count: usize, rows: usize) -> Outcome {
         for i in 0..count {
             let row = self.get(i);
             if row < 0 || row as u64 >= rows as u64 {
                 return Err(Fault::Index(format!(
-                    "Cannot embedding: index {row} at position {i} is out of range for a table of {rows} rows"
+                    "Cannot {op}: index {row} at position {i} is out of range for a table of {rows} rows"
                 )));
             }
         }

@@ -3,21 +3,11 @@
 
 use super::nest::{Nest, Place};
 use crate::bail;
-use crate::dtype::DType;
 use crate::fault::{Fault, Outcome};
+use crate::gemm::block::elem;
 use crate::gemm::{Elem, Mat, MatMut, Options, gemm, gemm_batched, gemm_i64};
 use crate::instruction::{Call, MAX_DIMS, Operand, Row};
 use crate::memory::Scratch;
-
-fn elem(dtype: DType) -> Option<Elem> {
-    match dtype {
-        DType::F32 => Some(Elem::F32),
-        DType::F64 => Some(Elem::F64),
-        DType::F16 => Some(Elem::F16),
-        DType::Bf16 => Some(Elem::Bf16),
-        _ => None,
-    }
-}
 
 /// The last two dims of an operand: (rows, columns, row stride, column stride).
 fn matrix(o: &Operand) -> (usize, usize, isize, isize) {

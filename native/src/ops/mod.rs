@@ -1,10 +1,12 @@
 //! The opcode table: every family's rows, in order. A row's place is its opcode.
 
 pub mod activation;
+pub mod attention;
 pub mod convolution;
 pub mod creation;
 pub mod dense;
 pub mod embedding;
+pub mod embedding_bag;
 pub mod extreme;
 pub mod grid_sampling;
 pub mod indexing;
@@ -23,6 +25,7 @@ pub mod pooling;
 pub mod quantized;
 pub mod random;
 pub mod real;
+pub mod recurrent;
 pub mod reduce;
 pub mod reduction;
 pub mod resampling;
@@ -57,11 +60,14 @@ pub fn table() -> &'static [Row] {
             sorting::ROWS,
             searching::ROWS,
             embedding::ROWS,
+            embedding_bag::ROWS,
             optim::ROWS,
             extreme::ROWS,
             matmul::ROWS,
             quantized::ROWS,
             linalg::ROWS,
+            attention::ROWS,
+            recurrent::ROWS,
             softmax::ROWS,
             normalization::ROWS,
             layer_norm::ROWS,

@@ -15,6 +15,9 @@ pub trait Real:
     fn of(x: f64) -> Self;
     fn exp(self) -> Self;
     fn ln(self) -> Self;
+    fn tanh(self) -> Self;
+    /// 1 / (1 + e⁻ˣ)
+    fn sigmoid(self) -> Self;
 }
 
 impl Real for f32 {
@@ -33,6 +36,14 @@ impl Real for f32 {
     fn ln(self) -> f32 {
         math::log_f32(self)
     }
+    #[inline(always)]
+    fn tanh(self) -> f32 {
+        math::tanh_f32(self)
+    }
+    #[inline(always)]
+    fn sigmoid(self) -> f32 {
+        math::sigmoid_f32(self)
+    }
 }
 
 impl Real for f64 {
@@ -50,6 +61,15 @@ impl Real for f64 {
     #[inline(always)]
     fn ln(self) -> f64 {
         f64::ln(self)
+    }
+    #[inline(always)]
+    fn tanh(self) -> f64 {
+        f64::tanh(self)
+    }
+    #[inline(always)]
+    fn sigmoid(self) -> f64 {
+        let e = f64::exp(-self.abs());
+        (if self < 0.0 { e } else { 1.0 }) / (1.0 + e)
     }
 }
 

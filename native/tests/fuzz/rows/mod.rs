@@ -10,6 +10,7 @@ mod linalg;
 mod optim;
 mod reduction;
 mod searching;
+mod sequences;
 mod spatial;
 
 use crate::Generate;
@@ -30,6 +31,7 @@ pub fn generator(row: &Row) -> Option<Generate> {
         optim::generator,
         reduction::generator,
         searching::generator,
+        sequences::generator,
         spatial::generator,
     ];
     families

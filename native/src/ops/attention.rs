@@ -1,0 +1,437 @@
+//! Scaled dot product attention in tiles: `out = softmax(scale · q kᵀ + mask) v`, with no matrix of queries by keys.
+//! A task takes a block of queries past the keys block by block; the greatest score and the sum of exponentials of each
+//! query are kept up to date, and what was summed before is rescaled. Backward (attention/backward.rs) computes the
+//! scores of a block anew from the saved log-sum-exp. Blocks depend on the shape only, never on the threads.
+//! Source: Dao et al. 2022, arXiv 2205.14135; Milakov and Gimelshein 2018, arXiv 1805.02867.
+//!
+//! Shapes, with N any batch dims, G query heads to each head of keys, T queries, S keys, D and E sizes of a head:
+//! q (N, G, T, D), k (N, S, D), v (N, S, E), mask (N, G, T, S) or (0), out (N, G, T, E), lse (N, G, T).
+
+// Loops over lanes by number are what LLVM vectorises best.
+#![allow(clippy::needless_range_loop)]
+
+mod backward;
+
+use super::nest::{Nest, Place};
+use super::real::Real;
+use crate::dtype::DType;
+use crate::fault::{Fault, Outcome};
+use crate::gemm::block::{
+    Panels, Strips, columns_room, multiply, pack_columns, pack_rows, rows_room, window,
+};
+use crate::gemm::{A_STRIDE, Buffer, Failure, Float};
+use crate::instruction::{Call, MAX_DIMS, Operand, Row};
+use crate::{pool, simd, with_real};
+
+/// Queries of a block at most: whole strips of every level's micro-kernels, or nearly so.
+const QUERIES: usize = 112;
+/// Keys of a block of the forward pass: strips and panels of this depth share the first-level cache.
+const KEYS: usize = 128;
+/// Tasks that a pass is cut into at least where that is possible.
+const TASKS: usize = 16;
+const LANES: usize = 16;
+
+/// The types that attention and recurrent nets are computed in.
+pub trait Computed: Float + Real {}
+impl Computed for f32 {}
+impl Computed for f64 {}
+
+/// The sizes that all operands agree on, and the batch as one loop over the first K of them.
+struct Shape<const K: usize> {
+    batch: Nest<K>,
+    groups: usize,
+    queries: usize,
+    keys: usize,
+    head: usize,
+    value: usize,
+}
+
+/// Of how many dims an operand's last ones are its own; those before are the batch.
+const OWN_OF_QUERIES: usize = 3;
+const OWN_OF_KEYS: usize = 2;
+
+impl<const K: usize> Shape<K> {
+    /// `all` are the operands whose batch is looped over, each with the count of its own dims; the first three are the
+    /// queries, keys and values. One of dims (0) is absent.
+    fn new(call: &Call, all: [(&Operand, usize); K]) -> Outcome<Shape<K>> {
+        let (q, k, v) = (all[0].0, all[1].0, all[2].0);
+        let fits = q.ndim >= 3 && k.ndim + 1 == q.ndim && v.ndim == k.ndim;
+        let wrong = || {
+            format!(
+                "queries {:?}, keys {:?}, values {:?}",
+                q.dims(),
+                k.dims(),
+                v.dims()
+            )
+        };
+        call.require(fits, wrong)?;
+        let n = q.ndim - OWN_OF_QUERIES;
+        let batch = &q.dims()[..n];
+        let (own, keys, values) = (&q.dims()[n..], &k.dims()[n..], &v.dims()[n..]);
+        let floats = all
+            .iter()
+            .all(|(o, _)| o.dtype.is_float() || o.dtype == DType::Bool);
+        call.require(
+            keys[1] == own[2] && keys[0] == values[0] && own[2] > 0 && floats,
+            wrong,
+        )?;
+        let mut loops = [(0, [0isize; K]); MAX_DIMS];
+        for (at, &(o, dims)) in all.iter().enumerate() {
+            if o.dims() == [0] && (o.ndim != n + dims || n + dims == 1) {
+                continue;
+            }
+            call.require(o.ndim == n + dims && o.dims()[..n] == *batch, || {
+                format!("operand of dims {:?} for the batch {batch:?}", o.dims())
+            })?;
+            for d in 0..n {
+                loops[d].1[at] = o.strides()[d];
+            }
+        }
+        for d in 0..n {
+            loops[d].0 = batch[d];
+        }
+        Ok(Shape {
+            batch: Nest::new(&loops[..n]),
+            groups: own[0],
+            queries: own[1],
+            keys: keys[0],
+            head: own[2],
+            value: values[1],
+        })
+    }
+
+    /// Where item `i` of the batch begins in each operand.
+    fn offsets(&self, i: usize) -> [isize; K] {
+        let mut at = [0; K];
+        self.batch.runs(i, 1, |o, _, _, _| at = o);
+        at
+    }
+
+    /// Queries of one block: fewer where whole blocks would leave threads idle.
+    fn block(&self) -> usize {
+        let heads = self.batch.numel * self.groups;
+        let mut rows = QUERIES;
+        while rows > QUERIES / 4 && heads * self.queries.div_ceil(rows) < TASKS {
+            rows /= 2;
+        }
+        rows
+    }
+}
+
+/// Fails unless an operand has these dims.
+fn expect(call: &Call, o: &Operand, dims: &[usize], what: &str) -> Outcome {
+    call.require(o.dims() == dims, || {
+        format!("{what} has dims {:?}, not {dims:?}", o.dims())
+    })
+}
+
+/// Fails unless an operand is a dense vector of the compute type with so many elements.
+fn expect_statistics<C: Real>(call: &Call, o: &Operand, count: usize, what: &str) -> Outcome {
+    call.require(
+        o.dtype == C::DTYPE && o.is_contiguous() && o.numel() == count,
+        || format!("{what} has dims {:?} of {}", o.dims(), o.dtype.name()),
+    )
+}
+
+/// Last two strides.
+fn along(o: &Operand) -> (isize, isize) {
+    let s = o.strides();
+    (s[o.ndim - 2], s[o.ndim - 1])
+}
+
+/// The stride of a query operand's dim of groups.
+fn group_stride(o: &Operand) -> isize {
+    o.strides()[o.ndim - 3]
+}
+
+/// A block of scores to be masked: `rows` queries from `query`, `count` keys from `key`.
+struct Block {
+    query: usize,
+    rows: usize,
+    key: usize,
+    count: usize,
+}
+
+/// Adds a mask to a block of scores, or, where it is bool, shuts out keys where it is false; shuts out later keys where
+/// the block is causal. `mask` is given with the offset of its query 0 and key 0.
+unsafe fn mask_scores<C: Computed>(
+    scores: *mut C,
+    at: &Block,
+    mask: Option<(Place, isize, (isize, isize))>,
+    causal: bool,
+) {
+    let mut line = [<C as Real>::ZERO; 2 * KEYS];
+    for r in 0..at.rows {
+        // SAFETY: row r of the block; the mask's elements were checked; a block has at most 2 · KEYS keys.
+        unsafe {
+            let row = core::slice::from_raw_parts_mut(scores.add(r * A_STRIDE), at.count);
+            if let Some((place, offset, (rs, cs))) = mask {
+                let from = offset + (at.query + r) as isize * rs + at.key as isize * cs;
+                place.gather(from, cs, line.as_mut_ptr(), at.count);
+                add_mask(
+                    row.as_mut_ptr(),
+                    line.as_ptr(),
+                    at.count,
+                    place.dtype == DType::Bool,
+                );
+            }
+            if causal {
+                let seen = (at.query + r + 1).saturating_sub(at.key).min(at.count);
+                row[seen..].fill(<C as Real>::LOWEST);
+            }
+        }
+    }
+}
+
+simd! {
+    unsafe fn add_mask<C: Real>(row: *mut C, mask: *const C, n: usize, keep: bool) {
+        // SAFETY: the caller gives n elements of each.
+        unsafe {
+            if keep {
+                for i in 0..n {
+                    let x = *row.add(i);
+                    *row.add(i) = if *mask.add(i) == C::ZERO { C::LOWEST } else { x };
+                }
+            } else {
+                for i in 0..n { *row.add(i) = *row.add(i) + *mask.add(i); }
+            }
+        }
+    }
+}
+
+simd! {
+    /// Scores to exponentials over their query's greatest score so far; `most`, `total` and the sums follow it.
+    unsafe fn exponentials<C: Real>(s: *mut C, rows: usize, n: usize, most: *mut C, total: *mut C, sums: *mut C, width: usize) {
+        let whole = n / LANES * LANES;
+        for r in 0..rows {
+            // SAFETY: the caller gives rows of n scores, their statistics, and rows of `width` sums.
+            unsafe {
+                let row = s.add(r * A_STRIDE);
+                let mut lanes = [C::LOWEST; LANES];
+                let mut i = 0;
+                while i < whole {
+                    for l in 0..LANES {
+                        let v = *row.add(i + l);
+                        lanes[l] = if v > lanes[l] { v } else { lanes[l] };
+                    }
+                    i += LANES;
+                }
+                while i < n {
+                    let v = *row.add(i);
+                    lanes[0] = if v > lanes[0] { v } else { lanes[0] };
+                    i += 1;
+                }
+                let before = *most.add(r);
+                let mut now = before;
+                for l in 0..LANES { now = if lanes[l] > now { lanes[l] } else { now }; }
+                // A query that has seen no key yet has nothing to be rescaled; -∞ - -∞ must not arise.
+                let shift = if now == C::LOWEST { C::ZERO } else { now };
+                let mut added = [C::ZERO; LANES];
+                let mut i = 0;
+                while i < whole {
+                    for l in 0..LANES {
+                        let e = (*row.add(i + l) - shift).exp();
+                        *row.add(i + l) = e;
+                        added[l] += e;
+                    }
+                    i += LANES;
+                }
+                while i < n {
+                    let e = (*row.add(i) - shift).exp();
+                    *row.add(i) = e;
+                    added[0] += e;
+                    i += 1;
+                }
+                let mut sum = C::ZERO;
+                for l in 0..LANES { sum += added[l]; }
+                let scale = (before - shift).exp();
+                *total.add(r) = *total.add(r) * scale + sum;
+                *most.add(r) = now;
+                if scale != C::ONE {
+                    let sums = sums.add(r * width);
+                    for i in 0..width { *sums.add(i) = *sums.add(i) * scale; }
+                }
+            }
+        }
+    }
+}
+
+/// Outputs out, lse; inputs q, k, v, mask. Scalars: scale, whether query i sees keys up to i only.
+/// A query that sees no key gives zeros, and +∞ as its log-sum-exp, so that backward finds no weight there.
+fn forward<C: Computed>(call: &Call) -> Outcome {
+    let ([out, lse], [q, k, v, mask]) = (call.outs(), call.ins()) else {
+        unreachable!()
+    };
+    let (scale, causal) = (C::of(call.float(0)), call.float(1) != 0.0);
+    let s = Shape::<5>::new(
+        call,
+        [
+            (q, OWN_OF_QUERIES),
+            (k, OWN_OF_KEYS),
+            (v, OWN_OF_KEYS),
+            (out, OWN_OF_QUERIES),
+            (mask, OWN_OF_QUERIES),
+        ],
+    )?;
+    let n = q.ndim - OWN_OF_QUERIES;
+    expect(
+        call,
+        out,
+        &[&q.dims()[..n], &[s.groups, s.queries, s.value]].concat(),
+        "the output",
+    )?;
+    let masked = mask.ndim > 1;
+    if masked {
+        expect(
+            call,
+            mask,
+            &[&q.dims()[..n], &[s.groups, s.queries, s.keys]].concat(),
+            "the mask",
+        )?;
+    }
+    let heads = s.batch.numel * s.groups;
+    expect_statistics::<C>(call, lse, heads * s.queries, "the log-sum-exp")?;
+    if heads == 0 || s.queries == 0 {
+        return Ok(());
+    }
+    let (q, k, v, out, mask) = (Of(q), Of(k), Of(v), Of(out), Of(mask));
+    let lse = pool::Shared(lse.ptr.cast::<C>());
+    let block = s.block();
+    let blocks = s.queries.div_ceil(block);
+    let failed = Failure::default();
+    let body = |task: usize| {
+        let (head, query) = (task / blocks, task % blocks * block);
+        let (item, group) = (head / s.groups, (head % s.groups) as isize);
+        let [oq, ok, ov, oo, om] = s.offsets(item);
+        let rows = block.min(s.queries - query);
+        let keys = if causal {
+            s.keys.min(query + rows)
+        } else {
+            s.keys
+        };
+        let depth = KEYS.min(keys.max(1));
+        let (room_q, room_s) = (rows_room(rows, s.head), rows * A_STRIDE);
+        let (room_k, room_v) = (
+            columns_room::<C>(depth, s.head),
+            columns_room::<C>(s.value, depth),
+        );
+        let buffer = Buffer::take::<C>(room_q + room_s + room_k + room_v + rows * (s.value + 2));
+        let Ok(buffer) = buffer else {
+            return failed.note(Err(String::new()));
+        };
+        // SAFETY: parts of the buffer one behind the other; windows of checked operands; the rows of `out` and `lse`
+        // belong to this task.
+        unsafe {
+            let packed_q = buffer.get::<C>();
+            let scores = packed_q.add(room_q);
+            let packed_k = scores.add(room_s);
+            let packed_v = packed_k.add(room_k);
+            let sums = packed_v.add(room_v);
+            let most = sums.add(rows * s.value);
+            let total = most.add(rows);
+            core::slice::from_raw_parts_mut(most, rows).fill(<C as Real>::LOWEST);
+            core::slice::from_raw_parts_mut(total, rows).fill(<C as Real>::ZERO);
+            core::slice::from_raw_parts_mut(sums, rows * s.value).fill(<C as Real>::ZERO);
+            let (rq, cq) = along(&q);
+            let from = oq + group * group_stride(&q) + query as isize * rq;
+            pack_rows(&window(&q, from, (rows, s.head), (rq, cq)), packed_q);
+            for key in (0..keys).step_by(KEYS) {
+                let count = KEYS.min(keys - key);
+                let ((rk, ck), (rv, cv)) = (along(&k), along(&v));
+                let turned = window(&k, ok + key as isize * rk, (s.head, count), (ck, rk));
+                pack_columns(&turned, packed_k);
+                pack_columns(
+                    &window(&v, ov + key as isize * rv, (count, s.value), (rv, cv)),
+                    packed_v,
+                );
+                multiply(
+                    (rows, count, s.head),
+                    Strips::packed(packed_q, rows),
+                    Panels::packed(packed_k, s.head),
+                    (scores, A_STRIDE as isize),
+                    (scale, <C as Real>::ZERO),
+                );
+                if masked || causal && key + count > query {
+                    let mask = masked.then(|| {
+                        let from = om + group * group_stride(&mask);
+                        (Place::of(&mask), from, along(&mask))
+                    });
+                    mask_scores(
+                        scores,
+                        &Block {
+                            query,
+                            rows,
+                            key,
+                            count,
+                        },
+                        mask,
+                        causal,
+                    );
+                }
+                exponentials::<C>(scores, rows, count, most, total, sums, s.value);
+                multiply(
+                    (rows, s.value, count),
+                    Strips::packed(scores, rows),
+                    Panels::packed(packed_v, count),
+                    (sums, s.value as isize),
+                    (<C as Real>::ONE, <C as Real>::ONE),
+                );
+            }
+            let (ro, co) = along(&out);
+            let to = oo + group * group_stride(&out) + query as isize * ro;
+            for r in 0..rows {
+                let (most, total) = (*most.add(r), *total.add(r));
+                let none = total == <C as Real>::ZERO;
+                let scale = if none {
+                    total
+                } else {
+                    <C as Real>::ONE / total
+                };
+                let row = core::slice::from_raw_parts_mut(sums.add(r * s.value), s.value);
+                row.iter_mut().for_each(|x| *x = *x * scale);
+                Place::of(&out).scatter(to + r as isize * ro, co, row.as_ptr(), s.value);
+                *lse.get().add(head * s.queries + query + r) = if none {
+                    -<C as Real>::LOWEST
+                } else {
+                    most + total.ln()
+                };
+            }
+        }
+        buffer.give_back();
+    };
+    pool::parallel(heads * blocks, &body);
+    failed.result().map_err(Fault::OutOfMemory)
+}
+
+/// An operand that tasks share: addresses of a held storage, of which each writes its own elements.
+#[derive(Clone, Copy)]
+struct Of<'a>(&'a Operand);
+impl core::ops::Deref for Of<'_> {
+    type Target = Operand;
+    fn deref(&self) -> &Operand {
+        self.0
+    }
+}
+// SAFETY: as said above.
+unsafe impl Sync for Of<'_> {}
+// SAFETY: as above.
+unsafe impl Send for Of<'_> {}
+
+pub const ROWS: &[Row] = &[
+    Row {
+        name: "attention",
+        outs: 2,
+        ins: (4, 4),
+        scalars: (2, 2),
+        alias: false,
+        run: |call| with_real!(call.name, call.ins()[0].dtype.compute(), C => forward::<C>(call)),
+    },
+    Row {
+        name: "attention_grad",
+        outs: 3,
+        ins: (7, 7),
+        scalars: (2, 2),
+        alias: false,
+        run: |call| with_real!(call.name, call.ins()[1].dtype.compute(), C => backward::backward::<C>(call)),
+    },
+];

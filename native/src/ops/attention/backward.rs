@@ -1,0 +1,396 @@
+//! The gradient of attention, block by block: with P the weights of a block of queries by keys, found again from the
+//! saved log-sum-exp, and `delta` the sum of `g · out` over each query's row,
+//! `gv += Pᵀ g`, `dS = P ∘ (g vᵀ - delta)`, `gq += scale · dS k`, `gk += scale · dSᵀ q`.
+//! Where there are enough heads, one task does all of a head of keys; else tasks of query blocks find gq and tasks of
+//! key blocks gk and gv, which costs two products more and keeps every thread busy.
+
+use super::*;
+use crate::memory::Scratch;
+use core::ops::Range;
+
+/// Keys of a block of the backward pass: the depth that the micro-kernels are made for.
+const BACK_KEYS: usize = 2 * KEYS;
+
+/// What one task computes: of item `item`, the gradients that a range of queries and of keys give.
+struct Task {
+    item: usize,
+    groups: Range<usize>,
+    queries: Range<usize>,
+    keys: Range<usize>,
+    for_queries: bool,
+    for_keys: bool,
+}
+
+simd! {
+    /// `p = exp(s - lse)` in place of the scores; `ds = p (dp - delta)` in place of dp.
+    unsafe fn weights<C: Real>(s: *mut C, dp: *mut C, rows: usize, n: usize, lse: *const C, delta: *const C) {
+        for r in 0..rows {
+            // SAFETY: the caller gives rows of n elements, A_STRIDE apart, and their statistics.
+            unsafe {
+                let (s, dp) = (s.add(r * A_STRIDE), dp.add(r * A_STRIDE));
+                let (l, d) = (*lse.add(r), *delta.add(r));
+                for i in 0..n {
+                    let p = (*s.add(i) - l).exp();
+                    *s.add(i) = p;
+                    *dp.add(i) = p * (*dp.add(i) - d);
+                }
+            }
+        }
+    }
+}
+
+simd! {
+    unsafe fn inner<C: Real>(a: *const C, b: *const C, n: usize) -> C {
+        let mut lanes = [C::ZERO; LANES];
+        let whole = n / LANES * LANES;
+        let mut i = 0;
+        // SAFETY: the caller gives n elements of each.
+        unsafe {
+            while i < whole {
+                for l in 0..LANES { lanes[l] += *a.add(i + l) * *b.add(i + l); }
+                i += LANES;
+            }
+            while i < n {
+                lanes[0] += *a.add(i) * *b.add(i);
+                i += 1;
+            }
+        }
+        let mut total = C::ZERO;
+        for l in 0..LANES { total += lanes[l]; }
+        total
+    }
+}
+
+/// All operands, and what is known of them.
+struct Pass<'a, C> {
+    s: Shape<9>,
+    q: Of<'a>,
+    k: Of<'a>,
+    v: Of<'a>,
+    g: Of<'a>,
+    out: Of<'a>,
+    mask: Of<'a>,
+    gq: Of<'a>,
+    gk: Of<'a>,
+    gv: Of<'a>,
+    lse: pool::Shared<C>,
+    delta: pool::Shared<C>,
+    scale: C,
+    causal: bool,
+}
+
+/// Outputs gq, gk, gv; inputs g, q, k, v, out, lse, mask. Scalars as forward.
+pub fn backward<C: Computed>(call: &Call) -> Outcome {
+    let ([gq, gk, gv], [g, q, k, v, out, lse, mask]) = (call.outs(), call.ins()) else {
+        unreachable!()
+    };
+    let (of_queries, of_keys) = (OWN_OF_QUERIES, OWN_OF_KEYS);
+    let s = Shape::<9>::new(
+        call,
+        [
+            (q, of_queries),
+            (k, of_keys),
+            (v, of_keys),
+            (g, of_queries),
+            (out, of_queries),
+            (mask, of_queries),
+            (gq, of_queries),
+            (gk, of_keys),
+            (gv, of_keys),
+        ],
+    )?;
+    let n = q.ndim - OWN_OF_QUERIES;
+    let wide = [&q.dims()[..n], &[s.groups, s.queries, s.value]].concat();
+    expect(call, g, &wide, "the gradient")?;
+    expect(call, out, &wide, "the result")?;
+    expect(call, gq, q.dims(), "the queries' gradient")?;
+    expect(call, gk, k.dims(), "the keys' gradient")?;
+    expect(call, gv, v.dims(), "the values' gradient")?;
+    if mask.ndim > 1 {
+        expect(
+            call,
+            mask,
+            &[&q.dims()[..n], &[s.groups, s.queries, s.keys]].concat(),
+            "the mask",
+        )?;
+    }
+    let heads = s.batch.numel * s.groups;
+    expect_statistics::<C>(call, lse, heads * s.queries, "the log-sum-exp")?;
+    let delta = Scratch::new::<C>(heads * s.queries)?;
+    let pass = Pass {
+        q: Of(q),
+        k: Of(k),
+        v: Of(v),
+        g: Of(g),
+        out: Of(out),
+        mask: Of(mask),
+        gq: Of(gq),
+        gk: Of(gk),
+        gv: Of(gv),
+        lse: pool::Shared(lse.ptr.cast()),
+        delta: pool::Shared(delta.as_ptr()),
+        scale: C::of(call.float(0)),
+        causal: call.float(1) != 0.0,
+        s,
+    };
+    let s = &pass.s;
+    let failed = Failure::default();
+    let block = s.block();
+    pool::parallel_ranges(
+        heads * s.queries,
+        block.max(1024 / s.value.max(1)),
+        &|range| failed.note(pass.deltas(range)),
+    );
+    let whole = |item: usize| Task {
+        item,
+        groups: 0..s.groups,
+        queries: 0..s.queries,
+        keys: 0..s.keys,
+        for_queries: true,
+        for_keys: true,
+    };
+    if s.batch.numel >= TASKS / 2 {
+        pool::parallel(s.batch.numel, &|item| failed.note(pass.run(&whole(item))));
+    } else {
+        let blocks = s.queries.div_ceil(block);
+        pool::parallel(heads * blocks, &|task| {
+            let (head, query) = (task / blocks, task % blocks * block);
+            let group = head % s.groups;
+            failed.note(pass.run(&Task {
+                groups: group..group + 1,
+                queries: query..s.queries.min(query + block),
+                for_keys: false,
+                ..whole(head / s.groups)
+            }));
+        });
+        let blocks = s.keys.div_ceil(BACK_KEYS);
+        pool::parallel(s.batch.numel * blocks, &|task| {
+            let key = task % blocks * BACK_KEYS;
+            failed.note(pass.run(&Task {
+                keys: key..s.keys.min(key + BACK_KEYS),
+                for_queries: false,
+                ..whole(task / blocks)
+            }));
+        });
+    }
+    failed.result().map_err(Fault::OutOfMemory)
+}
+
+impl<C: Computed> Pass<'_, C> {
+    /// `delta` of some of all rows, counted head by head.
+    fn deltas(&self, range: Range<usize>) -> Result<(), String> {
+        let s = &self.s;
+        let buffer = Buffer::take::<C>(2 * s.value)?;
+        let (a, b) = (buffer.get::<C>(), buffer.get::<C>().wrapping_add(s.value));
+        for at in range {
+            let (head, query) = (at / s.queries, (at % s.queries) as isize);
+            let offsets = s.offsets(head / s.groups);
+            let group = (head % s.groups) as isize;
+            // SAFETY: rows of checked operands; each row of delta is written once.
+            unsafe {
+                for (o, offset, to) in [(self.g, offsets[3], a), (self.out, offsets[4], b)] {
+                    let (rs, cs) = along(&o);
+                    let from = offset + group * group_stride(&o) + query * rs;
+                    Place::of(&o).gather(from, cs, to, s.value);
+                }
+                *self.delta.get().add(at) = inner::<C>(a, b, s.value);
+            }
+        }
+        buffer.give_back();
+        Ok(())
+    }
+
+    fn run(&self, task: &Task) -> Result<(), String> {
+        let s = &self.s;
+        let (zero, one) = (<C as Real>::ZERO, <C as Real>::ONE);
+        let block = s.block().min(task.queries.len().max(1));
+        let [oq, ok, ov, og, _, om, ogq, ogk, ogv] = s.offsets(task.item);
+        let width = BACK_KEYS.min(task.keys.len().max(1));
+        let (d, e) = (s.head, s.value);
+        // gq is summed where it lies if it is a plain array of C.
+        let direct = self.gq.dtype == C::DTYPE && along(&self.gq).1 == 1;
+        let aside = task.for_queries && !direct;
+        let rooms = [
+            rows_room(block, d),         // q
+            rows_room(block, e),         // g
+            rows_room(d.max(e), block),  // qᵀ or gᵀ
+            block * A_STRIDE,            // scores
+            block * A_STRIDE,            // their gradient
+            columns_room::<C>(width, d), // kᵀ
+            columns_room::<C>(width, e), // vᵀ
+            columns_room::<C>(d, width), // k
+            (d + e) * A_STRIDE,          // gkᵀ, gvᵀ
+            if aside {
+                task.groups.len() * task.queries.len() * d
+            } else {
+                0
+            },
+        ];
+        let buffer = Buffer::take::<C>(rooms.iter().sum())?;
+        let mut parts = [buffer.get::<C>(); 10];
+        for i in 1..parts.len() {
+            parts[i] = parts[i - 1].wrapping_add(rooms[i - 1]);
+        }
+        let [
+            packed_q,
+            packed_g,
+            turned,
+            scores,
+            slopes,
+            packed_kt,
+            packed_vt,
+            packed_k,
+            gkt,
+            gq_aside,
+        ] = parts;
+        let gvt = gkt.wrapping_add(d * A_STRIDE);
+        // Row `query` of the sums of gq of a group.
+        let gq_row = |group: usize, query: usize| {
+            if aside {
+                let at =
+                    (group - task.groups.start) * task.queries.len() + query - task.queries.start;
+                return (gq_aside.wrapping_add(at * d), d as isize);
+            }
+            let stride = along(&self.gq).0;
+            let from = ogq + group as isize * group_stride(&self.gq) + query as isize * stride;
+            (Place::of(&self.gq).at(from).cast::<C>(), stride)
+        };
+        // SAFETY: parts of the buffer, sized above; windows of checked operands; what is written belongs to this task.
+        unsafe {
+            if task.for_queries {
+                for group in task.groups.clone() {
+                    for query in task.queries.clone() {
+                        core::slice::from_raw_parts_mut(gq_row(group, query).0, d).fill(zero);
+                    }
+                }
+            }
+            for key in task.keys.clone().step_by(BACK_KEYS) {
+                let whole = BACK_KEYS.min(task.keys.end - key);
+                let ((rk, ck), (rv, cv)) = (along(&self.k), along(&self.v));
+                let (from_k, from_v) = (ok + key as isize * rk, ov + key as isize * rv);
+                pack_columns(&window(&self.k, from_k, (d, whole), (ck, rk)), packed_kt);
+                pack_columns(&window(&self.v, from_v, (e, whole), (cv, rv)), packed_vt);
+                if task.for_queries {
+                    pack_columns(&window(&self.k, from_k, (whole, d), (rk, ck)), packed_k);
+                }
+                if task.for_keys {
+                    core::slice::from_raw_parts_mut(gkt, (d + e) * A_STRIDE).fill(zero);
+                }
+                for group in task.groups.clone() {
+                    for query in task.queries.clone().step_by(block) {
+                        let rows = block.min(task.queries.end - query);
+                        // Of a causal block, the keys that its last query sees.
+                        let count = if self.causal {
+                            whole.min((query + rows).saturating_sub(key))
+                        } else {
+                            whole
+                        };
+                        if count == 0 {
+                            continue;
+                        }
+                        let of = |o: &Operand, offset: isize, columns: usize| {
+                            let (rs, cs) = along(o);
+                            let from =
+                                offset + group as isize * group_stride(o) + query as isize * rs;
+                            window(o, from, (rows, columns), (rs, cs))
+                        };
+                        let (q, g) = (of(&self.q, oq, d), of(&self.g, og, e));
+                        pack_rows(&q, packed_q);
+                        pack_rows(&g, packed_g);
+                        multiply(
+                            (rows, count, d),
+                            Strips::packed(packed_q, rows),
+                            Panels::packed(packed_kt, d),
+                            (scores, A_STRIDE as isize),
+                            (self.scale, zero),
+                        );
+                        if self.mask.ndim > 1 || self.causal && key + count > query {
+                            let mask = (self.mask.ndim > 1).then(|| {
+                                let from = om + group as isize * group_stride(&self.mask);
+                                (Place::of(&self.mask), from, along(&self.mask))
+                            });
+                            mask_scores(
+                                scores,
+                                &Block {
+                                    query,
+                                    rows,
+                                    key,
+                                    count,
+                                },
+                                mask,
+                                self.causal,
+                            );
+                        }
+                        multiply(
+                            (rows, count, e),
+                            Strips::packed(packed_g, rows),
+                            Panels::packed(packed_vt, e),
+                            (slopes, A_STRIDE as isize),
+                            (one, zero),
+                        );
+                        if e == 0 {
+                            for r in 0..rows {
+                                core::slice::from_raw_parts_mut(slopes.add(r * A_STRIDE), count)
+                                    .fill(zero);
+                            }
+                        }
+                        let at = (task.item * s.groups + group) * s.queries + query;
+                        let (lse, delta) = (self.lse.get().add(at), self.delta.get().add(at));
+                        weights::<C>(scores, slopes, rows, count, lse, delta);
+                        if task.for_queries {
+                            multiply(
+                                (rows, d, count),
+                                Strips::packed(slopes, rows),
+                                Panels::packed(packed_k, whole),
+                                gq_row(group, query),
+                                (self.scale, one),
+                            );
+                        }
+                        if task.for_keys {
+                            for (m, from, to, scale) in
+                                [(g, scores, gvt, one), (q, slopes, gkt, self.scale)]
+                            {
+                                pack_rows(&m.transposed(), turned);
+                                multiply(
+                                    (m.cols, count, rows),
+                                    Strips::packed(turned, m.cols),
+                                    Panels::rows(from),
+                                    (to, A_STRIDE as isize),
+                                    (scale, one),
+                                );
+                            }
+                        }
+                    }
+                }
+                if task.for_keys {
+                    for (o, offset, from, columns) in
+                        [(&self.gk, ogk, gkt, d), (&self.gv, ogv, gvt, e)]
+                    {
+                        let (rs, cs) = along(o);
+                        for c in 0..columns {
+                            let to = offset + key as isize * rs + c as isize * cs;
+                            Place::of(o).scatter(
+                                to,
+                                rs,
+                                from.add(c * A_STRIDE).cast_const(),
+                                whole,
+                            );
+                        }
+                    }
+                }
+            }
+            if aside {
+                let (rs, cs) = along(&self.gq);
+                for group in task.groups.clone() {
+                    for query in task.queries.clone() {
+                        let to =
+                            ogq + group as isize * group_stride(&self.gq) + query as isize * rs;
+                        Place::of(&self.gq).scatter(to, cs, gq_row(group, query).0.cast_const(), d);
+                    }
+                }
+            }
+        }
+        buffer.give_back();
+        Ok(())
+    }
+}
