@@ -249,12 +249,15 @@ export function noteUnrecordedView(view: Tensor): void {
   meta.fixed = "it is a view that was made under noGrad";
 }
 
-/** Notes that views came from one op that gives several, which then cannot be changed in place. */
-export function noteManyViews<T extends readonly Tensor[]>(op: string, views: T): T {
-  for (const { meta } of views) {
-    if (meta?.requiresGrad) meta.fixed = `it is one of several views that ${op} gave`;
-  }
+/** Notes why views cannot be changed in place while recording. */
+export function noteFixedViews<T extends readonly Tensor[]>(why: string, views: T): T {
+  for (const { meta } of views) if (meta?.requiresGrad) meta.fixed = why;
   return views;
+}
+
+/** Notes that views came from one op that gives several. */
+export function noteManyViews<T extends readonly Tensor[]>(op: string, views: T): T {
+  return noteFixedViews(`it is one of several views that ${op} gave`, views);
 }
 
 /** What keeps rules in another form than they are given; see checkpointing in recompute.ts. */

@@ -8,7 +8,7 @@ import { OP } from "../../ffi/opcodes.gen.ts";
 import { inMode } from "../autograd.ts";
 import { DTYPES } from "../dtype.ts";
 import { ArgumentError, AutogradError, DTypeError, show } from "../errors.ts";
-import { Gradients, straighten } from "../nn/gradients.ts";
+import { gradientsOf } from "../nn/gradients.ts";
 import { bind, declare } from "../op.ts";
 import { mapOut } from "../ops/map.ts";
 import { mul } from "../ops/pointwise.ts";
@@ -146,8 +146,7 @@ export class GradScaler {
         { op: "unscale_", hint: "keep parameters in float32 and let autocast convert them" },
       );
     }
-    straighten(params);
-    const gradients = new Gradients(params, "unscale_", true);
+    const gradients = gradientsOf(params, true);
     if (gradients.all.length === 0) {
       throw new AutogradError("Cannot unscale_: no parameter of the optimizer has a gradient", {
         op: "unscale_",

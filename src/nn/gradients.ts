@@ -17,20 +17,9 @@ export class Gradients {
   /** Those of some rows. */
   readonly rows: { tensor: Tensor; sum: RowSparse }[] = [];
 
-  /** The gradients that these parameters have. */
-  constructor(parameters: unknown, name: string, byRows: boolean) {
-    const list = parameters instanceof Tensor ? [parameters] : parameters;
-    if (typeof list !== "object" || list === null || !(Symbol.iterator in list)) {
-      throw new ArgumentError(`Cannot ${name} of ${show(list)}: parameters must be tensors`, {
-        op: name,
-      });
-    }
-    for (const p of list as Iterable<unknown>) {
-      if (!(p instanceof Tensor)) {
-        throw new ArgumentError(`Cannot ${name}: ${show(p)} is no tensor`, { op: name });
-      }
-      const grad = p.meta?.grad;
-      if (!grad) continue;
+  /** The gradients, by rows where they are and may be taken so. */
+  constructor(grads: Iterable<Tensor>, byRows: boolean) {
+    for (const grad of grads) {
       const sum = byRows ? rowsOf(grad) : null;
       if (sum === null) this.dense.push(grad);
       else this.rows.push({ tensor: grad, sum });
@@ -69,7 +58,7 @@ export function flat(t: Tensor): Operand {
 const UNIT: readonly number[] = [1];
 
 /** Gradients that are not contiguous are brought into that form, in place of the old ones. */
-export function straighten(parameters: Iterable<Tensor>): void {
+function straighten(parameters: Iterable<Tensor>): void {
   for (const p of parameters) {
     const grad = p.meta?.grad;
     if (!grad || grad.isContiguous()) continue;
@@ -77,4 +66,22 @@ export function straighten(parameters: Iterable<Tensor>): void {
     mapOut("contiguous", OP.copy, copy, grad, null, grad.info);
     p.meta!.grad = copy;
   }
+}
+
+/** Tensors, given as one or several. */
+export function tensorsOf(given: unknown, name: string): Tensor[] {
+  if (given instanceof Tensor) return [given];
+  if (typeof given !== "object" || given === null || !(Symbol.iterator in given)) {
+    throw new ArgumentError(`Cannot ${name} of ${show(given)}: it takes tensors`, { op: name });
+  }
+  const list = [...given as Iterable<unknown>];
+  const wrong = list.find((t) => !(t instanceof Tensor));
+  if (wrong === undefined) return list as Tensor[];
+  throw new ArgumentError(`Cannot ${name}: ${show(wrong)} is no tensor`, { op: name });
+}
+
+/** The gradients that parameters have, each of them contiguous. */
+export function gradientsOf(parameters: readonly Tensor[], byRows: boolean): Gradients {
+  straighten(parameters);
+  return new Gradients(parameters.flatMap((p) => p.meta?.grad ?? []), byRows);
 }

@@ -184,6 +184,7 @@ export {
   LinearCrossEntropyLoss,
   type LinearCrossEntropyLossOptions,
 } from "./linear_cross_entropy.ts";
+export type { ModuleGradients } from "./hooks.ts";
 export { ParameterDict, ParameterList } from "./parameter_containers.ts";
 export {
   GaussianNLLLoss,

@@ -11,7 +11,13 @@ import { cast, mapOut } from "../ops/pointwise.ts";
 import { sameShape, shapeText } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
-import { addHook, addPreHook } from "./hooks.ts";
+import {
+  addBackwardHook,
+  addBackwardPreHook,
+  addHook,
+  addPreHook,
+  type ModuleGradients,
+} from "./hooks.ts";
 import { adopt, Buffer, Parameter } from "./parameter.ts";
 import { setModuleClass, walk } from "./walk.ts";
 
@@ -310,6 +316,31 @@ export abstract class Module {
     ) => ReturnType<this["forward"]> | void,
   ): () => void {
     return addHook(this, hook as never);
+  }
+
+  /**
+   * Calls `hook(module, gradInput, gradOutput)` when backward has come through the module: the gradients of the tensors
+   * among its arguments and of its outputs. What it returns, unless undefined, replaces `gradInput`. Returns the function
+   * that removes it. Arguments and outputs of such a module cannot be changed in place.
+   */
+  registerFullBackwardHook(
+    hook: (
+      module: this,
+      gradInput: ModuleGradients,
+      gradOutput: ModuleGradients,
+    ) => ModuleGradients | void,
+  ): () => void {
+    return addBackwardHook(this, hook as never);
+  }
+
+  /**
+   * Calls `hook(module, gradOutput)` when backward comes to the module; what it returns, unless undefined, replaces
+   * `gradOutput`. Returns the function that removes it.
+   */
+  registerFullBackwardPreHook(
+    hook: (module: this, gradOutput: ModuleGradients) => ModuleGradients | void,
+  ): () => void {
+    return addBackwardPreHook(this, hook as never);
   }
 
   // ---- text ----

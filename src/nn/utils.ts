@@ -10,10 +10,10 @@ import { ArgumentError, AutogradError, ShapeError, show } from "../errors.ts";
 import { op } from "../op.ts";
 import { cat } from "../ops/joining.ts";
 import { mapOut } from "../ops/map.ts";
-import { reshape, view } from "../ops/view.ts";
+import { contiguous, reshape, view } from "../ops/view.ts";
 import { narrow } from "../ops/window.ts";
 import { empty, Tensor } from "../tensor.ts";
-import { flat, Gradients, MOST, straighten } from "./gradients.ts";
+import { flat, Gradients, gradientsOf, MOST, tensorsOf } from "./gradients.ts";
 
 /** Options of `clipGradNorm_`. */
 export interface ClipGradNormOptions {
@@ -74,49 +74,83 @@ export type ClipGradNorm = {
 export const clipGradNorm_: ClipGradNorm = op<ClipGradNorm>(
   "clipGradNorm_(parameters, maxNorm, normType=2, errorIfNonfinite=false)",
   (parameters: ParametersLike, maxNorm: number, normType: number, errorIfNonfinite: boolean) => {
-    for (const [what, value] of [["maxNorm", maxNorm], ["normType", normType]] as const) {
-      if (typeof value !== "number" || Number.isNaN(value)) {
-        throw new ArgumentError(
-          `Cannot clipGradNorm_: ${what} must be a number, got ${show(value)}`,
-          {
-            op: "clipGradNorm_",
-          },
-        );
-      }
-    }
-    const list = listOf(parameters);
-    straighten(list);
+    checkNumbers("clipGradNorm_", { maxNorm, normType });
     // Orders up to 0 count the zeros of rows that no batch has read.
-    const gradients = new Gradients(list, "clipGradNorm_", normType > 0);
+    const gradients = gradientsOf(tensorsOf(parameters, "clipGradNorm_"), normType > 0);
     const norm = totalNorm(gradients, normType);
-    if (errorIfNonfinite && !Number.isFinite(norm.item())) {
-      throw new AutogradError(
-        `Cannot clipGradNorm_: the norm of order ${normType} of all gradients is ${norm.item()}`,
-        { op: "clipGradNorm_", hint: "leave errorIfNonfinite out to scale by it anyway" },
-      );
-    }
-    if (gradients.all.length === 0) return norm;
-    gradients.inParts((operands, dense) => {
-      run("clipGradNorm_", OP.grad_scale, [], [norm, ...operands], [dense, maxNorm]);
-    });
-    gradients.changed();
+    if (errorIfNonfinite) checkFinite("clipGradNorm_", norm, normType);
+    scaleBy("clipGradNorm_", gradients, norm, maxNorm);
     return norm;
   },
 );
 
-/** An iterable may be read once only. */
-function listOf(parameters: ParametersLike): Tensor[] {
-  if (parameters instanceof Tensor) return [parameters];
-  if (typeof parameters !== "object" || parameters === null || !(Symbol.iterator in parameters)) {
-    throw new ArgumentError(
-      `Cannot clip gradients of ${show(parameters)}: parameters must be tensors`,
-      {
-        op: "clipGradNorm_",
-      },
-    );
+function checkNumbers(name: string, values: Readonly<Record<string, unknown>>): void {
+  for (const [what, value] of Object.entries(values)) {
+    if (typeof value === "number" && !Number.isNaN(value)) continue;
+    throw new ArgumentError(`Cannot ${name}: ${what} must be a number, got ${show(value)}`, {
+      op: name,
+    });
   }
-  return [...parameters];
 }
+
+function checkFinite(name: string, norm: Tensor, order: number): void {
+  if (Number.isFinite(norm.item())) return;
+  throw new AutogradError(
+    `Cannot ${name}: the norm of order ${order} of all gradients is ${norm.item()}`,
+    { op: name, hint: "leave errorIfNonfinite out to take it anyway" },
+  );
+}
+
+function scaleBy(name: string, gradients: Gradients, norm: Tensor, maxNorm: number): void {
+  if (gradients.all.length === 0) return;
+  gradients.inParts((operands, dense) => {
+    run(name, OP.grad_scale, [], [norm, ...operands], [dense, maxNorm]);
+  });
+  gradients.changed();
+}
+
+/** The norm of several tensors together. */
+export type GetTotalNorm = {
+  (tensors: ParametersLike, options?: ClipGradNormOptions): Tensor;
+  (tensors: ParametersLike, normType: number, options?: ClipGradNormOptions): Tensor;
+};
+
+/**
+ * The norm of all tensors together, as of one vector: a 0-d tensor. With `clipGradsWithNorm_` the two halves of
+ * `clipGradNorm_`. Norms are summed in float64. Errors: as `clipGradNorm_`.
+ */
+export const getTotalNorm: GetTotalNorm = op<GetTotalNorm>(
+  "getTotalNorm(tensors, normType=2, errorIfNonfinite=false)",
+  (tensors: ParametersLike, normType: number, errorIfNonfinite: boolean) => {
+    checkNumbers("getTotalNorm", { normType });
+    const list = tensorsOf(tensors, "getTotalNorm").map((t) => contiguous(t.detach()));
+    const norm = totalNorm(new Gradients(list, normType > 0), normType);
+    if (errorIfNonfinite) checkFinite("getTotalNorm", norm, normType);
+    return norm;
+  },
+);
+
+/** Scales all gradients in place by `min(1, maxNorm / (totalNorm + 1e-6))`. */
+export const clipGradsWithNorm_: (
+  parameters: ParametersLike,
+  maxNorm: number,
+  totalNorm: Tensor,
+) => void = op(
+  "clipGradsWithNorm_(parameters, maxNorm, totalNorm)",
+  (parameters: ParametersLike, maxNorm: number, norm: Tensor) => {
+    checkNumbers("clipGradsWithNorm_", { maxNorm });
+    if (!(norm instanceof Tensor && norm.numel === 1 && norm.info.isFloat)) {
+      throw new ArgumentError(
+        `Cannot clipGradsWithNorm_: totalNorm must be a float tensor of one element, got ${
+          show(norm)
+        }`,
+        { op: "clipGradsWithNorm_" },
+      );
+    }
+    const gradients = gradientsOf(tensorsOf(parameters, "clipGradsWithNorm_"), true);
+    scaleBy("clipGradsWithNorm_", gradients, norm, maxNorm);
+  },
+);
 
 /** Clamps gradients. */
 export type ClipGradValue = (parameters: ParametersLike, clipValue: number) => void;
@@ -125,17 +159,8 @@ export type ClipGradValue = (parameters: ParametersLike, clipValue: number) => v
 export const clipGradValue_: ClipGradValue = op<ClipGradValue>(
   "clipGradValue_(parameters, clipValue)",
   (parameters: ParametersLike, clipValue: number) => {
-    if (typeof clipValue !== "number" || Number.isNaN(clipValue)) {
-      throw new ArgumentError(
-        `Cannot clipGradValue_: clipValue must be a number, got ${show(clipValue)}`,
-        {
-          op: "clipGradValue_",
-        },
-      );
-    }
-    const list = listOf(parameters);
-    straighten(list);
-    const gradients = new Gradients(list, "clipGradValue_", true);
+    checkNumbers("clipGradValue_", { clipValue });
+    const gradients = gradientsOf(tensorsOf(parameters, "clipGradValue_"), true);
     // What lies in rows that are not in use may be clamped too.
     const values = gradients.rows.map(({ sum }) => sum.values);
     const all = [...gradients.dense, ...values];
@@ -149,7 +174,8 @@ export const clipGradValue_: ClipGradValue = op<ClipGradValue>(
 /** Parameters as one vector. */
 export const parametersToVector: (parameters: Iterable<Tensor>) => Tensor = op(
   "parametersToVector(parameters)",
-  (parameters: Iterable<Tensor>) => cat(listOf(parameters).map((p) => reshape(p, [-1]))),
+  (parameters: Iterable<Tensor>) =>
+    cat(tensorsOf(parameters, "parametersToVector").map((p) => reshape(p, [-1]))),
 );
 
 /**
@@ -159,7 +185,7 @@ export const parametersToVector: (parameters: Iterable<Tensor>) => Tensor = op(
 export const vectorToParameters: (vec: Tensor, parameters: Iterable<Tensor>) => void = op(
   "vectorToParameters(vec, parameters)",
   (vec: Tensor, parameters: Iterable<Tensor>) => {
-    const list = listOf(parameters);
+    const list = tensorsOf(parameters, "vectorToParameters");
     const numel = list.reduce((n, p) => n + p.numel, 0);
     if (!(vec instanceof Tensor) || vec.ndim !== 1 || vec.numel !== numel) {
       throw new ShapeError(
@@ -185,4 +211,14 @@ export const vectorToParameters: (vec: Tensor, parameters: Iterable<Tensor>) => 
   },
 );
 
+export * as parametrizations from "./parametrizations.ts";
+export * as parametrize from "./parametrize.ts";
 export * as rnn from "./rnn.ts";
+export {
+  removeSpectralNorm,
+  removeWeightNorm,
+  spectralNorm,
+  type SpectralNormOptions,
+  weightNorm,
+  type WeightNormOptions,
+} from "./weight_norm.ts";

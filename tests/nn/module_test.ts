@@ -225,3 +225,50 @@ Deno.test("layers train through the tape", () => {
   assertEquals(m.inProj.weight.grad!.shape, [2, 3]);
   assertEquals(noGrad(() => m.forward(ones([4, 3]))).requiresGrad, false);
 });
+
+Deno.test("backward hooks see and change gradients of inputs and outputs", () => {
+  class Scale extends nn.Module {
+    override forward(x: Tensor, factor: number, y: Tensor): [Tensor, Tensor] {
+      return [x.mul(factor), x.mul(y)];
+    }
+  }
+  const seen: unknown[] = [];
+  const plain = (grads: nn.ModuleGradients) => grads.map((g) => g === null ? null : g.toArray());
+  const module = new Scale();
+  const x = tensor([1, 2], { requiresGrad: true }), y = tensor([3, 4]);
+  const removePre = module.registerFullBackwardPreHook((_, [a, b]) => {
+    seen.push(["pre", plain([a, b])]);
+    return [a, b!.mul(10)];
+  });
+  const remove = module.registerFullBackwardHook((m, gradInput, gradOutput) => {
+    assert(m === module);
+    seen.push(["post", plain(gradInput), plain(gradOutput)]);
+    return gradInput.map((g) => g && g.mul(2));
+  });
+  const run = () => {
+    x.grad = null;
+    const [a, b] = module.forward(x, 5, y);
+    a.add(b).sum().backward();
+    return x.grad!.toArray();
+  };
+  assertEquals(run(), [70, 90]);
+  assertEquals(seen, [
+    ["pre", [[1, 1], [1, 1]]],
+    ["post", [[35, 45], null], [[1, 1], [10, 10]]],
+  ]);
+  const out = module.forward(x, 5, y)[0];
+  assertThrows(() => out.add_(1), Error, "a module with backward hooks takes or gives it");
+  remove();
+  removePre();
+  assertEquals(run(), [8, 9]);
+  assert(!Object.hasOwn(module, "forward"));
+  // Without an input that wants gradients the hook comes with those of the outputs alone.
+  const layer = new nn.Linear(2, 1);
+  let called = 0;
+  layer.registerFullBackwardHook((_, gradInput, gradOutput) => {
+    called++;
+    assertEquals([gradInput, gradOutput[0]!.shape], [[null], [1]]);
+  });
+  layer.forward(y).sum().backward();
+  assertEquals(called, 1);
+});
