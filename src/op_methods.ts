@@ -15,6 +15,7 @@ import * as products from "./ops/products.ts";
 import * as special from "./ops/special.ts";
 import * as viewWrites from "./ops/view_writes.ts";
 import * as sorting from "./ops/sorting.ts";
+import * as inspection from "./ops/inspection.ts";
 import * as variants from "./ops/variants.ts";
 import { shareSignature } from "./op.ts";
 import { Tensor } from "./tensor.ts";
@@ -251,6 +252,18 @@ export interface OpMethods {
   unsafeSplit: Method<typeof variants.unsafeSplit>;
   /** Runs of equal neighbours as one. */
   uniqueConsecutive: Method<typeof sorting.uniqueConsecutive>;
+  /** The last two dims exchanged. */
+  adjoint: Method<typeof inspection.adjoint>;
+  /** Sets the main diagonal. */
+  fillDiagonal_: Method<typeof inspection.fillDiagonal_>;
+  /** Whether the dtype is a float one. */
+  isFloatingPoint: Method<typeof inspection.isFloatingPoint>;
+  /** Whether the one element differs from 0. */
+  isNonzero: Method<typeof inspection.isNonzero>;
+  /** Whether both have one shape. */
+  isSameSize: Method<typeof inspection.isSameSize>;
+  /** Whether the dtype has negative numbers. */
+  isSigned: Method<typeof inspection.isSigned>;
   /** The nth derivative of `digamma`. */
   polygamma(n: number): Tensor;
   /** A power computed in float64. */
@@ -373,6 +386,12 @@ const ops: { readonly [K in keyof OpMethods]: AnyOp } = {
   unsafeChunk: variants.unsafeChunk,
   unsafeSplit: variants.unsafeSplit,
   uniqueConsecutive: sorting.uniqueConsecutive,
+  adjoint: inspection.adjoint,
+  fillDiagonal_: inspection.fillDiagonal_,
+  isFloatingPoint: inspection.isFloatingPoint,
+  isNonzero: inspection.isNonzero,
+  isSameSize: inspection.isSameSize,
+  isSigned: inspection.isSigned,
   polygamma: (x: Tensor, n: number) => special.polygamma(n, x),
   floatPower: (x: Tensor, exponent: pointwise.Operand) => arithmetic.floatPower(x, exponent),
 };

@@ -5,10 +5,14 @@ export function camel(name: string): string {
   return name.replace(/(?<=[A-Za-z0-9])_+([A-Za-z0-9])/g, (_, next: string) => next.toUpperCase());
 }
 
-/** PyTorch's second names by the first ones. */
-const ALIASES: Readonly<Record<string, string>> = {
+/**
+ * PyTorch's second names, and the special methods of Python, by what a script writes in Toro. They hold for in-place forms
+ * too: `clip_` is `clamp_`. Nothing else is renamed but by the rule.
+ */
+export const ALIASES: Readonly<Record<string, string>> = {
+  __getitem__: "at",
+  __setitem__: "set",
   absolute: "abs",
-  absolute_: "abs_",
   arccos: "acos",
   arccosh: "acosh",
   arcsin: "asin",
@@ -17,13 +21,10 @@ const ALIASES: Readonly<Record<string, string>> = {
   arctan2: "atan2",
   arctanh: "atanh",
   clip: "clamp",
-  clip_: "clamp_",
   concat: "cat",
   concatenate: "cat",
   divide: "div",
-  divide_: "div_",
   fix: "trunc",
-  fix_: "trunc_",
   ger: "outer",
   greater: "gt",
   greater_equal: "ge",
@@ -31,24 +32,20 @@ const ALIASES: Readonly<Record<string, string>> = {
   less_equal: "le",
   moveaxis: "movedim",
   multiply: "mul",
-  multiply_: "mul_",
+  ndimension: "dim",
   negative: "neg",
-  negative_: "neg_",
   not_equal: "ne",
   row_stack: "vstack",
   subtract: "sub",
-  subtract_: "sub_",
   swapaxes: "transpose",
   swapdims: "transpose",
   true_divide: "div",
-  true_divide_: "div_",
 };
 
-/** Special methods of Python and what a script writes for them in Toro. */
-const SPECIAL: Readonly<Record<string, string>> = { __getitem__: "at", __setitem__: "set" };
-
-/** The last part of a PyTorch name as Toro writes it: `torch.index_put_` → `indexPut_`, `torch.clip` → `clamp`. */
+/** The last part of a PyTorch name as Toro writes it: `torch.index_put_` → `indexPut_`, `torch.clip_` → `clamp_`. */
 export function toroName(name: string): string {
   const last = name.slice(name.lastIndexOf(".") + 1);
-  return SPECIAL[last] ?? camel(ALIASES[last] ?? last);
+  const inplace = /[^_]_$/.test(last);
+  const alias = ALIASES[last] ?? (inplace ? ALIASES[last.slice(0, -1)] : undefined);
+  return alias === undefined ? camel(last) : alias + (inplace ? "_" : "");
 }

@@ -849,3 +849,20 @@ export {
   pixelUnshuffle,
 } from "./blocks.ts";
 export { localResponseNorm, type LocalResponseNormOptions } from "./local_response.ts";
+export {
+  adjoint,
+  asTensor,
+  type AsTensorOptions,
+  canCast,
+  detach,
+  fillDiagonal_,
+  isFloatingPoint,
+  isNonzero,
+  isSameSize,
+  isSigned,
+  isTensor,
+  promoteTypes,
+  resultType,
+  vander,
+  type VanderOptions,
+} from "./inspection.ts";

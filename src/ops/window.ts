@@ -62,7 +62,10 @@ export function sliceDim(
 export const narrow: (input: Tensor, dim: number, start: number, length: number) => Tensor = op(
   "narrow(input, dim, start, length)",
   (x: Tensor, dim: number, start: number | Tensor, length: number) => {
-    if (start instanceof Tensor && (start.ndim !== 0 || start.info.isFloat)) {
+    if (
+      start instanceof Tensor &&
+      (start.ndim !== 0 || start.info.isFloat || start.dtype === "bool")
+    ) {
       throw new ArgumentError(`Cannot narrow from ${show(start)}: start is one integer`, {
         op: "narrow",
       });

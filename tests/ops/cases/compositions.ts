@@ -150,4 +150,27 @@ export const compositionCases: Record<string, Entry> = {
   triu_: inPlace(of([t([3, 4]), 1]), "triu_"),
   cumsum_: inPlace(of([t([3, 4]), 1]), "cumsum_"),
   cumprod_: inPlace(of([t([3, 4]), 1]), "cumprod_"),
+  isTensor: { cases: [{ args: [t([2])] }, { args: [3] }], grad: "gives a condition" },
+  isFloatingPoint: { cases: [{ args: [t([2])] }], grad: "gives a condition" },
+  isSigned: { cases: [{ args: [t([2])] }], grad: "gives a condition" },
+  isNonzero: { cases: [{ args: [t([1])] }], grad: "gives a condition" },
+  isSameSize: { cases: [{ args: [t([2]), t([3])] }], grad: "gives a condition" },
+  canCast: {
+    cases: [{ args: ["float32", "int64"] }, { args: ["int64", "float16"] }],
+    grad: "gives a condition",
+  },
+  promoteTypes: {
+    cases: [{ args: ["int64", "float16"], withoutPytorch: "gives a dtype" }],
+    grad: "gives a dtype",
+  },
+  resultType: {
+    cases: [{ args: [t([2]), 2.5], withoutPytorch: "gives a dtype" }],
+    dtypes: ["int64"],
+    grad: "gives a dtype",
+  },
+  adjoint: of([t([2, 3, 4])]),
+  detach: { cases: [{ args: [t([3])] }], grad: "that is what it is for", copies: "shares memory" },
+  asTensor: { cases: [{ args: [t([3])] }], copies: "gives its input" },
+  vander: of([t([4])], [t([3]), 5, { increasing: true }]),
+  fillDiagonal_: inPlace(of([t([3, 4]), 2], [t([7, 2]), 1, { wrap: true }]), "fill_diagonal_"),
 };
