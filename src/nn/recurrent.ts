@@ -302,7 +302,7 @@ function runLayers(
 ): [Tensor, Tensor, Tensor | null] {
   const { dtype } = x;
   // Half types are computed in float32, as every kernel does.
-  const wide = (t: Tensor) => x.info.size < 4 ? cast(t, "float32") : t;
+  const wide = (t: Tensor) => t.info.size < 4 ? cast(t, "float32") : t;
   const narrowed = (t: Tensor) => t.dtype === dtype ? t : cast(t, dtype);
   const h: Tensor[] = [], c: Tensor[] = [];
   let below = wide(x), ways: Tensor[] = [];
@@ -315,7 +315,8 @@ function runLayers(
     const [bias, newBias] = biases(rnn.kind, parameter("biasIh"), parameter("biasHh"));
     const out = recurrentLayer({
       kind: rnn.kind,
-      x: linear(below, parameter("weightIh")!, bias),
+      // In mixed precision the product is of a half type.
+      x: wide(linear(below, parameter("weightIh")!, bias)),
       h: select(first, 0, i),
       c: firstCells && select(firstCells, 0, i),
       weight: parameter("weightHh")!,

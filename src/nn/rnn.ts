@@ -156,10 +156,23 @@ export interface PadPackedOptions {
   totalLength?: number | null;
 }
 
-/** The inverse of packing: the padded batch, and the length of each sequence. */
-export function padPackedSequence(
+/** Unpacks a batch. */
+export type PadPacked = (
   sequence: PackedSequence,
-  { batchFirst = false, paddingValue = 0, totalLength = null }: PadPackedOptions = {},
+  options?: PadPackedOptions,
+) => [padded: Tensor, lengths: Tensor];
+
+/** The inverse of packing: the padded batch, and the length of each sequence. */
+export const padPackedSequence: PadPacked = op(
+  "padPackedSequence(sequence, batchFirst=false, paddingValue=0, totalLength=null)",
+  unpacked,
+);
+
+function unpacked(
+  sequence: PackedSequence,
+  batchFirst: boolean,
+  paddingValue: number,
+  totalLength: number | null,
 ): [padded: Tensor, lengths: Tensor] {
   const name = "padPackedSequence";
   if (!(sequence instanceof PackedSequence)) {
@@ -202,9 +215,19 @@ export interface PadSequenceOptions {
 }
 
 /** Sequences (Tᵢ, …) as one padded tensor (T, B, …), or (B, T, …) with `batchFirst`. */
-export function padSequence(
+export const padSequence: (
   sequences: readonly Tensor[],
-  { batchFirst = false, paddingValue = 0, paddingSide = "right" }: PadSequenceOptions = {},
+  options?: PadSequenceOptions,
+) => Tensor = op(
+  "padSequence(sequences, batchFirst=false, paddingValue=0, paddingSide='right')",
+  padded,
+);
+
+function padded(
+  sequences: readonly Tensor[],
+  batchFirst: boolean,
+  paddingValue: number,
+  paddingSide: unknown,
 ): Tensor {
   const name = "padSequence";
   if (
@@ -234,26 +257,32 @@ export function padSequence(
 }
 
 /** The inverse of `padSequence`: each sequence without its padding. */
-export function unpadSequence(
+export const unpadSequence: (
   paddedSequences: Tensor,
   lengths: Tensor | readonly number[],
-  { batchFirst = false }: { batchFirst?: boolean } = {},
-): Tensor[] {
-  const x = batchFirst ? paddedSequences : transpose(paddedSequences, 0, 1);
-  return lengthsOf("unpadSequence", lengths).map((n, i) => narrow(select(x, 0, i), 0, 0, n));
-}
+  options?: { batchFirst?: boolean },
+) => Tensor[] = op(
+  "unpadSequence(paddedSequences, lengths, batchFirst=false)",
+  (t: Tensor, lengths: Tensor | readonly number[], batchFirst: boolean) => {
+    const x = batchFirst ? t : transpose(t, 0, 1);
+    return lengthsOf("unpadSequence", lengths).map((n, i) => narrow(select(x, 0, i), 0, 0, n));
+  },
+);
 
 /** Packs sequences (Tᵢ, …) of several lengths. */
-export function packSequence(
+export const packSequence: (
   sequences: readonly Tensor[],
-  { enforceSorted = true }: { enforceSorted?: boolean } = {},
-): PackedSequence {
-  const lengths = sequences.map((t) => t.shape[0]);
-  return packPaddedSequence(padSequence(sequences), lengths, { enforceSorted });
-}
+  options?: { enforceSorted?: boolean },
+) => PackedSequence = op(
+  "packSequence(sequences, enforceSorted=true)",
+  (sequences: readonly Tensor[], enforceSorted: boolean) => {
+    const x = padSequence(sequences);
+    return packPaddedSequence(x, sequences.map((t) => t.shape[0]), { enforceSorted });
+  },
+);
 
 /** The sequences of a packed batch, each (Tᵢ, …). */
-export function unpackSequence(packedSequences: PackedSequence): Tensor[] {
-  const [padded, lengths] = padPackedSequence(packedSequences);
-  return unpadSequence(padded, lengths);
-}
+export const unpackSequence: (packedSequences: PackedSequence) => Tensor[] = op(
+  "unpackSequence(packedSequences)",
+  (packed: PackedSequence) => unpadSequence(...padPackedSequence(packed)),
+);

@@ -15,7 +15,7 @@ import { empty, type Tensor } from "../tensor.ts";
 import { composedGradients, windowOf } from "./composed.ts";
 import { ones } from "./creation.ts";
 import { eq, logicalNot, maskedFill } from "./logic.ts";
-import { checkTensor } from "./map.ts";
+import { cast, checkTensor } from "./map.ts";
 import { repeatInterleave } from "./masking.ts";
 import { matmul } from "./matmul.ts";
 import { add, mul } from "./pointwise.ts";
@@ -148,9 +148,15 @@ interface Given {
 
 /** Attention in plain ops: every score and weight is kept. */
 function composed(q: Tensor, k: Tensor, v: Tensor, given: Given): Tensor {
+  if (q.info.size < 4) {
+    // Scores of half types would be rounded before they are exponents.
+    const mask = given.mask?.info.isFloat ? cast(given.mask, "float32") : given.mask;
+    const [a, b, c] = [q, k, v].map((t) => cast(t, "float32"));
+    return cast(composed(a, b, c, { ...given, mask }), q.dtype);
+  }
   const { isCausal, dropoutP, groups } = given;
   if (groups > 1) [k, v] = [k, v].map((t) => repeatInterleave(t, groups, { dim: -3 }));
-  // Both factors take the root of the scale, so that half types do not overflow.
+  // Both factors take the root of the scale, so that neither product overflows.
   const root = Math.sqrt(Math.abs(given.scale));
   const turned = mul(transpose(k, -1, -2), given.scale < 0 ? -root : root);
   let scores = matmul(mul(q, root), turned);
@@ -159,7 +165,7 @@ function composed(q: Tensor, k: Tensor, v: Tensor, given: Given): Tensor {
   if (mask === null) return matmul(dropout(softmax(scores, -1), dropoutP), v);
   scores = mask.dtype === "bool"
     ? maskedFill(scores, logicalNot(mask), -Infinity)
-    : add(scores, mask).to(scores.dtype);
+    : add(scores, cast(mask, scores.dtype));
   // A query that sees no key has weights of zero, not of 0 / 0.
   const blind = eq(
     scores.shape.at(-1) === 0 ? scores : amax(scores, -1, { keepdim: true }),
