@@ -300,6 +300,90 @@ export const orthogonal_: (tensor: Tensor, gain?: number | XavierOptions) => Ten
   },
 );
 
+/** Options of `dirac_`. */
+export interface DiracOptions {
+  /** Groups of channels that each begin anew; default 1. */
+  groups?: number;
+}
+
+/**
+ * Ones where a convolution passes its input on unchanged, zeros elsewhere. Shapes: (N, C, K), (N, C, K, K) or
+ * (N, C, K, K, K). Errors: ShapeError for others, and where groups do not divide N.
+ */
+export const dirac_: (tensor: Tensor, groups?: number | DiracOptions) => Tensor = op(
+  "dirac_(tensor, groups=1)",
+  (tensor: Tensor, groups: number) => {
+    checkTensor("dirac_", tensor);
+    const [out, channels, ...field] = tensor.shape;
+    const whole = Number.isInteger(groups) && groups > 0 && out % groups === 0;
+    if (tensor.ndim < 3 || tensor.ndim > 5 || !whole) {
+      throw new ShapeError(
+        `Cannot dirac_ a tensor ${shapeText(tensor.shape)} in ${
+          show(groups)
+        } groups: it must have 3 to 5 dims, the first a multiple of the groups`,
+        { op: "dirac_" },
+      );
+    }
+    fill(tensor, 0);
+    const per = out / groups, centre = field.map((k) => Math.floor(k / 2));
+    const [first, second, ...rest] = tensor.strides;
+    const middle = rest.reduce((at, stride, d) => at + stride * centre[d], tensor.offset);
+    const n = Math.min(per, channels);
+    if (tensor.numel === 0) return tensor;
+    for (let g = 0; g < groups; g++) {
+      const at = middle + g * per * first;
+      fill(new Tensor(tensor.storage, tensor.info, [n], [first + second], at), 1);
+    }
+    return tensor;
+  },
+);
+
+/** Options of `sparse_`. */
+export interface SparseOptions {
+  /** Standard deviation of what is not zero; default 0.01. */
+  std?: number;
+}
+
+/**
+ * Normal numbers of which in each column a share `sparsity`, rounded up, is zero. Shapes: (M, N).
+ * Errors: ShapeError for others. Source: Martens 2010.
+ */
+export const sparse_: (
+  tensor: Tensor,
+  sparsity: number,
+  std?: number | SparseOptions,
+) => Tensor = op(
+  "sparse_(tensor, sparsity, std=0.01)",
+  (tensor: Tensor, sparsity: number, std: number) => {
+    checkTensor("sparse_", tensor);
+    if (tensor.ndim !== 2) {
+      throw new ShapeError(
+        `Cannot sparse_ a tensor ${shapeText(tensor.shape)}: it must have two dims`,
+        { op: "sparse_" },
+      );
+    }
+    if (!(sparsity >= 0 && sparsity <= 1)) {
+      throw new ArgumentError(`Cannot sparse_ with sparsity ${show(sparsity)}: it is from 0 to 1`, {
+        op: "sparse_",
+      });
+    }
+    const [rows, columns] = tensor.shape;
+    const zeros = Math.ceil(sparsity * rows);
+    const [drawn, keys] = inMode(
+      false,
+      () =>
+        [random.randn([rows, columns]), random.rand([columns, rows])].map((t) => t.toTypedArray()),
+    ) as Float32Array[];
+    const values = Float64Array.from(drawn, (x) => x * std);
+    for (let c = 0; c < columns; c++) {
+      const line = keys.subarray(c * rows, (c + 1) * rows);
+      const order = Array.from(line.keys()).sort((a, b) => line[a] - line[b]);
+      for (const r of order.slice(0, zeros)) values[r * columns + c] = 0;
+    }
+    return write(tensor, values);
+  },
+);
+
 function write(tensor: Tensor, values: Float64Array): Tensor {
   mapOut(
     "copy_",

@@ -10,7 +10,7 @@ import { sameShape, shapeText } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
 import { Module } from "./module.ts";
-import { Buffer, Parameter } from "./parameter.ts";
+import { adopt, Buffer, Parameter } from "./parameter.ts";
 
 /** A module that computes a tensor from one or more; `rightInverse` gives what it would be computed from. */
 export type Parametrization = Module & {
@@ -185,14 +185,15 @@ export function registerParametrization<M extends Module>(
     return module;
   }
   const list = new ParametrizationList();
-  const keep = (t: Tensor): Parameter | Buffer => {
-    if (t === before) return before as Parameter | Buffer;
-    return before instanceof Buffer
-      ? new Buffer(t)
-      : new Parameter(t, { requiresGrad: before.requiresGrad });
-  };
-  if (started instanceof Tensor) list.original = keep(started);
-  else parts.forEach((t, i) => list[`original${i}`] = keep(t) as Parameter);
+  const owned = before as Parameter | Buffer;
+  if (started instanceof Tensor) {
+    // The parameter stays the same object, so that an optimiser made earlier stays valid.
+    if (started !== before) adopt(owned, started.detach());
+    list.original = owned;
+  } else {
+    const { requiresGrad } = before;
+    parts.forEach((t, i) => list[`original${i}`] = new Parameter(t, { requiresGrad }));
+  }
   list[0] = parametrization;
   delete fields[tensorName];
   const lists = listsOf(module) ?? (fields.parametrizations = {} as Lists);

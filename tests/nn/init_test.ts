@@ -1,5 +1,5 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
-import { empty, manualSeed, memory, nn, type Tensor } from "@toro/toro";
+import { empty, manualSeed, memory, nn, ones, type Tensor } from "@toro/toro";
 
 memory(); // opens the library before the sanitizers look
 
@@ -89,4 +89,26 @@ Deno.test("parameters are set without a trace on the tape, and wrong shapes are 
     TypeError,
     'Cannot calculateGain of "swish"',
   );
+});
+
+Deno.test("dirac_ makes convolutions that pass their input on", () => {
+  const w = nn.init.dirac_(ones([4, 2, 3, 3]), 2);
+  const places = (w.toTypedArray() as Float32Array).reduce<number[]>(
+    (list, x, i) => x === 0 ? list : [...list, i],
+    [],
+  );
+  // The middle of (0, 0), (1, 1), and of the second group's (2, 0), (3, 1).
+  assertEquals(places, [4, 31, 40, 67]);
+  assertEquals(w.sum().item(), 4);
+  assertThrows(() => nn.init.dirac_(ones([2, 2])), RangeError, "it must have 3 to 5 dims");
+  assertThrows(() => nn.init.dirac_(ones([3, 2, 1]), 2), RangeError, "in 2 groups");
+});
+
+Deno.test("sparse_ zeroes a share of each column", () => {
+  const w = nn.init.sparse_(ones([50, 8]), 0.33, 2);
+  assertEquals(w.eq(0).sum(0).toArray(), Array(8).fill(17));
+  const kept = (w.toTypedArray() as Float32Array).filter((x) => x !== 0);
+  const std = Math.sqrt(kept.reduce((sum, x) => sum + x * x, 0) / kept.length);
+  assert(Math.abs(std - 2) < 0.4, `${std}`);
+  assertThrows(() => nn.init.sparse_(ones([3]), 0.1), RangeError, "two dims");
 });
