@@ -20,10 +20,12 @@ export interface QuantizeDynamicOptions {
  * in integers. Subclasses of `Linear` stay what they are.
  *
  * The model itself is left as it is. What is not quantised shares its tensors with it, so that large tables are not there
- * twice; train the original on, and the copy sees the new tables and statistics beside the old weights. The copy's
- * modules are made without their constructors: a class must not keep in #private fields what its `forward` needs.
+ * twice; train the original on, and the copy sees the new tables and statistics beside the old weights. Modules with a
+ * linear layer below are made anew without their constructors: their classes must not keep in #private fields what
+ * `forward` needs.
  *
- * Errors: ArgumentError for another dtype, for weights that are not finite, and for a `forward` that is a field.
+ * Errors: ArgumentError for another dtype, for weights that are not finite, and for a `forward` that is a
+ * field where a layer below is replaced.
  * Source: PyTorch's `torch.ao.quantization.quantize_dynamic`.
  *
  * ```ts

@@ -9,7 +9,7 @@ import { bind, declare, parseSignature } from "../op.ts";
 import { attendByHeads } from "../ops/multihead.ts";
 import type { Tensor } from "../tensor.ts";
 import { constant_, xavierNormal_, xavierUniform_ } from "./init.ts";
-import { Linear } from "./linear.ts";
+import { type Linear, NonDynamicallyQuantizableLinear } from "./linear.ts";
 import { Module } from "./module.ts";
 import { checkCount, factoryOf, type FactoryOptions, newParameter } from "./options.ts";
 import type { Parameter } from "./parameter.ts";
@@ -160,7 +160,7 @@ export class MultiheadAttention extends Module {
     this.inProjBias = bias ? newParameter([3 * embed], factory) : null;
     this.biasK = biasKv ? newParameter([1, 1, embed], factory) : null;
     this.biasV = biasKv ? newParameter([1, 1, embed], factory) : null;
-    this.outProj = new Linear(embed, embed, { bias, device, dtype });
+    this.outProj = new NonDynamicallyQuantizableLinear(embed, embed, { bias, device, dtype });
     this.resetParameters();
   }
 

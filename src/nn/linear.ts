@@ -159,6 +159,14 @@ const BILINEAR = declare(
   "Bilinear(in1Features, in2Features, outFeatures, bias=true, device=null, dtype=null)",
 );
 
+/**
+ * A `Linear` whose parameters the module around it uses by itself, so that another layer cannot take its place:
+ * `deploy.quantizeDynamic` leaves it as it is. PyTorch's `torch.nn.modules.linear` has it under this name.
+ */
+export class NonDynamicallyQuantizableLinear extends Linear {
+  readonly #fixed = true;
+}
+
 /** Gives its input back; arguments of its constructor are taken and ignored, as in PyTorch. */
 export class Identity extends Module {
   readonly #identity = true;

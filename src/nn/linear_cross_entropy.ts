@@ -9,7 +9,7 @@ import { bind, declare } from "../op.ts";
 import { reshape } from "../ops/view.ts";
 import type { Tensor } from "../tensor.ts";
 import { linearCrossEntropy } from "./functional.ts";
-import { Linear } from "./linear.ts";
+import { type Linear, NonDynamicallyQuantizableLinear } from "./linear.ts";
 import {
   checkReduction,
   type CrossEntropyLossOptions,
@@ -76,7 +76,7 @@ export class LinearCrossEntropyLoss extends Module {
     checkNumber(smoothing, name, "labelSmoothing");
     this.labelSmoothing = smoothing as number;
     const outputs = this.outFeatures.reduce((n, d) => n * d, this.numClasses);
-    this.linear = new Linear(fanIn as number, outputs, {
+    this.linear = new NonDynamicallyQuantizableLinear(fanIn as number, outputs, {
       bias: bias as boolean,
       device: device as string | null,
       dtype: dtype as DType | null,

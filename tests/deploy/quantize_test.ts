@@ -24,6 +24,18 @@ class Scaled extends nn.Linear {
   }
 }
 
+/** Keeps its factor where a copy without the constructor cannot have it. */
+class Private extends nn.Module {
+  readonly #factor = 3;
+  drop: nn.Dropout = new nn.Dropout(0.5);
+
+  override forward = (x: Tensor): Tensor => this.drop.forward(x).mul(this.#factor);
+
+  override extraRepr(): string {
+    return `factor=${this.#factor}`;
+  }
+}
+
 class Nested extends nn.Module {
   table: nn.Embedding = new nn.Embedding(10, 4);
   list: nn.Linear[] = [new nn.Linear(4, 4), new nn.Linear(4, 4)];
@@ -68,6 +80,40 @@ Deno.test("quantizeDynamic replaces linear layers wherever they are, and leaves 
   assertEquals(int8.modules().every((m) => m.training), true);
   // Once more: nothing is left to replace.
   assertEquals(deploy.quantizeDynamic(int8.eval()).forward(index).toArray(), y.toArray());
+});
+
+Deno.test("what holds no linear layer computes as before, in the copy's modes", () => {
+  manualSeed(2);
+  const model = new nn.Sequential(
+    new Private(),
+    new nn.BatchNorm1d(4),
+    new nn.Linear(4, 4),
+    new nn.GroupNorm(2, 4),
+  );
+  const int8 = deploy.quantizeDynamic(model).eval(), x = randn([6, 4]);
+  assertEquals(int8.toString(), model.toString().replace("bias=true)", "bias=true, dtype=int8)"));
+  assertEquals(int8.forward(x).toArray(), int8.forward(x).toArray());
+  assertEquals(model.modules().every((m) => m.training), true);
+  const [first, norm] = [int8.at(0), int8.at(1)] as [Private, nn.BatchNorm1d];
+  assertEquals(first.forward(x).toArray(), x.mul(3).toArray());
+  assertEquals(norm.numBatchesTracked!.item(), 0);
+  int8.train();
+  int8.forward(x);
+  assertEquals(norm.numBatchesTracked!.item(), 1);
+  assertEquals(model.eval().modules().some((m) => m.training), false);
+  assertEquals(int8.modules().every((m) => m.training), true);
+});
+
+Deno.test("layers whose weights their owner reads stay float, all others of a transformer become int8", () => {
+  manualSeed(5);
+  const model = new nn.TransformerEncoderLayer(16, 2, { dimFeedforward: 32, batchFirst: true });
+  const x = randn([3, 5, 16]), exact = model.eval().forward(x);
+  const int8 = deploy.quantizeDynamic(model);
+  const kinds = int8.modules().map((m) => m.constructor);
+  assertEquals(kinds.filter((kind) => kind === Int8Linear).length, 2);
+  assertEquals(kinds.includes(nn.Linear), false);
+  const y = int8.forward(x);
+  assert(y.sub(exact).abs().max().item() < 0.05 * exact.abs().max().item());
 });
 
 Deno.test("the quantised model is saved and loaded by its state", async () => {
