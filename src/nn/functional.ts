@@ -119,6 +119,7 @@ export {
   maxUnpool3d,
 } from "../ops/pooling.ts";
 export { interpolate, upsampleBilinear, upsampleNearest } from "../ops/resampling.ts";
+export { fractionalMaxPool2d, fractionalMaxPool3d } from "../ops/fractional_pooling.ts";
 export { affineGrid, gridSample } from "../ops/grid_sampling.ts";
 export {
   channelShuffle,

@@ -42,6 +42,11 @@ export {
   AdaptiveMaxPool1d,
   AdaptiveMaxPool2d,
   AdaptiveMaxPool3d,
+  FractionalMaxPool2d,
+  FractionalMaxPool3d,
+  type FractionalMaxPoolModuleOptions,
+} from "./adaptive_pooling.ts";
+export {
   AvgPool1d,
   AvgPool2d,
   AvgPool3d,

@@ -1,20 +1,14 @@
 /**
- * Pools as layers. What each computes is said at its function in `nn.functional`.
+ * Pools of windows as layers. What each computes is said at its function in `nn.functional`.
  *
  * @module
  */
 import { bind, declare, type Signature } from "../op.ts";
-import type { LpPoolOptions, Maxima, MaxPoolOptions, OutputSize } from "../ops/pooling.ts";
+import type { LpPoolOptions, Maxima, MaxPoolOptions } from "../ops/pooling.ts";
 import type { AvgPoolNdOptions, AvgPoolOptions } from "../ops/pooling.ts";
 import type { PerDim } from "../ops/spatial.ts";
 import type { Tensor } from "../tensor.ts";
 import {
-  adaptiveAvgPool1d,
-  adaptiveAvgPool2d,
-  adaptiveAvgPool3d,
-  adaptiveMaxPool1d,
-  adaptiveMaxPool2d,
-  adaptiveMaxPool3d,
   avgPool1d,
   avgPool2d,
   avgPool3d,
@@ -463,137 +457,3 @@ const LP_POOL = "normType, kernelSize, stride=null, ceilMode=false";
 const LP_POOL1D = declare(LPPool1d, `LPPool1d(${LP_POOL})`);
 const LP_POOL2D = declare(LPPool2d, `LPPool2d(${LP_POOL})`);
 const LP_POOL3D = declare(LPPool3d, `LPPool3d(${LP_POOL})`);
-
-// ---- equal parts --------------------------------------------------------------------------------
-
-/** What the pools of equal parts share. */
-abstract class AdaptivePool extends Module {
-  /** How many parts each dim has; null keeps a dim. */
-  readonly outputSize: OutputSize;
-
-  protected constructor(outputSize: OutputSize) {
-    super();
-    this.outputSize = outputSize;
-  }
-
-  override extraRepr(): string {
-    return `outputSize=${text(this.outputSize)}`;
-  }
-}
-
-/** The mean of each of equal parts of one dim. Shapes: x (N, C, L) or (C, L) → (N, C, outputSize). */
-export class AdaptiveAvgPool1d extends AdaptivePool {
-  readonly #adaptiveAvgPool1d = true;
-
-  /** Of so many parts. */
-  constructor(outputSize: OutputSize) {
-    super(bind(ADAPTIVE_AVG_POOL1D, [outputSize])[0] as OutputSize);
-  }
-
-  override forward(x: Tensor): Tensor {
-    return adaptiveAvgPool1d(x, this.outputSize);
-  }
-}
-
-/** `AdaptiveAvgPool1d` over two dims: x (N, C, H, W) or (C, H, W). */
-export class AdaptiveAvgPool2d extends AdaptivePool {
-  readonly #adaptiveAvgPool2d = true;
-
-  /** Of so many parts. */
-  constructor(outputSize: OutputSize) {
-    super(bind(ADAPTIVE_AVG_POOL2D, [outputSize])[0] as OutputSize);
-  }
-
-  override forward(x: Tensor): Tensor {
-    return adaptiveAvgPool2d(x, this.outputSize);
-  }
-}
-
-/** `AdaptiveAvgPool1d` over three dims: x (N, C, D, H, W) or (C, D, H, W). */
-export class AdaptiveAvgPool3d extends AdaptivePool {
-  readonly #adaptiveAvgPool3d = true;
-
-  /** Of so many parts. */
-  constructor(outputSize: OutputSize) {
-    super(bind(ADAPTIVE_AVG_POOL3D, [outputSize])[0] as OutputSize);
-  }
-
-  override forward(x: Tensor): Tensor {
-    return adaptiveAvgPool3d(x, this.outputSize);
-  }
-}
-
-const ADAPTIVE_AVG_POOL1D = declare(AdaptiveAvgPool1d, "AdaptiveAvgPool1d(outputSize)");
-const ADAPTIVE_AVG_POOL2D = declare(AdaptiveAvgPool2d, "AdaptiveAvgPool2d(outputSize)");
-const ADAPTIVE_AVG_POOL3D = declare(AdaptiveAvgPool3d, "AdaptiveAvgPool3d(outputSize)");
-
-/** The maximum of each of equal parts of one dim. Shapes: x (N, C, L) or (C, L) → (N, C, outputSize). */
-export class AdaptiveMaxPool1d<R extends boolean = false> extends AdaptivePool {
-  readonly #adaptiveMaxPool1d = true;
-  /** Whether the places of the maxima come along. */
-  readonly returnIndices: R;
-
-  /** Of so many parts. */
-  constructor(outputSize: OutputSize, options?: { returnIndices?: R }) {
-    const [size, returnIndices] = bind(ADAPTIVE_MAX_POOL1D, [outputSize, options]) as [
-      OutputSize,
-      R,
-    ];
-    super(size);
-    this.returnIndices = returnIndices;
-  }
-
-  override forward(x: Tensor): R extends true ? Maxima : Tensor {
-    const found = adaptiveMaxPool1d(x, this.outputSize, { returnIndices: true });
-    return (this.returnIndices ? found : found[0]) as R extends true ? Maxima : Tensor;
-  }
-}
-
-/** `AdaptiveMaxPool1d` over two dims: x (N, C, H, W) or (C, H, W). */
-export class AdaptiveMaxPool2d<R extends boolean = false> extends AdaptivePool {
-  readonly #adaptiveMaxPool2d = true;
-  /** Whether the places of the maxima come along. */
-  readonly returnIndices: R;
-
-  /** Of so many parts. */
-  constructor(outputSize: OutputSize, options?: { returnIndices?: R }) {
-    const [size, returnIndices] = bind(ADAPTIVE_MAX_POOL2D, [outputSize, options]) as [
-      OutputSize,
-      R,
-    ];
-    super(size);
-    this.returnIndices = returnIndices;
-  }
-
-  override forward(x: Tensor): R extends true ? Maxima : Tensor {
-    const found = adaptiveMaxPool2d(x, this.outputSize, { returnIndices: true });
-    return (this.returnIndices ? found : found[0]) as R extends true ? Maxima : Tensor;
-  }
-}
-
-/** `AdaptiveMaxPool1d` over three dims: x (N, C, D, H, W) or (C, D, H, W). */
-export class AdaptiveMaxPool3d<R extends boolean = false> extends AdaptivePool {
-  readonly #adaptiveMaxPool3d = true;
-  /** Whether the places of the maxima come along. */
-  readonly returnIndices: R;
-
-  /** Of so many parts. */
-  constructor(outputSize: OutputSize, options?: { returnIndices?: R }) {
-    const [size, returnIndices] = bind(ADAPTIVE_MAX_POOL3D, [outputSize, options]) as [
-      OutputSize,
-      R,
-    ];
-    super(size);
-    this.returnIndices = returnIndices;
-  }
-
-  override forward(x: Tensor): R extends true ? Maxima : Tensor {
-    const found = adaptiveMaxPool3d(x, this.outputSize, { returnIndices: true });
-    return (this.returnIndices ? found : found[0]) as R extends true ? Maxima : Tensor;
-  }
-}
-
-const ADAPTIVE_MAX_POOL = "outputSize, returnIndices=false";
-const ADAPTIVE_MAX_POOL1D = declare(AdaptiveMaxPool1d, `AdaptiveMaxPool1d(${ADAPTIVE_MAX_POOL})`);
-const ADAPTIVE_MAX_POOL2D = declare(AdaptiveMaxPool2d, `AdaptiveMaxPool2d(${ADAPTIVE_MAX_POOL})`);
-const ADAPTIVE_MAX_POOL3D = declare(AdaptiveMaxPool3d, `AdaptiveMaxPool3d(${ADAPTIVE_MAX_POOL})`);

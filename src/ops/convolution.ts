@@ -124,7 +124,7 @@ function weightGrad(s: Steps, g: Tensor, x: Tensor, shape: readonly number[]): T
   return gw;
 }
 
-/** Checks what all convolutions ask of their operands; `channels`: which dim of the weight goes with the input's. */
+/** Checks what all convolutions ask of their operands. */
 function checkOperands(
   name: string,
   d: number,

@@ -839,6 +839,12 @@ export {
   upsampleNearest,
   type UpsampleSizes,
 } from "./resampling.ts";
+export {
+  type FractionalMaxPool,
+  fractionalMaxPool2d,
+  fractionalMaxPool3d,
+  type FractionalMaxPoolOptions,
+} from "./fractional_pooling.ts";
 export { affineGrid, gridSample, type GridSampleOptions } from "./grid_sampling.ts";
 export {
   type BlockOptions,

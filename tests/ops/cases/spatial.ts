@@ -118,6 +118,37 @@ export const spatialCases: Record<string, Entry> = {
     copies: DENSE,
     torch: "torch.nn.functional.adaptive_max_pool3d",
   },
+  fractionalMaxPool2d: {
+    cases: [
+      {
+        args: [t([2, 2, 7, 6]), [2, 3], {
+          outputSize: [4, 3],
+          _randomSamples: t([2, 2, 2], { low: 0.05, high: 0.95, grad: false }),
+        }],
+      },
+      {
+        args: [t([2, 7, 6]), 2, {
+          outputRatio: [0.5, 0.5],
+          returnIndices: true,
+          _randomSamples: t([1, 2, 2], { low: 0.05, high: 0.95, grad: false }),
+        }],
+      },
+    ],
+    dtypes: WIDE,
+    copies: DENSE,
+    torch: "torch.nn.functional.fractional_max_pool2d",
+  },
+  fractionalMaxPool3d: {
+    cases: [{
+      args: [t([1, 2, 4, 5, 6]), 2, {
+        outputSize: [2, 3, 3],
+        _randomSamples: t([1, 2, 3], { low: 0.05, high: 0.95, grad: false }),
+      }],
+    }],
+    dtypes: WIDE,
+    copies: DENSE,
+    torch: "torch.nn.functional.fractional_max_pool3d",
+  },
   maxUnpool1d: {
     cases: [{ args: [t([1, 1, 3]), t([1, 1, 3], { dtype: "int64", values: [0, 3, 5] }), 2] }],
     dtypes: WIDE,
