@@ -29,6 +29,7 @@ export {
   matrixSqrth,
   multiDot,
   pinv,
+  polar,
   qr,
   slogdet,
   solve,

@@ -799,6 +799,19 @@ export const matrixSqrth: (A: Tensor) => Tensor = op("matrixSqrth(A)", (a: Tenso
   return matmul(mul(vectors, unsqueeze(sqrt(values), -2)), mT(vectors));
 });
 
+/** U with orthonormal columns and a symmetric positive semidefinite H with A = U H, for at least as many rows as columns. */
+export const polar: (A: Tensor) => Named<"U" | "H"> = op("polar(A)", (a: Tensor) => {
+  checkMatrix("polar", a, false, "A");
+  const [m, n] = a.shape.slice(-2);
+  if (m < n) {
+    throw new ShapeError(`Cannot polar ${shapeText(a.shape)}: it has fewer rows than columns`, {
+      op: "polar",
+    });
+  }
+  const { u, s, vh } = factorSvd("polar", a, false);
+  return named({ U: matmul(u, vh), H: matmul(mul(mT(vh), unsqueeze(s, -2)), vh) });
+});
+
 // ---- products and vectors -----------------------------------------------------------------------
 
 /** The product of a chain of matrices in the cheapest order; the first and the last may be vectors. */

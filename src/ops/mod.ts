@@ -872,3 +872,4 @@ export {
   vander,
   type VanderOptions,
 } from "./inspection.ts";
+export { nativeBatchNorm, nativeGroupNorm, nativeLayerNorm } from "./native_norms.ts";

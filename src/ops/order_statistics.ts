@@ -196,16 +196,20 @@ function quantileOp(name: string, skip: boolean): Quantile {
       const last = lines.ndim - 1;
       const sorted = sort(lines, -1).values;
       const missing = inMode(false, () => isnan(lines));
-      const ranks = inMode(false, () => {
-        const count = skip
-          ? cast(sum(logicalNot(missing), -1, { keepdim: true }), x.dtype)
-          : add(mul(cast(sum(missing, -1, { keepdim: true }), x.dtype), 0), lines.shape[last]);
-        const rank = clampMin(mul(sub(count, 1), reshape(q, [-1])), 0);
-        if (skip) return rank;
+      const count = inMode(
+        false,
+        () =>
+          skip
+            ? cast(sum(logicalNot(missing), -1, { keepdim: true }), x.dtype)
+            : add(mul(cast(sum(missing, -1, { keepdim: true }), x.dtype), 0), lines.shape[last]),
+      );
+      // Between two elements the share of the upper one grows with q, which so has a gradient too.
+      let ranks = clampMin(mul(sub(count, 1), reshape(q, [-1])), 0);
+      if (!skip) {
         // A NaN is sorted last; a line with one gives it.
         const end = sub(count, 1);
-        return where(any(missing, -1, { keepdim: true }), maximum(rank, end), rank);
-      });
+        ranks = where(any(missing, -1, { keepdim: true }), maximum(ranks, end), ranks);
+      }
       const at = (places: Tensor) => gather(sorted, last, cast(places, "int64"));
       let y: Tensor;
       if (how === "lower") y = at(floor(ranks));

@@ -173,4 +173,19 @@ export const compositionCases: Record<string, Entry> = {
   asTensor: { cases: [{ args: [t([3])] }], copies: "gives its input" },
   vander: of([t([4])], [t([3]), 5, { increasing: true }]),
   fillDiagonal_: inPlace(of([t([3, 4]), 2], [t([7, 2]), 1, { wrap: true }]), "fill_diagonal_"),
+  nativeLayerNorm: {
+    ...of([t([2, 3, 4]), [4], t([4]), null, 1e-5]),
+    dtypes: floats,
+    grad: "the statistics carry none",
+  },
+  nativeGroupNorm: {
+    ...of([t([2, 4, 3]), t([4]), t([4]), 2, 4, 3, 2, 1e-5]),
+    dtypes: floats,
+    grad2: "slow",
+  },
+  nativeBatchNorm: {
+    ...of([t([3, 4, 2]), t([4]), t([4]), null, null, true, 0.1, 1e-5]),
+    dtypes: floats,
+    grad: "the statistics carry none",
+  },
 };

@@ -86,6 +86,7 @@ export const linalgCases: Record<string, Entry> = {
   "linalg.multiDot": of([[t([3, 4]), t([4, 2]), t([2, 5])]], [[t([4]), t([4, 2]), t([2])]]),
   "linalg.norm": { ...of([tall], [t([5]), 3], [t([3, 4]), "fro"], [t([3, 4]), 2]), grad2: "slow" },
   "linalg.pinv": { ...of([tall]), grad2: "slow" },
+  "linalg.polar": { ...of([tall]), grad2: "slow" },
   "linalg.qr": of([tall], [square, { mode: "complete" }]),
   "linalg.solve": of([square, right], [square, t([2, 3])], [square, t([2, 2, 3]), { left: false }]),
   "linalg.solveEx": of([square, right]),
