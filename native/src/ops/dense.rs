@@ -9,7 +9,8 @@ use crate::memory::Scratch;
 use crate::pool;
 use std::sync::Mutex;
 
-const GRAIN: usize = 32 * 1024;
+/// Units of work that are worth a task.
+pub const GRAIN: usize = 32 * 1024;
 
 fn nest(o: &Operand) -> Nest<1> {
     let mut loops = [(0, [0isize; 1]); MAX_DIMS];

@@ -16,6 +16,8 @@ use crate::pool::{self, Shared};
 
 /// Parts that a product is cut into at least, so that threads can even out.
 const TASKS: usize = 8;
+/// Products that cost about as much as one unit of `dense::each`'s work.
+const LIKE: usize = 8;
 /// Elements of the fields of images that are done together.
 const TOGETHER: usize = 16 << 20;
 
@@ -115,13 +117,20 @@ impl<'a, T: Float + Number> Product<'a, T> {
         let pitch = self.field.pitch();
         // Positions lie one behind the other in a field, with gaps whose sums are not used.
         let span = 1 + (0..3).map(|d| (self.grid[d] - 1) * pitch[d]).sum::<usize>();
-        let column_tasks = TASKS.div_ceil(pairs * rows.div_ceil(ROWS));
+        let work = span.saturating_mul(rows * self.offsets.len()) / LIKE;
+        // Small ones are not worth cutting.
+        let tasks = if work.saturating_mul(pairs) < dense::GRAIN {
+            1
+        } else {
+            TASKS
+        };
+        let column_tasks = tasks.div_ceil(pairs * rows.div_ceil(ROWS));
         let columns = span
             .div_ceil(column_tasks)
             .next_multiple_of(SLACK)
             .min(COLUMNS);
         let column_blocks = span.div_ceil(columns);
-        let row_blocks = TASKS
+        let row_blocks = tasks
             .div_ceil(pairs * column_blocks)
             .min(rows.div_ceil(28))
             .max(rows.div_ceil(ROWS));
@@ -129,7 +138,8 @@ impl<'a, T: Float + Number> Product<'a, T> {
         let row_blocks = rows.div_ceil(block);
         let image = self.channels * self.field.size();
         let plane = target.dims.iter().product::<usize>();
-        dense::each(pairs * column_blocks * row_blocks, usize::MAX, &|task| {
+        let count = column_blocks * row_blocks;
+        dense::each(pairs * count, work / count, &|task| {
             let (rest, column) = (task / column_blocks, task % column_blocks * columns);
             let (own, row) = (rest / row_blocks, rest % row_blocks * block);
             let (n, count) = (columns.min(span - column), block.min(rows - row));
@@ -379,7 +389,8 @@ pub fn weight_grad<T: Float + Number>(
         .min(ROWS);
     let pitch = field.pitch();
     // Groups run side by side; inside of one, blocks of rows do when the pool is free.
-    dense::each(g.groups, usize::MAX, &|group| {
+    let work = g.outs.saturating_mul(positions) / LIKE;
+    dense::each(g.groups, (g.batch * rows).saturating_mul(work), &|group| {
         let area = Scratch::new::<T>(g.ins * size + SLACK)?;
         let area = Shared(area.as_ptr::<T>());
         // (channels · taps, outs): the transposed gradient.
@@ -402,7 +413,7 @@ pub fn weight_grad<T: Float + Number>(
                     rs: 1,
                     cs: positions as isize,
                 });
-                dense::each(rows.div_ceil(block), usize::MAX, &|task| {
+                dense::each(rows.div_ceil(block), block.saturating_mul(work), &|task| {
                     let first = task * block;
                     let fill = |k: usize, depth: usize, i: usize, to: *mut T| {
                         let (channel, tap) = (
