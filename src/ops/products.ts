@@ -191,8 +191,8 @@ export const tensordot: (
   for (let i = 0; i < da.length; i++) {
     const [na, nb] = [a.shape[da[i]], b.shape[db[i]]];
     if (na === nb) continue;
-    if (nb === 1) a = sum(a, da[i], { keepdim: true });
-    else if (na === 1) b = sum(b, db[i], { keepdim: true });
+    if (nb === 1) a = sum(a, da[i], { keepdim: true, dtype: a.dtype });
+    else if (na === 1) b = sum(b, db[i], { keepdim: true, dtype: b.dtype });
     else fail(`sizes ${na} and ${nb} differ`);
   }
   const restA = a.shape.map((_, d) => d).filter((d) => !da.includes(d));

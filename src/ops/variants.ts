@@ -11,6 +11,7 @@ import { checkSize, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { type CreationOptions, empty, full } from "./creation.ts";
 import { inplaceOf } from "./inplace.ts";
+import { cast } from "./map.ts";
 import { pad } from "./joining.ts";
 import { tril, triu } from "./pattern.ts";
 import { sum } from "./reduction.ts";
@@ -160,7 +161,9 @@ export const sumToSize: (input: Tensor, size: readonly number[]) => Tensor = op(
     const over = input.shape.map((_, d) => d).filter((d) =>
       d < lead || (shape[d - lead] === 1 && input.shape[d] !== 1)
     );
-    return over.length === 0 ? input : reshape(sum(input, over), shape);
+    if (over.length > 0) return reshape(sum(input, over), shape);
+    // To no dims it is a sum in any case, which of integers is int64.
+    return shape.length > 0 || input.info.isFloat ? input : cast(input, "int64");
   },
 );
 
