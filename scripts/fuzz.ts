@@ -4,6 +4,7 @@
  * outside a block of memory ends the run with a report.
  */
 import { parseArgs } from "@std/cli/parse-args";
+import { asanBuild } from "./asan.ts";
 import { missing } from "./build.ts";
 import { crate } from "./stages.ts";
 
@@ -25,12 +26,10 @@ const env: Record<string, string> = {
 };
 const args = ["test", "--release", "--locked", "--test", "fuzz"];
 if (flags.asan) {
-  // The sanitizer's runtime comes with the stable toolchain; only the flag that asks for it counts as unstable.
-  env.RUSTC_BOOTSTRAP = "1";
-  env.RUSTFLAGS = "-Zsanitizer=address";
+  Object.assign(env, asanBuild.env);
   // Memory that is given back at once, as the tests' own threads do, is no leak.
   env.ASAN_OPTIONS = "detect_leaks=0";
-  args.push("--target", "x86_64-unknown-linux-gnu", "--target-dir", "target/asan");
+  args.push(...asanBuild.args);
 } else {
   args.push("--target-dir", "target");
 }

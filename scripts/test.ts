@@ -8,7 +8,7 @@ import { buildStage, missing } from "./build.ts";
 import { crate, type Outcome, report, root, runStage, type Stage } from "./stages.ts";
 
 /** `deno test` with the sanitizers, which are off unless asked for. */
-const denoTest = [
+export const denoTest: string[] = [
   Deno.execPath(),
   "test",
   "-A",

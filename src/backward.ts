@@ -5,9 +5,9 @@
  */
 import { checkAnomaly } from "./autograd/anomaly.ts";
 import { asUser, type Edge, edgeOf, inMode, type Node, ops } from "./autograd.ts";
-import { AutogradError } from "./errors.ts";
+import { ArgumentError, AutogradError, show } from "./errors.ts";
 import { type Block, noteStorages, type Storage } from "./memory.ts";
-import type { Tensor } from "./tensor.ts";
+import { Tensor } from "./tensor.ts";
 
 interface Arrived {
   readonly grads: (Tensor | null)[];
@@ -296,6 +296,14 @@ export function grad(
 ): Tensor[] {
   const outs = Array.isArray(outputs) ? outputs as readonly Tensor[] : [outputs as Tensor];
   const ins = Array.isArray(inputs) ? inputs as readonly Tensor[] : [inputs as Tensor];
+  for (const [what, list] of [["output", outs], ["input", ins]] as const) {
+    const at = list.findIndex((t) => !(t instanceof Tensor));
+    if (at >= 0) {
+      throw new ArgumentError(`Cannot grad: ${what} ${at}, ${show(list[at])}, is no tensor`, {
+        op: "grad",
+      });
+    }
+  }
   const given = options.gradOutputs;
   const seeds = outs.map((o, i) =>
     seedFor(o, Array.isArray(given) ? given[i] : given as Tensor | null | undefined, "grad")

@@ -178,6 +178,22 @@ function nameCalled(error: ToroError, name: string): void {
   });
 }
 
+/** Whether JavaScript itself threw, and no function of the caller's can have. */
+function isUnfit(error: unknown, { params }: Signature): boolean {
+  return (error instanceof TypeError || error instanceof RangeError ||
+    error instanceof SyntaxError) &&
+    !(error instanceof ToroError) &&
+    !params.some((p) => /func|fn$/i.test(p.name));
+}
+
+/** The last fence: an argument of a kind that no check foresaw, as an error of Toro's with JavaScript's behind it. */
+function unfit(name: string, args: readonly unknown[], cause: unknown): ArgumentError {
+  return new ArgumentError(
+    `Cannot ${name} ${args.map(show).join(", ")}: an argument is not of a kind that it takes`,
+    { op: name, cause },
+  );
+}
+
 /** Gives a function that hands its arguments on to an op the op's signature. */
 export function shareSignature(target: object, f: unknown): void {
   const signature = signatureOf(f);
@@ -212,7 +228,7 @@ export function op<F extends (...args: never[]) => unknown>(
       return run(...bind(parsed, args));
     } catch (error) {
       if (error instanceof ToroError) nameCalled(error, name);
-      throw error;
+      throw isUnfit(error, parsed) ? unfit(name, args, error) : error;
     }
   };
   const call = autocasting(name, bound);

@@ -152,7 +152,7 @@ Deno.test("past the budget allocation fails with the figures, and works again af
     assertMatch(
       error.message,
       new RegExp(
-        `^Cannot allocate 4194304 bytes: \\d+ live, \\d+ cached and \\d+ peak bytes of a budget of ${budgetBytes}\n` +
+        `^Cannot zeros: Cannot allocate 4194304 bytes: \\d+ live, \\d+ cached and \\d+ peak bytes of a budget of ${budgetBytes}\n` +
           "Hint: setMemoryLimit raises the budget$",
       ),
     );
@@ -163,7 +163,7 @@ Deno.test("past the budget allocation fails with the figures, and works again af
 
 Deno.test("sizes that no memory has are refused before anything is touched", () => {
   const error = assertThrows(() => zeros([2 ** 24, 2 ** 20]), OutOfMemoryError) as OutOfMemoryError;
-  assertMatch(error.message, /^Cannot allocate 70368744177664 bytes: /);
+  assertMatch(error.message, /^Cannot zeros: Cannot allocate 70368744177664 bytes: /);
 });
 
 /** Runs a worker's module text and gives what it posts. */

@@ -32,8 +32,14 @@ function listOf(given: unknown, what: string, op: string): Tensor[] {
   throw new ArgumentError(`Cannot ${op}: ${what} must be tensors, got ${show(given)}`, { op });
 }
 
+function checkFunction(f: unknown, op: string): void {
+  if (typeof f === "function") return;
+  throw new ArgumentError(`Cannot ${op} of ${show(f)}: it must be a function of tensors`, { op });
+}
+
 /** The function's outputs at inputs of its own, which gradients are asked of. */
 function evaluate(f: TensorFunction, inputs: unknown, op: string, createGraph: boolean) {
+  checkFunction(f, op);
   const xs = listOf(inputs, "inputs", op).map((x) => {
     // With a graph the inputs' own history goes on; a view makes each one a variable of this call.
     if (createGraph && requiresGrad(x)) return view(x, x.shape);
@@ -113,7 +119,8 @@ function detached<T>(value: T): T {
   return Array.isArray(value) ? value.map(detached) as T : value;
 }
 
-function settings({ createGraph = false, strict = false }: DerivativeOptions = {}) {
+function settings(options?: DerivativeOptions | null) {
+  const { createGraph = false, strict = false } = options ?? {};
   return { createGraph, strict };
 }
 
@@ -193,6 +200,7 @@ export function hessian(
   options?: DerivativeOptions,
 ): unknown {
   const chosen = settings(options);
+  checkFunction(func, "hessian");
   const slope = (...xs: Tensor[]): Tensors => {
     const y = scalarOutput("hessian", func(...xs));
     return like(inputs, gradients("hessian", [y], xs, null, { ...chosen, createGraph: true }));

@@ -61,7 +61,11 @@ function weighted(outputs: readonly Tensor[], weights: readonly Float64Array[]):
 }
 
 function inputsOf(inputs: Tensor | readonly Tensor[], op: string): Tensor[] {
-  const list = inputs instanceof Tensor ? [inputs] : [...inputs];
+  const list = Array.isArray(inputs) ? [...inputs as readonly Tensor[]] : [inputs as Tensor];
+  const odd = list.findIndex((t) => !(t instanceof Tensor));
+  if (odd >= 0) {
+    throw new ArgumentError(`Cannot ${op}: input ${odd}, ${show(list[odd])}, is no tensor`, { op });
+  }
   const wanted = list.filter(requiresGrad);
   if (wanted.length === 0) {
     throw new ArgumentError(`Cannot ${op}: none of the ${list.length} inputs requires grad`, {

@@ -30,6 +30,11 @@ export type Collated<T> = T extends Tensor | number | boolean | bigint ? Tensor
  * rule.
  */
 export function defaultCollate<T>(examples: readonly T[]): Collated<T> {
+  if (!Array.isArray(examples)) {
+    throw new DataError(`Cannot collate ${show(examples)}: it must be an array of examples`, {
+      op: "collate",
+    });
+  }
   if (examples.length === 0) {
     throw new DataError("Cannot collate: there is no example", { op: "collate" });
   }

@@ -160,6 +160,14 @@ export class Subset<T> extends Dataset<T> {
   /** The examples of these numbers. Errors: IndexError for one that is out of range. */
   constructor(dataset: Dataset<T>, indices: ArrayLike<number>) {
     super();
+    if (typeof dataset?.length !== "number" || typeof indices?.length !== "number") {
+      throw new ArgumentError(
+        `Cannot make Subset of ${show(dataset)} with ${
+          show(indices)
+        }: it takes a Dataset and its numbers`,
+        { op: "Subset" },
+      );
+    }
     this.dataset = dataset;
     this.indices = indices;
     const { length } = dataset;
@@ -230,6 +238,12 @@ export function randomSplit<S extends MapSource<unknown>, const L extends readon
   { generator = null }: RandomSplitOptions = {},
 ): Split<L, ExampleOf<S>> {
   const whole = datasetOf(dataset, "randomSplit"), n = whole.length;
+  if (!Array.isArray(lengths) || !lengths.every((x) => typeof x === "number")) {
+    throw new ArgumentError(
+      `Cannot randomSplit ${n} examples into ${show(lengths)}: lengths must be an array of numbers`,
+      { op: "randomSplit" },
+    );
+  }
   const sum = lengths.reduce((a, b) => a + b, 0);
   const fractions = Math.abs(sum - 1) < 1e-6 && lengths.every((x) => x >= 0 && x <= 1);
   let sizes: number[];

@@ -35,12 +35,22 @@ export class SequentialSampler extends Sampler {
   /** The numbers of a dataset. */
   constructor(dataset: Sized) {
     super();
-    this.length = dataset.length;
+    this.length = lengthOf(dataset, "SequentialSampler");
   }
 
   override *[Symbol.iterator](): Iterator<number> {
     for (let i = 0; i < this.length; i++) yield i;
   }
+}
+
+/** How many examples a dataset has. */
+function lengthOf(dataset: Sized | null | undefined, name: string): number {
+  const length = dataset?.length;
+  if (Number.isInteger(length) && length! >= 0) return length!;
+  throw new ArgumentError(
+    `Cannot make ${name} of ${show(dataset)}: it takes a dataset, whose length is a whole number`,
+    { op: name },
+  );
 }
 
 /** What samplers at random share: an order for each epoch, made at once. */
@@ -103,12 +113,13 @@ export class RandomSampler extends SeededSampler {
   /** The numbers of a dataset. */
   constructor(
     dataset: Sized,
-    { replacement = false, numSamples = null, generator = null }: RandomSamplerOptions = {},
+    options: RandomSamplerOptions = {},
   ) {
+    const { replacement = false, numSamples = null, generator = null } = options ?? {};
     super(generator);
-    this.#from = dataset.length;
+    this.#from = lengthOf(dataset, "RandomSampler");
     this.#replacement = replacement;
-    this.length = checkSamples("RandomSampler", numSamples ?? dataset.length);
+    this.length = checkSamples("RandomSampler", numSamples ?? this.#from);
     if (this.length > 0 && this.#from === 0) {
       throw new ArgumentError(
         `Cannot make RandomSampler: ${this.length} numbers out of an empty dataset`,
@@ -157,9 +168,18 @@ export class WeightedRandomSampler extends SeededSampler {
   constructor(
     weights: ArrayLike<number> | Tensor,
     numSamples: number,
-    { replacement = true, generator = null }: WeightedRandomSamplerOptions = {},
+    options: WeightedRandomSamplerOptions = {},
   ) {
+    const { replacement = true, generator = null } = options ?? {};
     super(generator);
+    if (typeof weights !== "object" || weights === null) {
+      throw new ArgumentError(
+        `Cannot make WeightedRandomSampler with weights ${
+          show(weights)
+        }: they are an array or a tensor`,
+        { op: "WeightedRandomSampler" },
+      );
+    }
     const values = weights instanceof Tensor ? weights.toTypedArray() : weights;
     this.#weights = Float64Array.from(values as ArrayLike<number>, Number);
     this.length = checkSamples("WeightedRandomSampler", numSamples);

@@ -140,6 +140,14 @@ export class ModuleList<M extends Module = Module> extends Row<M> {
   /** Takes any iterable of modules. */
   constructor(modules: Iterable<M> = []) {
     super();
+    if (typeof (modules as Iterable<M> | null)?.[Symbol.iterator] !== "function") {
+      throw new ArgumentError(
+        `Cannot make ModuleList of ${show(modules)}: it takes a sequence of modules`,
+        {
+          op: "ModuleList",
+        },
+      );
+    }
     this.push(...modules);
   }
 

@@ -9,7 +9,7 @@ import { bind, declare, type Signature } from "../op.ts";
 import { pad, type PadMode } from "../ops/joining.ts";
 import { type PerDim, perDim } from "../ops/spatial.ts";
 import { numelOf, shapeText } from "../shape.ts";
-import type { Tensor } from "../tensor.ts";
+import { Tensor } from "../tensor.ts";
 import {
   conv1d,
   conv2d,
@@ -364,6 +364,12 @@ abstract class ConvTransposeNd extends AnyConv {
   /** What has to be added at the end of each dim for a size of the result. */
   #outputPaddingFor(x: Tensor, outputSize: readonly number[]): number[] {
     const d = this.kernelSize.length;
+    if (!Array.isArray(outputSize) || !(x instanceof Tensor)) {
+      throw new ArgumentError(
+        `Cannot ${this.#name} ${show(x)} to ${show(outputSize)}: sizes come in an array`,
+        { op: this.#name },
+      );
+    }
     const wanted = outputSize.slice(-d);
     const least = this.kernelSize.map((k, i) =>
       (x.shape[x.ndim - d + i] - 1) * this.stride[i] - 2 * this.padding[i] +

@@ -4,6 +4,7 @@
  * @module
  */
 import type { DType } from "../dtype.ts";
+import { ArgumentError, show } from "../errors.ts";
 import { bind, declare } from "../op.ts";
 import type { Tensor } from "../tensor.ts";
 import { flatten, unflatten } from "../ops/view.ts";
@@ -230,6 +231,12 @@ export class Unflatten extends Module {
   constructor(dim: number, unflattenedSize: readonly number[]) {
     super();
     const [d, sizes] = bind(UNFLATTEN, [dim, unflattenedSize]) as [number, readonly number[]];
+    if (!Array.isArray(sizes)) {
+      throw new ArgumentError(
+        `Cannot make Unflatten with unflattenedSize ${show(sizes)}: it must be an array of sizes`,
+        { op: "Unflatten" },
+      );
+    }
     this.dim = d;
     this.unflattenedSize = [...sizes];
   }

@@ -7,7 +7,7 @@ import { ArgumentError, ShapeError, show } from "../errors.ts";
 import { bind, declare, type Signature } from "../op.ts";
 import { pad, type PadMode } from "../ops/joining.ts";
 import { shapeText } from "../shape.ts";
-import type { Tensor } from "../tensor.ts";
+import { Tensor } from "../tensor.ts";
 import { Module } from "./module.ts";
 
 /** One number for all ends, or two for each dim, the last dim first: [left, right, top, bottom, front, back]. */
@@ -43,6 +43,11 @@ abstract class PadNd extends Module {
 
   override forward(x: Tensor): Tensor {
     const d = this.padding.length / 2;
+    if (!(x instanceof Tensor)) {
+      throw new ArgumentError(`Cannot ${this.#name} ${show(x)}: it must be a tensor`, {
+        op: this.#name,
+      });
+    }
     if (this.#mode !== "constant" && x.ndim !== d + 1 && x.ndim !== d + 2) {
       throw new ShapeError(
         `Cannot ${this.#name} ${shapeText(x.shape)}: it takes ${d + 2} dims, or ${

@@ -12,7 +12,9 @@ import { Module } from "./module.ts";
 
 /** PyTorch's choice where no dim is given: 0 for tensors of 0, 1 or 3 dims, else 1. */
 function dimOf(x: Tensor, dim: number | null): number {
-  return dim ?? (x.ndim === 0 || x.ndim === 1 || x.ndim === 3 ? 0 : 1);
+  // What is no tensor is for the op to refuse.
+  const ndim = (x as Tensor | undefined)?.ndim;
+  return dim ?? (ndim === 0 || ndim === 1 || ndim === 3 ? 0 : 1);
 }
 
 /** Options of `Softmax` and its relatives. */

@@ -75,5 +75,8 @@ export function to(
 
 /** The tensor in another's dtype. */
 export function typeAs(x: Tensor, other: Tensor): Tensor {
+  if (!(other instanceof Tensor)) {
+    throw new ArgumentError(`Cannot typeAs ${show(other)}: it must be a tensor`, { op: "typeAs" });
+  }
   return cast(x, other.dtype);
 }

@@ -284,6 +284,7 @@ export type TriangleIndices = (
 function triangle(
   name: string,
   columns: (row: number, col: number, offset: number) => [number, number],
+  rowsOf: (row: number, col: number, offset: number) => [number, number],
 ): TriangleIndices {
   return op<TriangleIndices>(
     `${name}(row, col, offset=0, dtype='int64', device=null)`,
@@ -298,16 +299,27 @@ function triangle(
           },
         );
       }
-      const rows: bigint[] = [], cols: bigint[] = [];
-      for (let r = 0; r < row; r++) {
+      const [first, end] = rowsOf(row, col, offset);
+      const range = (r: number): [number, number] => {
         const [from, to] = columns(r, col, offset);
-        for (let c = Math.max(from, 0); c < Math.min(to, col); c++) {
-          rows.push(BigInt(r));
-          cols.push(BigInt(c));
+        return [Math.max(from, 0), Math.min(to, col)];
+      };
+      // Each row that counts holds one element at least: refused before it is counted where that is too much already.
+      const refuse = (n: number) => empty([2, n], dtypeInfo("int64", name)).dispose();
+      refuse(Math.max(end - first, 0));
+      let count = 0;
+      for (let r = first; r < end; r++) count += Math.max(range(r)[1] - range(r)[0], 0);
+      refuse(count);
+      const indices = new BigInt64Array(2 * count);
+      for (let r = first, at = 0; r < end; r++) {
+        const [from, to] = range(r);
+        for (let c = from; c < to; c++, at++) {
+          indices[at] = BigInt(r);
+          indices[count + at] = BigInt(c);
         }
       }
       return cast(
-        fromElements(BigInt64Array.from([...rows, ...cols]), "int64", [2, rows.length]),
+        fromElements(indices, "int64", [2, count]),
         dtypeInfo(dtype, name).name,
       );
     },
@@ -318,9 +330,11 @@ function triangle(
 export const trilIndices: TriangleIndices = triangle(
   "trilIndices",
   (r, _, offset) => [0, r + offset + 1],
+  (row, col, offset) => [Math.max(0, -offset), col === 0 ? 0 : row],
 );
 /** Rows and columns of the elements on and above a diagonal: (2, n). */
 export const triuIndices: TriangleIndices = triangle(
   "triuIndices",
   (r, col, offset) => [r + offset, col],
+  (row, col, offset) => [0, Math.min(row, col - offset)],
 );

@@ -31,7 +31,7 @@ import {
 import { cos, exp, exp2, log, log1p, neg, sign, square } from "./math.ts";
 import { add, div, type Either, either, mul, sub } from "./pointwise.ts";
 import { sum } from "./reduction.ts";
-import { tensor } from "./creation.ts";
+import { arange } from "./pattern.ts";
 import { unsqueeze } from "./view.ts";
 
 function float(opcode: number, saves: "x" | "y", rule?: UnaryForm["rule"]): UnaryForm {
@@ -94,8 +94,8 @@ function multivariate(name: string, x: Tensor, p: number): Tensor {
     });
   }
   const wide = x.info.isFloat ? x : cast(x, getDefaultDtype());
-  const shifts = Array.from({ length: p }, (_, j) => -j / 2);
-  const each = lgamma(add(unsqueeze(wide, -1), tensor(shifts, { dtype: wide.dtype })));
+  const shifts = mul(arange(p, { dtype: wide.dtype }), -0.5);
+  const each = lgamma(add(unsqueeze(wide, -1), shifts));
   return add(sum(each, -1), p * (p - 1) / 4 * Math.log(Math.PI));
 }
 

@@ -150,9 +150,25 @@ export function checkpointSequential(
   input: Tensor,
   options: CheckpointOptions = {},
 ): Tensor {
-  const steps = [...functions].map((f) =>
-    typeof f === "function" ? f : (x: Tensor) => f.forward(x)
-  );
+  if (typeof (functions as Iterable<unknown> | undefined)?.[Symbol.iterator] !== "function") {
+    throw new ArgumentError(
+      `Cannot checkpointSequential ${
+        show(functions)
+      }: it must be a sequence of functions or modules`,
+      { op: "checkpointSequential" },
+    );
+  }
+  const list = [...functions];
+  for (const f of list) {
+    if (typeof f === "function" || typeof f?.forward === "function") continue;
+    throw new ArgumentError(
+      `Cannot checkpointSequential with ${
+        show(f)
+      } in the sequence: it is no function and no module`,
+      { op: "checkpointSequential" },
+    );
+  }
+  const steps = list.map((f) => typeof f === "function" ? f : (x: Tensor) => f.forward(x));
   if (!Number.isInteger(segments) || segments < 1 || segments > steps.length) {
     throw new ArgumentError(
       `Cannot checkpointSequential ${steps.length} functions in ${show(segments)} segments`,
