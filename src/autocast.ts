@@ -36,7 +36,7 @@ let suspended = false;
 /** What PyTorch casts down on CPU. */
 const LOWER = new Set(
   ("addbmm addmm baddbmm bmm matmul mm linear vecdot prelu scaledDotProductAttention conv1d conv2d conv3d convTbc " +
-    "convTranspose1d convTranspose2d convTranspose3d lstm rnnTanh rnnRelu rnnTanhCell rnnReluCell")
+    "convTranspose1d convTranspose2d convTranspose3d")
     .split(" "),
 );
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { getAutocastDtype, isAutocastEnabled } from "../autocast.ts";
 import type { DType } from "../dtype.ts";
 import { ArgumentError, DTypeError, ShapeError, show } from "../errors.ts";
 import { bind, declare, parseSignature, type Signature } from "../op.ts";
@@ -300,7 +301,9 @@ function runLayers(
   [h0, c0]: [Tensor, Tensor | null],
   sizes: readonly number[] | null,
 ): [Tensor, Tensor, Tensor | null] {
-  const { dtype } = x;
+  // Under autocast PyTorch gives the low precision, but of the gated unit what it was given.
+  const lowers = rnn.kind !== "gru" && isAutocastEnabled() && x.dtype !== "float64";
+  const dtype = lowers ? getAutocastDtype() : x.dtype;
   // Half types are computed in float32, as every kernel does.
   const wide = (t: Tensor) => t.info.size < 4 ? cast(t, "float32") : t;
   const narrowed = (t: Tensor) => t.dtype === dtype ? t : cast(t, dtype);

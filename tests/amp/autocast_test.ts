@@ -159,3 +159,25 @@ Deno.test("autocast refuses what it has no rules for", () => {
   }
   assertEquals(tensor([1]).dtype, "float32");
 });
+
+Deno.test("recurrent layers and attention run in a region, in PyTorch's types", () => {
+  const x = randn([3, 2, 4], { requiresGrad: true });
+  const layers: [nn.LSTM | nn.RNN | nn.GRU, DType][] = [
+    [new nn.LSTM(4, 4), "bfloat16"],
+    [new nn.RNN(4, 4), "bfloat16"],
+    [new nn.GRU(4, 4), "float32"],
+  ];
+  for (const [layer, dtype] of layers) {
+    const [y] = autocast({}, () => (layer as nn.LSTM).forward(x));
+    assertEquals(y.dtype, dtype, layer.constructor.name);
+    y.float().sum().backward();
+    assert(layer.parameters().every((p) => p.grad!.dtype === "float32"));
+  }
+  const attention = new nn.MultiheadAttention(4, 2);
+  const [y] = autocast({}, () => attention.forward(x, x, x));
+  assertEquals(y.dtype, "bfloat16");
+  const scores = autocast({}, () => F.scaledDotProductAttention(x, x, x));
+  assertEquals(scores.dtype, "bfloat16");
+  const conv = new nn.Conv1d(4, 2, 1);
+  assertEquals(autocast({}, () => conv.forward(x.transpose(1, 2))).dtype, "bfloat16");
+});
