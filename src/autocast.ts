@@ -159,7 +159,7 @@ function regionOf(options: AutocastOptions): Region {
       { op: "autocast" },
     );
   }
-  const { device = "cpu", dtype = "bfloat16", enabled = true, cacheEnabled = true } = options;
+  const { device = "cpu", dtype = "bfloat16", enabled = true, cacheEnabled = true } = options ?? {};
   if (device !== "cpu") {
     throw new ArgumentError(`Cannot autocast on ${show(device)}: there are rules for "cpu" only`, {
       op: "autocast",
