@@ -9,7 +9,7 @@
  * @module
  */
 import { autocasting } from "./autocast.ts";
-import { ArgumentError, show, ToroError } from "./errors.ts";
+import { ArgumentError, NativeError, show, ToroError } from "./errors.ts";
 import { Tensor } from "./tensor.ts";
 
 /** One parameter of a signature. */
@@ -165,7 +165,8 @@ export function signatureOf(f: unknown): Signature | undefined {
 /** Makes an error of an op that another is made of speak of the one that was called. */
 function nameCalled(error: ToroError, name: string): void {
   const { message, op } = error;
-  if (message.includes(name)) return;
+  // That the library cannot be opened has nothing to do with the op that came first.
+  if (message.includes(name) || (error instanceof NativeError && op === undefined)) return;
   const inner = `Cannot ${op} `;
   const renamed = op !== undefined && message.startsWith(inner)
     ? `Cannot ${name} ${message.slice(inner.length)}`

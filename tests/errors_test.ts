@@ -151,7 +151,7 @@ const wrong: [call: () => unknown, text: string][] = [
   ],
   [
     () => new optim.AdamW(model.parameters(), any({ learningRate: 1 })),
-    'ArgumentError: Cannot make AdamW: unknown option "learningRate"; known are lr, betas, eps, weightDecay, amsgrad, maximize, strict',
+    'ArgumentError: Cannot make AdamW: unknown option "learningRate"; known are lr, betas, eps, weightDecay, amsgrad, maximize, strict, foreach, capturable, differentiable, fused',
   ],
   [
     () => new optim.lrScheduler.CosineAnnealingLR(opt(), any("100")),

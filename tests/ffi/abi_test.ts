@@ -229,9 +229,14 @@ Deno.test("a library with another hash is refused", async () => {
     // The text that the hash is taken of, changed by one letter.
     const bytes = await Deno.readFile(path);
     const mark = new TextEncoder().encode("1: words f64; open");
-    const at = bytes.findIndex((_, i) => mark.every((b, j) => bytes[i + j] === b));
-    assert(at > 0);
-    bytes[at] = "9".charCodeAt(0);
+    // A linker may keep it more than once.
+    let copies = 0;
+    for (let at = bytes.indexOf(mark[0]); at >= 0; at = bytes.indexOf(mark[0], at + 1)) {
+      if (!mark.every((b, j) => bytes[at + j] === b)) continue;
+      bytes[at] = "9".charCodeAt(0);
+      copies++;
+    }
+    assert(copies > 0);
     const other = `${folder}/libtoro.so`;
     await Deno.writeFile(other, bytes);
     const mod = fromFileUrl(new URL("../../mod.ts", import.meta.url));

@@ -307,7 +307,7 @@ simd! {
             for i in 0..n {
                 let y = C::load(*x.add(i));
                 // Zero for a finite number, NaN for any other.
-                sum = sum + (y - y);
+                sum = sum + y * C::default();
                 *x.add(i) = (y * by).store();
             }
         }
