@@ -147,6 +147,11 @@ export function autocast(options?: AutocastOptions): Disposable;
 export function autocast<T>(options: AutocastOptions, body: () => T): T;
 export function autocast<T>(options: AutocastOptions = {}, body?: () => T): T | Disposable {
   const region = regionOf(options);
+  if (body !== undefined && typeof body !== "function") {
+    throw new ArgumentError(`Cannot autocast ${show(body)}: the body must be a function`, {
+      op: "autocast",
+    });
+  }
   return body === undefined ? regions.enter(region) : regions.run(region, body);
 }
 

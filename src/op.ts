@@ -150,10 +150,14 @@ export function bind(signature: Signature, args: readonly unknown[]): unknown[] 
 /** All signatures of ops by function, and of classes by class. */
 const signatures = new WeakMap<object, Signature>();
 
-/** Declares the parameter list of a class's constructor, which binds its arguments to what this returns. */
+/**
+ * Declares the parameter list of a class's constructor, or of a function that is no op, which binds its arguments to what
+ * this returns. The forward of a module gets the last fence around it.
+ */
 export function declare(target: object, text: string): Signature {
   const signature = parseSignature(text);
   signatures.set(target, signature);
+  if ("prototype" in target) fenceForward(target.prototype);
   return signature;
 }
 
@@ -179,12 +183,12 @@ function nameCalled(error: ToroError, name: string): void {
   });
 }
 
-/** Whether JavaScript itself threw, and no function of the caller's can have. */
+/** Whether JavaScript itself threw, and no function or module of the caller's can have. */
 function isUnfit(error: unknown, { params }: Signature): boolean {
   return (error instanceof TypeError || error instanceof RangeError ||
     error instanceof SyntaxError) &&
     !(error instanceof ToroError) &&
-    !params.some((p) => /func|fn$/i.test(p.name));
+    !params.some((p) => /func|fn$|activation|(layer|encoder|decoder)$/i.test(p.name));
 }
 
 /** The last fence: an argument of a kind that no check foresaw, as an error of Toro's with JavaScript's behind it. */
@@ -193,6 +197,44 @@ function unfit(name: string, args: readonly unknown[], cause: unknown): Argument
     `Cannot ${name} ${args.map(show).join(", ")}: an argument is not of a kind that it takes`,
     { op: name, cause },
   );
+}
+
+type Forward = (this: object, ...args: unknown[]) => unknown;
+
+const fenced = new WeakSet<Forward>();
+
+/**
+ * Puts the last fence around a module's forward where it stands: in the class or in a base. What JavaScript throws is
+ * laid on the arguments only where one is missing or no tensor, and in no class that the caller derived, whose code it
+ * may be; nor where reading a parameter runs a parametrization.
+ */
+function fenceForward(prototype: unknown): void {
+  let at = prototype as { forward?: Forward } | null;
+  while (at !== null && !Object.hasOwn(at, "forward")) at = Object.getPrototypeOf(at);
+  const forward = at?.forward;
+  if (at === null || forward === undefined || fenced.has(forward)) return;
+  const call: Forward = function (...args) {
+    try {
+      return forward.apply(this, args);
+    } catch (error) {
+      const made = Object(this).constructor, signature = signatures.get(made);
+      if (
+        signature === undefined || !isUnfit(error, signature) || "parametrizations" in this ||
+        (args.length >= forward.length && args.every((a) => a instanceof Tensor))
+      ) throw error;
+      const { name } = signature;
+      throw new ArgumentError(
+        `Cannot forward ${name} of ${
+          args.map(show).join(", ") || "nothing"
+        }: an argument is not of a kind that it takes`,
+        { op: name, cause: error },
+      );
+    }
+  };
+  Object.defineProperty(call, "name", { value: forward.name });
+  Object.defineProperty(call, "length", { value: forward.length });
+  fenced.add(call);
+  Object.defineProperty(at, "forward", { value: call });
 }
 
 /** Gives a function that hands its arguments on to an op the op's signature. */

@@ -64,6 +64,9 @@ const UNDECLARED: Record<string, string[]> = {
   "utils.checkpoint.checkpointSequential": ["functions", "n", "input"],
   "nn.Sequential": ["module", "module"],
   "nn.ModuleList": ["modules"],
+  "nn.utils.parametrize.isParametrized": ["module", "tensorName"],
+  "nn.utils.parametrize.cached": ["func"],
+  autocast: ["options", "func"],
 };
 
 type AnyFunction = (...args: unknown[]) => unknown;

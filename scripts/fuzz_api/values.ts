@@ -176,7 +176,8 @@ export function guess(r: Random, name: string, shape: number[]): Arg {
   if (/^(device)$/.test(name)) return "cpu";
   if (/^(params|parameters)$/.test(name)) return { is: "parameters", shapes: [[2, 3], [3]] };
   if (/^optimizer$/.test(name)) return { is: "optimizer" };
-  if (/^module$/.test(name)) return { is: "module" };
+  if (/^(module|parametrization)$/.test(name)) return { is: "module" };
+  if (/^tensorName$/.test(name)) return "weight";
   if (/^modules$/.test(name)) return list([{ is: "module" }, { is: "module" }]);
   if (/^functions$/.test(name)) return list([{ is: "function", body: "square" }]);
   if (/^(data|param)$/.test(name)) return { ...anyTensor(r, shape), dtype: "float32" };

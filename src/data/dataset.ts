@@ -172,7 +172,7 @@ export class Subset<T> extends Dataset<T> {
     this.indices = indices;
     const { length } = dataset;
     for (let i = 0; i < indices.length; i++) {
-      if (indices[i] >= 0 && indices[i] < length && Number.isInteger(indices[i])) continue;
+      if (Number.isInteger(indices[i]) && indices[i] >= 0 && indices[i] < length) continue;
       throw new IndexError(
         `Cannot make Subset: index ${
           show(indices[i])
@@ -235,8 +235,9 @@ export type Split<L extends readonly number[], T> = { -readonly [K in keyof L]: 
 export function randomSplit<S extends MapSource<unknown>, const L extends readonly number[]>(
   dataset: S,
   lengths: L,
-  { generator = null }: RandomSplitOptions = {},
+  options: RandomSplitOptions = {},
 ): Split<L, ExampleOf<S>> {
+  const { generator = null } = options ?? {};
   const whole = datasetOf(dataset, "randomSplit"), n = whole.length;
   if (!Array.isArray(lengths) || !lengths.every((x) => typeof x === "number")) {
     throw new ArgumentError(

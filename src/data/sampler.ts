@@ -181,7 +181,11 @@ export class WeightedRandomSampler extends SeededSampler {
       );
     }
     const values = weights instanceof Tensor ? weights.toTypedArray() : weights;
-    this.#weights = Float64Array.from(values as ArrayLike<number>, Number);
+    this.#weights = Float64Array.from(
+      values as ArrayLike<unknown>,
+      // Tensors of int64 hold bigints; anything else that is no number is as bad as NaN.
+      (w) => typeof w === "number" || typeof w === "bigint" ? Number(w) : NaN,
+    );
     this.length = checkSamples("WeightedRandomSampler", numSamples);
     this.#replacement = replacement;
     const bad = this.#weights.findIndex((w) => !(w >= 0 && w < Infinity));

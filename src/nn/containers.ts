@@ -7,6 +7,7 @@ import { ArgumentError, show } from "../errors.ts";
 import { isOptions } from "../op.ts";
 import type { Tensor } from "../tensor.ts";
 import { Module, type TensorModule } from "./module.ts";
+import { pairsOf } from "./options.ts";
 
 function checkMember(value: unknown, where: string, owner: string): asserts value is Module {
   if (value instanceof Module) return;
@@ -171,10 +172,7 @@ export class ModuleDict<M extends Module = Module> extends Module implements Ite
   /** Takes an object or pairs of name and module. */
   constructor(modules: Readonly<Record<string, M>> | Iterable<readonly [string, M]> = {}) {
     super();
-    const pairs = Symbol.iterator in modules
-      ? modules as Iterable<readonly [string, M]>
-      : Object.entries(modules as Readonly<Record<string, M>>);
-    for (const [name, module] of pairs) this.set(name, module);
+    for (const [name, module] of pairsOf(modules, "ModuleDict")) this.set(name, module);
   }
 
   /** Whether there is a module of that name. */

@@ -4,7 +4,7 @@
  * @module
  */
 import type { DType } from "../dtype.ts";
-import { ShapeError, show } from "../errors.ts";
+import { ArgumentError, ShapeError, show } from "../errors.ts";
 import { bind, declare } from "../op.ts";
 import { reshape } from "../ops/view.ts";
 import type { Tensor } from "../tensor.ts";
@@ -63,7 +63,14 @@ export class LinearCrossEntropyLoss extends Module {
     );
     checkCount(classes, name, "numClasses");
     this.numClasses = classes as number;
-    this.outFeatures = [...dims as number[]];
+    if (!Array.isArray(dims)) {
+      throw new ArgumentError(
+        `Cannot make ${name} with outFeatures ${show(dims)}: sizes come in an array`,
+        { op: name },
+      );
+    }
+    dims.forEach((n, i) => checkCount(n, name, `outFeatures[${i}]`));
+    this.outFeatures = [...dims];
     this.weight = weightBuffer(weight, name);
     if (this.weight !== null && !(this.weight.ndim === 1 && this.weight.numel === classes)) {
       throw new ShapeError(

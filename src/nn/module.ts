@@ -370,6 +370,18 @@ Object.defineProperty(Module.prototype, Symbol.for("Deno.customInspect"), {
 
 setModuleClass(Module as never);
 
+/** A module given to a function. */
+export function checkModule(module: unknown, op: string): void {
+  if (module instanceof Module) return;
+  throw new ArgumentError(`Cannot ${op} of ${show(module)}: it must be a module`, { op });
+}
+
+/** The name of a module's parameter, given to a function. */
+export function checkTensorName(name: unknown, op: string): asserts name is string {
+  if (typeof name === "string") return;
+  throw new ArgumentError(`Cannot ${op} of ${show(name)}: a parameter's name is a string`, { op });
+}
+
 /** Writes values over a tensor's, without recording; one that lags behind is brought up to date first. */
 function copyInto(target: Tensor, value: Tensor | number): void {
   mapOut("copy_", OP.copy, target, value, null, target.info);

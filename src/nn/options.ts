@@ -38,6 +38,23 @@ export function checkNumber(value: unknown, name: string, what: string): void {
   });
 }
 
+/** The pairs of name and value that a dictionary is made of: of an object's entries, or of the pairs themselves. */
+export function pairsOf<T>(
+  given: Readonly<Record<string, T>> | Iterable<readonly [string, T]>,
+  name: string,
+): (readonly [string, T])[] {
+  if (typeof given === "object" && given !== null) {
+    const pairs = Symbol.iterator in given
+      ? [...given as Iterable<readonly [string, T]>]
+      : Object.entries(given);
+    if (pairs.every((p) => Array.isArray(p) && typeof p[0] === "string")) return pairs;
+  }
+  throw new ArgumentError(
+    `Cannot make ${name} of ${show(given)}: it takes an object, or pairs of name and value`,
+    { op: name },
+  );
+}
+
 /** The type and device of a layer's parameters. */
 export interface Factory {
   readonly info: DTypeInfo;

@@ -7,6 +7,7 @@
 import { ArgumentError, show } from "../errors.ts";
 import { Tensor } from "../tensor.ts";
 import { Module } from "./module.ts";
+import { pairsOf } from "./options.ts";
 import { Parameter } from "./parameter.ts";
 
 /** A tensor as a parameter; a parameter stays the same object. */
@@ -35,6 +36,12 @@ export class ParameterList extends Module implements Iterable<Parameter> {
   /** Takes any iterable of tensors. */
   constructor(values: Iterable<Tensor> = []) {
     super();
+    if (typeof (values as Iterable<Tensor> | null)?.[Symbol.iterator] !== "function") {
+      throw new ArgumentError(
+        `Cannot make ParameterList of ${show(values)}: it takes a sequence of tensors`,
+        { op: "ParameterList" },
+      );
+    }
     this.push(...values);
   }
 
@@ -83,10 +90,7 @@ export class ParameterDict extends Module implements Iterable<[string, Parameter
     parameters: Readonly<Record<string, Tensor>> | Iterable<readonly [string, Tensor]> = {},
   ) {
     super();
-    const pairs = Symbol.iterator in parameters
-      ? parameters as Iterable<readonly [string, Tensor]>
-      : Object.entries(parameters);
-    for (const [name, value] of pairs) this.set(name, value);
+    for (const [name, value] of pairsOf(parameters, "ParameterDict")) this.set(name, value);
   }
 
   /** Whether there is a parameter of that name. */

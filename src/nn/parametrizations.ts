@@ -4,6 +4,7 @@
  * @module
  */
 import { inMode } from "../autograd.ts";
+import { bind, declare } from "../op.ts";
 import type { Tensor } from "../tensor.ts";
 import { Module } from "./module.ts";
 import { Buffer } from "./parameter.ts";
@@ -15,7 +16,7 @@ import {
   matrixOf,
   normExceptDim,
   sigmaOf,
-  spectralDim,
+  spectralArguments,
   type SpectralNormOptions,
   type WeightNormOptions,
   weightOf,
@@ -45,13 +46,13 @@ class WeightNorm extends Module {
  * (null: of the whole). State keys: `parametrizations.weight.original0` (g) and `original1` (v).
  * Source: Salimans and Kingma 2016, arXiv 1602.07868.
  */
-export function weightNorm<M extends Module>(
-  module: M,
-  { name = "weight", dim = 0 }: WeightNormOptions = {},
-): M {
+export function weightNorm<M extends Module>(module: M, options?: WeightNormOptions): M {
+  const [, name, dim] = bind(WEIGHT_NORM, [module, options]) as [M, string, number | null];
   checkNorm(module, name, "weightNorm");
   return registerParametrization(module, name, new WeightNorm(dim) as never, { unsafe: true });
 }
+
+const WEIGHT_NORM = declare(weightNorm, "weightNorm(module, name='weight', dim=0)");
 
 /** A matrix divided by its largest singular value. */
 class SpectralNorm extends Module {
@@ -90,11 +91,15 @@ class SpectralNorm extends Module {
  * Spectral norm by parametrization: the weight, as a matrix whose rows are along `dim`, is divided by its largest singular
  * value, which power iterations follow while it is trained. Source: Miyato et al. 2018, arXiv 1802.05957.
  */
-export function spectralNorm<M extends Module>(
-  module: M,
-  { name = "weight", nPowerIterations = 1, eps = 1e-12, dim = null }: SpectralNormOptions = {},
-): M {
-  const weight = checkNorm(module, name, "spectralNorm");
-  const norm = new SpectralNorm(weight, nPowerIterations, spectralDim(module, dim), eps);
+export function spectralNorm<M extends Module>(module: M, options?: SpectralNormOptions): M {
+  const { weight, name, nPowerIterations, eps, dim } = spectralArguments(
+    bind(SPECTRAL_NORM, [module, options]),
+  );
+  const norm = new SpectralNorm(weight, nPowerIterations, dim, eps);
   return registerParametrization(module, name, norm as never);
 }
+
+const SPECTRAL_NORM = declare(
+  spectralNorm,
+  "spectralNorm(module, name='weight', nPowerIterations=1, eps=1e-12, dim=null)",
+);

@@ -5,11 +5,12 @@
  */
 import { inMode } from "../autograd.ts";
 import { ArgumentError, ShapeError, show } from "../errors.ts";
+import { bind, declare } from "../op.ts";
 import { mapOut } from "../ops/map.ts";
 import { sameShape, shapeText } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
-import { Module } from "./module.ts";
+import { checkModule, checkTensorName, Module } from "./module.ts";
 import { adopt, Buffer, Parameter } from "./parameter.ts";
 
 /** A module that computes a tensor from one or more; `rightInverse` gives what it would be computed from. */
@@ -99,6 +100,11 @@ let values: Map<ParametrizationList, Tensor> | null = null;
 
 /** Computes each parametrized tensor once while a synchronous function runs. */
 export function cached<T>(body: () => T): T {
+  if (typeof body !== "function") {
+    throw new ArgumentError(`Cannot run ${show(body)} cached: it must be a function`, {
+      op: "cached",
+    });
+  }
   if (values !== null) return body();
   values = new Map();
   try {
@@ -139,8 +145,11 @@ export function registerParametrization<M extends Module>(
   module: M,
   tensorName: string,
   parametrization: Parametrization,
-  { unsafe = false }: ParametrizationOptions = {},
+  options?: ParametrizationOptions,
 ): M {
+  const [, , , unsafe] = bind(REGISTER, [module, tensorName, parametrization, options]);
+  checkModule(module, "registerParametrization");
+  checkTensorName(tensorName, "registerParametrization");
   const fields = module as unknown as Fields;
   const known = listsOf(module)?.[tensorName];
   const before = fields[tensorName];
@@ -165,7 +174,15 @@ export function registerParametrization<M extends Module>(
   const started = inverse === undefined
     ? before
     : inMode(false, () => inverse.call(parametrization, before));
-  const parts = started instanceof Tensor ? [started] : [...started];
+  const parts = started instanceof Tensor ? [started] : started;
+  if (!Array.isArray(parts) || !parts.every((t) => t instanceof Tensor)) {
+    throw new ArgumentError(
+      `Cannot registerParametrization with ${parametrization.constructor.name}: its rightInverse gave ${
+        show(started)
+      }, no tensor or array of tensors`,
+      { op: "registerParametrization" },
+    );
+  }
   const after = inMode(false, () => parametrization.forward(...parts));
   if (
     !unsafe &&
@@ -207,8 +224,14 @@ export function registerParametrization<M extends Module>(
   return module;
 }
 
+const REGISTER = declare(
+  registerParametrization,
+  "registerParametrization(module, tensorName, parametrization, unsafe=false)",
+);
+
 /** Whether a module has parametrized tensors, or one of a name. */
 export function isParametrized(module: Module, tensorName: string | null = null): boolean {
+  checkModule(module, "isParametrized");
   const lists = listsOf(module);
   return lists !== undefined &&
     (tensorName === null ? Object.keys(lists).length > 0 : Object.hasOwn(lists, tensorName));
@@ -221,8 +244,11 @@ export function isParametrized(module: Module, tensorName: string | null = null)
 export function removeParametrizations<M extends Module>(
   module: M,
   tensorName: string,
-  { leaveParametrized = true }: { leaveParametrized?: boolean } = {},
+  options?: { leaveParametrized?: boolean },
 ): M {
+  const [, , leaveParametrized] = bind(REMOVE, [module, tensorName, options]);
+  checkModule(module, "removeParametrizations");
+  checkTensorName(tensorName, "removeParametrizations");
   const lists = listsOf(module);
   if (lists === undefined || !isParametrized(module, tensorName)) {
     throw new ArgumentError(
@@ -253,3 +279,8 @@ export function removeParametrizations<M extends Module>(
   fields[tensorName] = original;
   return module;
 }
+
+const REMOVE = declare(
+  removeParametrizations,
+  "removeParametrizations(module, tensorName, leaveParametrized=true)",
+);

@@ -92,7 +92,7 @@ export abstract class RNNBase extends Module {
   protected constructor(
     name: string,
     kind: CellKind,
-    [inputSize, hiddenSize, numLayers, bias, batchFirst, drop, bidirectional, projSize]: readonly [
+    values: readonly [
       number,
       number,
       number,
@@ -106,6 +106,14 @@ export abstract class RNNBase extends Module {
     dtype: DType | null,
   ) {
     super();
+    if (new.target === RNNBase as unknown) {
+      throw new ArgumentError(
+        "Cannot make RNNBase: it is only what RNN, LSTM and GRU have in common",
+        { op: "RNNBase", hint: "make one of those" },
+      );
+    }
+    const [inputSize, hiddenSize, numLayers, bias, batchFirst, drop, bidirectional, projSize] =
+      values;
     for (const [what, n] of Object.entries({ inputSize, hiddenSize, numLayers })) {
       checkCount(n, name, what);
       if (n === 0) {

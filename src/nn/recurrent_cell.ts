@@ -61,6 +61,12 @@ export abstract class RNNCellBase extends Module {
     dtype: DType | null,
   ) {
     super();
+    if (new.target === RNNCellBase as unknown) {
+      throw new ArgumentError(
+        "Cannot make RNNCellBase: it is only what RNNCell, LSTMCell and GRUCell have in common",
+        { op: "RNNCellBase", hint: "make one of those" },
+      );
+    }
     checkCount(inputSize, name, "inputSize");
     checkCount(hiddenSize, name, "hiddenSize");
     const factory = factoryOf(name, device, dtype);

@@ -95,6 +95,8 @@ export class Hardtanh extends Module {
       maxVal,
       options,
     ]) as [number, number, boolean];
+    checkNumber(this.minVal, "Hardtanh", "minVal");
+    checkNumber(this.maxVal, "Hardtanh", "maxVal");
     if (!(this.minVal < this.maxVal)) {
       throw new ArgumentError(
         `Cannot make Hardtanh: minVal must be below maxVal, got ${show(this.minVal)} and ${

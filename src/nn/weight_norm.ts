@@ -8,6 +8,7 @@ import { inMode } from "../autograd.ts";
 import { ArgumentError, show } from "../errors.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
 import { mapOut } from "../ops/map.ts";
+import { bind, declare } from "../op.ts";
 import { dot, mv } from "../ops/matmul.ts";
 import { norm } from "../ops/moments.ts";
 import { clampMin, div, mul } from "../ops/pointwise.ts";
@@ -16,7 +17,7 @@ import { permute, reshape, transpose } from "../ops/view.ts";
 import { wrapDim } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { addPreHook } from "./hooks.ts";
-import type { Module } from "./module.ts";
+import { checkModule, checkTensorName, type Module } from "./module.ts";
 import { Buffer, Parameter } from "./parameter.ts";
 
 type Fields = Record<string, unknown>;
@@ -36,6 +37,8 @@ export function weightOf(g: Tensor, v: Tensor, dim: number | null): Tensor {
 
 /** The parameter of a module that a norm is put on. */
 export function checkNorm(module: Module, name: string, op: string): Parameter {
+  checkModule(module, op);
+  checkTensorName(name, op);
   const weight = (module as unknown as Fields)[name];
   if (weight instanceof Parameter) return weight;
   throw new ArgumentError(
@@ -66,11 +69,13 @@ function remember(module: Module, key: string, undo: () => void, op: string): vo
   undone.set(module, known);
 }
 
-function remove(module: Module, key: string, op: string): void {
-  const undo = undone.get(module)?.get(key);
+function remove(module: Module, kind: string, name: string, op: string): void {
+  checkModule(module, op);
+  checkTensorName(name, op);
+  const key = `${kind} ${name}`, undo = undone.get(module)?.get(key);
   if (undo === undefined) {
     throw new ArgumentError(
-      `Cannot ${op} of ${module.constructor.name}: its ${key.split(" ")[1]} has no such norm`,
+      `Cannot ${op} of ${module.constructor.name}: its ${name} has no such norm`,
       { op },
     );
   }
@@ -93,10 +98,8 @@ function compute(module: Module, name: string, value: () => Tensor): void {
  * computed before each `forward`. State keys: `weight_g`, `weight_v`. Gives the module.
  * Source: Salimans and Kingma 2016, arXiv 1602.07868.
  */
-export function weightNorm<M extends Module>(
-  module: M,
-  { name = "weight", dim = 0 }: WeightNormOptions = {},
-): M {
+export function weightNorm<M extends Module>(module: M, options?: WeightNormOptions): M {
+  const [, name, dim] = bind(WEIGHT_NORM, [module, options]) as [M, string, number | null];
   const weight = checkNorm(module, name, "weightNorm");
   const fields = module as unknown as Fields;
   const [g, v] = [`${name}G`, `${name}V`];
@@ -116,14 +119,16 @@ export function weightNorm<M extends Module>(
   return module;
 }
 
+const WEIGHT_NORM = declare(weightNorm, "weightNorm(module, name='weight', dim=0)");
+
 /** Makes the weight an ordinary parameter again, with its present value. */
-export function removeWeightNorm<M extends Module>(
-  module: M,
-  { name = "weight" }: { name?: string } = {},
-): M {
-  remove(module, `weightNorm ${name}`, "removeWeightNorm");
+export function removeWeightNorm<M extends Module>(module: M, options?: { name?: string }): M {
+  const [, name] = bind(REMOVE_WEIGHT_NORM, [module, options]) as [M, string];
+  remove(module, "weightNorm", name, "removeWeightNorm");
   return module;
 }
+
+const REMOVE_WEIGHT_NORM = declare(removeWeightNorm, "removeWeightNorm(module, name='weight')");
 
 /** Options of `spectralNorm`. */
 export interface SpectralNormOptions {
@@ -144,9 +149,35 @@ export function matrixOf(weight: Tensor, dim: number): Tensor {
   return reshape(moved, [moved.shape[0], -1]);
 }
 
-/** The dim of rows where none is given. */
-export function spectralDim(module: Module, dim: number | null): number {
-  return dim ?? (module.constructor.name.startsWith("ConvTranspose") ? 1 : 0);
+/** The bound arguments of spectral norm, checked. The rows' dim, where none is given, is that of the outputs. */
+export function spectralArguments(bound: readonly unknown[]): {
+  weight: Parameter;
+  name: string;
+  nPowerIterations: number;
+  eps: number;
+  dim: number;
+} {
+  const [module, name, nPowerIterations, eps, dim] = bound as [
+    Module,
+    string,
+    number,
+    number,
+    number,
+  ];
+  const op = "spectralNorm", weight = checkNorm(module, name, op);
+  if (!Number.isInteger(nPowerIterations) || nPowerIterations < 1) {
+    throw new ArgumentError(
+      `Cannot spectralNorm with nPowerIterations ${show(nPowerIterations)}: at least 1 is needed`,
+      { op },
+    );
+  }
+  if (typeof eps !== "number") {
+    throw new ArgumentError(`Cannot spectralNorm with eps ${show(eps)}: it must be a number`, {
+      op,
+    });
+  }
+  const rows = dim ?? (module.constructor.name.startsWith("ConvTranspose") ? 1 : 0);
+  return { weight, name, nPowerIterations, eps, dim: wrapDim(rows, weight.ndim, op) };
 }
 
 function unit(x: Tensor, eps: number): Tensor {
@@ -189,17 +220,11 @@ export function sigmaOf(matrix: Tensor, u: Tensor, v: Tensor): Tensor {
  * singular value, which power iterations follow in training. State keys: `weight_orig`, and the buffers `weight_u` and
  * `weight_v`. Gives the module. Source: Miyato et al. 2018, arXiv 1802.05957.
  */
-export function spectralNorm<M extends Module>(module: M, options: SpectralNormOptions = {}): M {
-  const { name = "weight", nPowerIterations = 1, eps = 1e-12, dim: given = null } = options;
-  const weight = checkNorm(module, name, "spectralNorm");
-  if (!Number.isInteger(nPowerIterations) || nPowerIterations < 1) {
-    throw new ArgumentError(
-      `Cannot spectralNorm with nPowerIterations ${show(nPowerIterations)}: at least 1 is needed`,
-      { op: "spectralNorm" },
-    );
-  }
+export function spectralNorm<M extends Module>(module: M, options?: SpectralNormOptions): M {
+  const { weight, name, nPowerIterations, eps, dim } = spectralArguments(
+    bind(SPECTRAL_NORM, [module, options]),
+  );
   const fields = module as unknown as Fields;
-  const dim = spectralDim(module, given);
   const [u, v] = directions(inMode(false, () => matrixOf(weight, dim)), eps).map((t) =>
     new Buffer(t)
   );
@@ -223,11 +248,19 @@ export function spectralNorm<M extends Module>(module: M, options: SpectralNormO
   return module;
 }
 
+const SPECTRAL_NORM = declare(
+  spectralNorm,
+  "spectralNorm(module, name='weight', nPowerIterations=1, eps=1e-12, dim=null)",
+);
+
 /** Makes the weight an ordinary parameter again, with its present value. */
-export function removeSpectralNorm<M extends Module>(
-  module: M,
-  { name = "weight" }: { name?: string } = {},
-): M {
-  remove(module, `spectralNorm ${name}`, "removeSpectralNorm");
+export function removeSpectralNorm<M extends Module>(module: M, options?: { name?: string }): M {
+  const [, name] = bind(REMOVE_SPECTRAL_NORM, [module, options]) as [M, string];
+  remove(module, "spectralNorm", name, "removeSpectralNorm");
   return module;
 }
+
+const REMOVE_SPECTRAL_NORM = declare(
+  removeSpectralNorm,
+  "removeSpectralNorm(module, name='weight')",
+);

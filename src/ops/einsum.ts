@@ -18,7 +18,7 @@ interface Labelled {
   readonly labels: readonly string[];
 }
 
-function fail(equation: string, rule: string): never {
+function fail(equation: unknown, rule: string): never {
   throw new ArgumentError(`Cannot einsum ${show(equation)}: ${rule}`, { op: "einsum" });
 }
 
@@ -112,7 +112,7 @@ function contract(a: Labelled, b: Labelled, later: (label: string) => boolean): 
  */
 export function einsum(equation: string, ...given: (Tensor | readonly Tensor[])[]): Tensor {
   const tensors = given.flat() as Tensor[];
-  if (typeof equation !== "string") fail(String(equation), "the equation must be a string");
+  if (typeof equation !== "string") fail(equation, "the equation must be a string");
   const [inputs, target, more] = equation.replaceAll(/\s/g, "").split("->");
   if (more !== undefined) fail(equation, "it has more than one arrow");
   const terms = inputs.split(",");

@@ -1,17 +1,26 @@
 /** The public surface at random, a short and fixed part of `deno task fuzz:api`; and what longer runs found. */
-import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  assertEquals,
+  assertMatch,
+  assertStrictEquals,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import {
   ArgumentError,
+  autocast,
   autograd,
   broadcastShapes,
   data,
+  einsum,
   memory,
   mvlgamma,
   nn,
   ones,
   OutOfMemoryError,
   setMemoryLimit,
+  type Tensor,
   ToroError,
   trilIndices,
   triuIndices,
@@ -48,7 +57,15 @@ Deno.test("triangle indices count rightly, and are refused before they are count
 });
 
 Deno.test("arguments of a wrong kind, where a check of their own says so", () => {
-  const x = ones([2]);
+  const x = ones([2]), layer = () => new nn.Linear(3, 2), { parametrize } = nn.utils;
+  class Odd extends nn.Module {
+    override forward(x: Tensor): Tensor {
+      return x;
+    }
+    rightInverse(): number {
+      return 3;
+    }
+  }
   const wrong: [string, () => unknown][] = [
     ["Cannot grad: output 0, 3, is no tensor", () => autograd.grad(3 as never, x)],
     ["Cannot grad: input 1, null, is no tensor", () => autograd.grad(x, [x, null as never])],
@@ -83,6 +100,69 @@ Deno.test("arguments of a wrong kind, where a check of their own says so", () =>
       () => new nn.ReflectionPad1d(1).forward(undefined as never),
     ],
     ["Cannot typeAs undefined: it must be a tensor", () => x.typeAs(undefined as never)],
+    [
+      "Cannot weightNorm of 3: it must be a module",
+      () => nn.utils.weightNorm(3 as never),
+    ],
+    [
+      'Cannot weightNorm: unknown option "axis"; known are name, dim',
+      () => nn.utils.parametrizations.weightNorm(layer(), { axis: 1 } as never),
+    ],
+    [
+      "Cannot weightNorm of 7: a parameter's name is a string",
+      () => nn.utils.parametrizations.weightNorm(layer(), { name: 7 as never }),
+    ],
+    [
+      "Cannot removeWeightNorm: argument module is missing",
+      () => nn.utils.removeWeightNorm(undefined as never),
+    ],
+    [
+      "Cannot spectralNorm with nPowerIterations 0: at least 1 is needed",
+      () => nn.utils.parametrizations.spectralNorm(layer(), { nPowerIterations: 0 }),
+    ],
+    [
+      'Cannot spectralNorm with eps "small": it must be a number',
+      () => nn.utils.spectralNorm(layer(), { eps: "small" as never }),
+    ],
+    [
+      "Cannot isParametrized of null: it must be a module",
+      () => parametrize.isParametrized(null as never),
+    ],
+    [
+      "Cannot registerParametrization: argument parametrization is missing",
+      () => parametrize.registerParametrization(layer(), "weight", undefined as never),
+    ],
+    [
+      "Cannot registerParametrization with Odd: its rightInverse gave 3, no tensor or array of",
+      () => parametrize.registerParametrization(layer(), "weight", new Odd() as never),
+    ],
+    [
+      "Cannot removeParametrizations of 3: it must be a module",
+      () => parametrize.removeParametrizations(3 as never, "weight"),
+    ],
+    ["Cannot run 3 cached: it must be a function", () => parametrize.cached(3 as never)],
+    ["Cannot autocast 3: the body must be a function", () => autocast({}, 3 as never)],
+    ["Cannot make RNNBase: it is only what", () => new (nn.RNNBase as never as new () => void)()],
+    [
+      "Cannot make RNNCellBase: it is only what",
+      () => new (nn.RNNCellBase as never as new () => void)(),
+    ],
+    [
+      "Cannot make Hardtanh: minVal must be a number, got Symbol(a)",
+      () => new nn.Hardtanh(Symbol("a") as never),
+    ],
+    ["Cannot make ModuleDict of 3: it takes an object", () => new nn.ModuleDict(3 as never)],
+    ["Cannot make ParameterDict of [3]", () => new nn.ParameterDict([3] as never)],
+    ["Cannot make ParameterList of null", () => new nn.ParameterList(null as never)],
+    [
+      "Cannot make WeightedRandomSampler: weight 1 is NaN",
+      () => new data.WeightedRandomSampler([1, Symbol("a") as never], 1),
+    ],
+    ["Cannot einsum null: the equation must be", () => einsum(null as never, x)],
+    [
+      "Cannot make LinearCrossEntropyLoss with outFeatures 3: sizes come in an array",
+      () => new nn.LinearCrossEntropyLoss(2, 2, { outFeatures: 3 as never }),
+    ],
   ];
   for (const [text, call] of wrong) {
     assertStringIncludes((assertThrows(call, ArgumentError) as ToroError).message, text);
@@ -104,4 +184,63 @@ Deno.test("an argument that no check foresaw is an error of Toro's with JavaScri
     "Cannot broadcastShapes 3: an argument is not of a kind",
   );
   assertEquals((error as ToroError).cause instanceof TypeError, true);
+});
+
+Deno.test("what a declared module's forward cannot take is an error of Toro's, with JavaScript's behind it", () => {
+  const given: [string, () => unknown][] = [
+    ["Cannot forward BatchNorm2d of 1:", () => new nn.BatchNorm2d(2).forward(1 as never)],
+    [
+      "Cannot forward InstanceNorm3d of nothing:",
+      () => (new nn.InstanceNorm3d(2) as never as { forward(): void }).forward(),
+    ],
+    ["Cannot forward RandomMask of null:", () => new data.RandomMask().forward(null as never)],
+    ["Cannot forward Softmax2d of true:", () => new nn.Softmax2d().forward(true as never)],
+  ];
+  for (const [text, call] of given) {
+    const error = assertThrows(call, ArgumentError) as ToroError;
+    assertStringIncludes(error.message, text);
+    assertEquals(error.cause instanceof TypeError, true);
+  }
+  const layer = new nn.InstanceNorm3d(2);
+  assertEquals(layer.forward.length, 1);
+  assertEquals(layer.forward.name, "forward");
+});
+
+Deno.test("errors of the caller's own code pass through a declared module as they are", () => {
+  const mine = new TypeError("mine");
+  const fail = () => {
+    throw mine;
+  };
+  class Norm extends nn.BatchNorm2d {
+    override forward(x: Tensor): Tensor {
+      return typeof x === "number" ? fail() : super.forward(x);
+    }
+  }
+  class Weight extends nn.Module {
+    fails = false;
+    override forward(x: Tensor): Tensor {
+      return this.fails ? fail() : x;
+    }
+  }
+  class Layer extends nn.Module {
+    override forward(): Tensor {
+      return fail();
+    }
+  }
+  const hooked = new nn.BatchNorm2d(2), weight = new Weight(), parametrized = new nn.Linear(2, 2);
+  hooked.registerForwardPreHook(fail);
+  nn.utils.parametrize.registerParametrization(parametrized, "weight", weight);
+  weight.fails = true;
+  const distance = new nn.TripletMarginWithDistanceLoss({ distanceFunction: fail });
+  const x = ones([2, 2]);
+  const calls: (() => unknown)[] = [
+    () => new Norm(2).forward(3 as never),
+    () => hooked.forward(3 as never),
+    () => parametrized.forward(x),
+    () => parametrized.forward(3 as never),
+    () => new nn.Sequential(new Layer()).forward(3 as never),
+    () => new nn.TransformerEncoderLayer(2, 1, { activation: fail }).forward(x),
+    () => distance.forward(x, x, x),
+  ];
+  for (const call of calls) assertStrictEquals(assertThrows(call), mine);
 });
