@@ -72,12 +72,12 @@ const YOUNG_BYTES = 128 * MIB;
 const YOUNG_HANDLES = 20_000;
 /** It comes less often where it takes more than this share of the time, up to so many times. */
 const YOUNG_SHARE = 0.012;
-const RARE = 2.5;
+const RARE = 3;
 /**
  * The first time is later: short scripts then never collect, and later rounds stay under the memory that it took. So
  * far a collection is also waited for that V8 puts off.
  */
-const FIRST = 3;
+const FIRST = 3.5;
 /** Only where it takes four times its share are rounds made rarer yet, up to so many times. */
 const RAREST = 8;
 /**
@@ -149,6 +149,15 @@ export function makeRoom(bytes: number): void {
     }
     setLetGo();
   }
+}
+
+/**
+ * Lets V8's young generation grow to what it will have anyway, once, when a program has made thousands of small tensors:
+ * its memory is then the same after its first steps as after many.
+ */
+export function warmUp(): void {
+  ready();
+  collector?.young(0);
 }
 
 /** Ends the job's hold on WeakRefs: V8's own young collections then find what is dead, and promote none of it. */
@@ -283,7 +292,8 @@ function siftYoung(dead: number[]): void {
   }
   young.truncate(kept);
   unseen = kept;
-  survivors = Math.max(keptBytes, survivors / 2);
+  // What lives for good, as an optimiser's state, shall not make rounds larger than the first.
+  survivors = Math.min(Math.max(keptBytes, survivors / 2), YOUNG_BYTES * FIRST / 2);
 }
 
 /** After one that V8 did not carry out. What a collection of its own found before is gone all the same. */
@@ -329,7 +339,9 @@ function adapt(kind: "young" | "full", tookMs: number, now: number, budgetBytes:
     const share = tookMs / Math.max(now - lastFull, tookMs);
     const wish = fullBytes / FULL_BYTES * share / FULL_SHARE;
     const times = Math.min(Math.max(wish, 1), FULL_RAREST);
-    fullBytes = Math.min(Math.max(FULL_BYTES * times, old.sum() / 2), 2 * ceiling);
+    // Large tables and their optimiser's state are old for good: they are no reason to let garbage lie.
+    const least = Math.min(old.sum() / 2, YOUNG_BYTES / 2);
+    fullBytes = Math.min(Math.max(FULL_BYTES * times, least), 2 * ceiling);
     fullHandles = Math.max(FULL_HANDLES * times, old.length / 2);
     lastFull = now;
   } else {

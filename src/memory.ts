@@ -5,7 +5,7 @@
  * @module
  */
 import * as native from "../ffi/library.ts";
-import { collect, letGo, makeRoom, release, stats, watch } from "./collection.ts";
+import { collect, letGo, makeRoom, release, stats, warmUp, watch } from "./collection.ts";
 import { ArgumentError, DisposedError, show } from "./errors.ts";
 
 /** A native storage; freed when this object is collected, or at once by `release`. */
@@ -91,6 +91,9 @@ const SLAB = 64 * 1024;
 const EMPTY_DEVICE_SLAB = { block: GONE, used: SLAB };
 
 let slab: { block: Block; used: number } = EMPTY_DEVICE_SLAB;
+/** Slabs made so far, and how many a program makes that is no short script. */
+let slabs = 0;
+const WARM_SLABS = 8;
 
 function newBlock(bytes: number, device: number): Block {
   makeRoom(bytes);
@@ -144,6 +147,7 @@ function make(bytes: number, device: number): Storage {
   if (slab.used + room > SLAB) {
     // A thousand tensors later: seldom enough, and often enough for V8 to find them young.
     letGo();
+    if (++slabs === WARM_SLABS) warmUp();
     slab = { block: newBlock(SLAB, 0), used: 0 };
   }
   const storage = new Storage(slab.block, slab.used, bytes, 0);

@@ -58,7 +58,7 @@ console.log(
 );
 console.log(`over parameters and state: ${mb(peak - 3 * parameterBytes)} MB at the peak`);
 assert(peak <= allowed, `the peak is ${mb(peak)} MB, at most ${mb(allowed)} MB are allowed`);
-// The first tenth still meets rows for the first time.
-const grown = tenths[9] - tenths[1];
+// Until the rows are swept, at step 1,024, pages of the state that no step has met are not resident.
+const settled = tenths.slice(6), grown = Math.max(...settled) - Math.min(...settled);
 assert(grown <= 64 * MB, `resident memory grew by ${mb(grown)} MB, at most 64 are allowed`);
 console.log("within the limit, and flat");
