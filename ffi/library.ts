@@ -175,6 +175,9 @@ export const OPTIONS = {
   emptyCache: 3,
   resetPeak: 4,
   trimCache: 5,
+  /** For tests: so many allocations pass, then `failAllocations` in a row fail. */
+  passAllocations: 6,
+  failAllocations: 7,
 } as const;
 
 /** Reads an option, or sets it; returns what holds now. */
@@ -194,6 +197,11 @@ function request(kind: string, fields: object): Uint8Array<ArrayBuffer> {
 }
 
 function result(handle: number): JobResult {
+  if (handle === -2) {
+    throw new OutOfMemoryError("Cannot keep a job's result: memory is used up", {
+      hint: "setMemoryLimit raises the budget",
+    });
+  }
   if (handle < 0) throw new NativeError(`Cannot keep a job's result (code ${-handle})`);
   try {
     const head = new Uint32Array(1);

@@ -304,7 +304,8 @@ pub extern "C" fn toro_memory(thread: u32) -> i32 {
 }
 
 /// Reads an option (NaN) or sets it; the value that holds comes back in the buffer's first word.
-/// 0 memory budget, 1 threads, 2 SIMD level (0 portable, 1 AVX2, 2 AVX-512), 3 empty the cache, 4 reset the peak.
+/// 0 memory budget, 1 threads, 2 SIMD level (0 portable, 1 AVX2, 2 AVX-512), 3 empty the cache, 4 reset the peak,
+/// 5 trim the cache; for tests 7 lets so many allocations fail in a row once as many as 6 says have passed.
 #[unsafe(no_mangle)]
 pub extern "C" fn toro_option(thread: u32, key: u32, value: f64) -> i32 {
     guard(thread, |buffer| {
@@ -352,6 +353,17 @@ pub extern "C" fn toro_option(thread: u32, key: u32, value: f64) -> i32 {
             5 => {
                 memory::trim_cache();
                 0.0
+            }
+            6 | 7 => {
+                let wanted = set.then_some(value as u64);
+                let (after, count) = if key == 6 {
+                    (wanted, None)
+                } else {
+                    (None, wanted)
+                };
+                memory::plan_failures(after, count);
+                let (after, count) = memory::planned_failures();
+                (if key == 6 { after } else { count }) as f64
             }
             _ => bail!("option {key} is unknown"),
         };

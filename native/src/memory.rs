@@ -243,6 +243,31 @@ struct Cache {
     cached: usize,
     peak: usize,
     budget: usize,
+    planned: Planned,
+}
+
+/// Failures that a test asked for: `after` allocations pass, then `count` in a row fail.
+#[derive(Clone, Copy)]
+struct Planned {
+    after: u64,
+    count: u64,
+}
+
+impl Planned {
+    const NONE: Planned = Planned { after: 0, count: 0 };
+
+    /// Whether this allocation is one of them.
+    fn strikes(&mut self) -> bool {
+        if self.count == 0 {
+            return false;
+        }
+        if self.after > 0 {
+            self.after -= 1;
+            return false;
+        }
+        self.count -= 1;
+        true
+    }
 }
 
 static CACHE: Mutex<Cache> = Mutex::new(Cache {
@@ -251,6 +276,7 @@ static CACHE: Mutex<Cache> = Mutex::new(Cache {
     cached: 0,
     peak: 0,
     budget: 0,
+    planned: Planned::NONE,
 });
 
 /// The class of a size and the bytes that a block of the class has.
@@ -394,6 +420,11 @@ fn take(bytes: usize) -> Outcome<*mut u8> {
     let mut cache = CACHE.lock().unwrap_or_else(|e| e.into_inner());
     if cache.budget == 0 {
         cache.budget = default_budget();
+    }
+    if cache.planned.strikes() {
+        return Err(Fault::OutOfMemory(format!(
+            "Cannot allocate {bytes} bytes: a test asked for this failure"
+        )));
     }
     if let Some(class) = cache.classes.get_mut(class)
         && let Some(address) = class.blocks.pop()
@@ -549,6 +580,19 @@ pub fn reset_peak() {
     cache.peak = cache.live;
 }
 
+/// Failures for tests: how many allocations pass first, and how many then fail in a row. What is `None` stays.
+pub fn plan_failures(after: Option<u64>, count: Option<u64>) {
+    let mut cache = CACHE.lock().unwrap_or_else(|e| e.into_inner());
+    cache.planned.after = after.unwrap_or(cache.planned.after);
+    cache.planned.count = count.unwrap_or(cache.planned.count);
+}
+
+/// How many allocations pass before the planned failures, and how many of these are still to come.
+pub fn planned_failures() -> (u64, u64) {
+    let planned = CACHE.lock().unwrap_or_else(|e| e.into_inner()).planned;
+    (planned.after, planned.count)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -582,6 +626,14 @@ mod tests {
         }
     }
 
+    #[test]
+    fn planned_failures_strike_where_they_were_asked_for() {
+        let mut planned = Planned { after: 2, count: 2 };
+        let struck: Vec<bool> = (0..6).map(|_| planned.strikes()).collect();
+        assert_eq!(struck, [false, false, true, true, false, false]);
+        assert!(!{ Planned::NONE }.strikes());
+    }
+
     /// A cache of its own, so that tests beside it do not disturb the counts.
     fn cache_of(size: usize, count: usize) -> Cache {
         let (number, size) = class_of(size);
@@ -591,6 +643,7 @@ mod tests {
             cached: size * count,
             peak: 0,
             budget: 0,
+            planned: Planned::NONE,
         };
         cache.classes.resize_with(number + 1, || Class {
             blocks: Vec::new(),

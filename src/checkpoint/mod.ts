@@ -6,6 +6,7 @@
 import "../methods.ts";
 
 export { load, type LoadOptions, save, type State } from "./file.ts";
+export { type FileFormat, inspect, type Inspection, type TensorFacts } from "./inspect.ts";
 export { ModelCheckpoint } from "./model_checkpoint.ts";
 export {
   type Latest,

@@ -106,21 +106,21 @@ export function readHeader(text: Uint8Array, dataBytes: number): Header {
   if (text[0] !== 0x7b) {
     throw new CheckpointError("it is no safetensors file: its header does not begin with {");
   }
-  let parsed: Record<string, unknown>;
-  try {
-    parsed = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(text));
-  } catch (cause) {
-    throw new CheckpointError(`its header is damaged: ${(cause as Error).message}`, { cause });
-  }
+  const parsed = parseHeader(text);
   const metadata: [string, string][] = [], entries: Entry[] = [];
   for (const [name, value] of Object.entries(parsed)) {
     if (name !== "__metadata__") {
       entries.push(readEntry(name, value));
       continue;
     }
+    if (typeof value !== "object" || Array.isArray(value)) {
+      throw new CheckpointError(
+        `its header is damaged: its metadata are no object but ${brief(value)}`,
+      );
+    }
     for (const [key, content] of Object.entries(value ?? {})) {
       if (typeof content !== "string") {
-        throw new CheckpointError(`its header is damaged: metadata ${key} is no text`);
+        throw new CheckpointError(`its header is damaged: metadata ${cut(key)} is no text`);
       }
       metadata.push([key, content]);
     }
@@ -130,7 +130,9 @@ export function readHeader(text: Uint8Array, dataBytes: number): Header {
   for (const { name, begin, end } of entries) {
     if (begin !== at) {
       throw new CheckpointError(
-        `its header is damaged: tensor ${name} begins at byte ${begin}, the one before ends at ${at}`,
+        `its header is damaged: tensor ${
+          cut(name)
+        } begins at byte ${begin}, the one before ends at ${at}`,
       );
     }
     at = end;
@@ -148,26 +150,101 @@ export function readHeader(text: Uint8Array, dataBytes: number): Header {
   return { metadata: Object.fromEntries(metadata), entries, bytes: at };
 }
 
+/** The header's JSON, whose nesting and keys are looked at first: `JSON.parse` takes the last of two equal keys. */
+function parseHeader(bytes: Uint8Array): Record<string, unknown> {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    checkKeys(text);
+    return JSON.parse(text);
+  } catch (cause) {
+    const { message } = cause as Error;
+    throw new CheckpointError(`its header is damaged: ${message}`, { cause });
+  }
+}
+
+/** Deeper than any header; each level that is looked at costs memory. */
+const MOST_DEPTH = 8;
+
+/** Fails where a JSON text is nested deeply or an object has a key twice. What is no JSON is for `JSON.parse` to say. */
+function checkKeys(text: string): void {
+  /** Of each open object its keys, of a list null. An object takes over the set of the last one at its depth. */
+  const open: (Set<string> | null)[] = [], sets: Set<string>[] = [];
+  for (let at = 0; at < text.length; at++) {
+    const c = text.charCodeAt(at);
+    if (c === 0x7b || c === 0x5b) {
+      const depth = open.length;
+      if (depth === MOST_DEPTH) {
+        throw new CheckpointError(`it is nested more than ${MOST_DEPTH} levels deep`);
+      }
+      (sets[depth] ??= new Set()).clear();
+      open.push(c === 0x7b ? sets[depth] : null);
+    } else if (c === 0x7d || c === 0x5d) open.pop();
+    else if (c === 0x22) {
+      const start = at + 1;
+      at = endOfText(text, start);
+      const keys = open.at(-1);
+      let next = at + 1;
+      while (" \t\n\r".includes(text[next])) next++;
+      // A text before a colon is a key.
+      if (!keys || text[next] !== ":") continue;
+      const raw = text.slice(start, at), key = raw.includes("\\") ? JSON.parse(`"${raw}"`) : raw;
+      if (keys.has(key)) throw new CheckpointError(`it has the key ${cut(key)} twice`);
+      keys.add(key);
+    }
+  }
+}
+
+/** Where the quote is that ends a text in JSON, or the end. */
+function endOfText(json: string, start: number): number {
+  for (let at = start;;) {
+    const quote = json.indexOf('"', at);
+    if (quote < 0) return json.length;
+    // It counts unless an odd number of backslashes stands before it.
+    let before = quote;
+    while (before > start && json.charCodeAt(before - 1) === 0x5c) before--;
+    if ((quote - before) % 2 === 0) return quote;
+    at = quote + 1;
+  }
+}
+
+/** A value of the file for an error text. */
+function brief(value: unknown): string {
+  return value === undefined ? "nothing" : cut(JSON.stringify(value));
+}
+
+/** A name of the file for an error text. */
+function cut(text: string): string {
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
 function readEntry(name: string, value: unknown): Entry {
   const wrong = (what: string) =>
-    new CheckpointError(`its header is damaged: tensor ${name} ${what}`);
-  if (typeof value !== "object" || value === null) throw wrong("is described by no object");
+    new CheckpointError(`its header is damaged: tensor ${cut(name)} ${what}`);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw wrong("is described by no object");
+  }
   const { dtype, shape, data_offsets: offsets } = value as Record<string, unknown>;
   const info = TYPES.get(dtype as string);
   if (info === undefined) {
     throw new CheckpointError(
-      `tensor ${name} is of type ${String(dtype)}; known are ${[...TYPES.keys()].join(", ")}`,
+      `tensor ${cut(name)} is of type ${
+        typeof dtype === "string" ? cut(dtype) : brief(dtype)
+      }; known are ${[...TYPES.keys()].join(", ")}`,
     );
   }
-  const isSize = (n: unknown) => Number.isSafeInteger(n) && (n as number) >= 0;
+  const isSize = (n: unknown) => Number.isSafeInteger(n) && (n as number) >= 0 && !Object.is(n, -0);
   if (!Array.isArray(shape) || !shape.every(isSize) || shape.length > 16) {
-    throw wrong(`has no shape but ${JSON.stringify(shape)}`);
+    throw wrong(`has no shape but ${brief(shape)}`);
+  }
+  // Also beside a size of 0, where no bytes would tell: strides are products of the others.
+  if (!Number.isSafeInteger(shape.reduce((n, size) => n * Math.max(size, 1), info.size))) {
+    throw wrong(`[${shape.join(", ")}] of ${info.name} is too large for any file`);
   }
   if (
     !Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize) ||
     offsets[0] > offsets[1]
   ) {
-    throw wrong(`has no place but ${JSON.stringify(offsets)}`);
+    throw wrong(`has no place but ${brief(offsets)}`);
   }
   const bytes = numelOf(shape) * info.size;
   if (bytes !== offsets[1] - offsets[0]) {

@@ -241,21 +241,31 @@ export abstract class Optimizer {
   step<T>(closure: () => T): T;
   step<T>(closure?: () => T): T | void {
     const loss = closure === undefined ? undefined : enableGrad(closure);
-    for (const group of this.paramGroups) inMode(false, () => this.#update(group));
+    // What a step needs is made for all parameters first: where memory runs out, none has been changed yet.
+    const updates: (() => void)[] = [];
+    for (const group of this.paramGroups) inMode(false, () => this.#prepare(group, updates));
+    inMode(false, () => updates.forEach((update) => update()));
     return loss;
   }
 
-  #update(group: ParamGroup): void {
+  /** Makes what the step of a group needs, and adds the updates themselves, which need no memory, to a list. */
+  #prepare(group: ParamGroup, updates: (() => void)[]): void {
     const rule = this.rule(group);
     let ins: Operand[] = [group.cells];
     let scalars = rule === null ? [] : [rule.kind, rule.flags];
-    const after: (() => void)[] = [];
+    let changed: Tensor[] = [], after: (() => void)[] = [];
     const flush = () => {
-      if (ins.length > 1) run(this.title, OP.optim_step, [group.steps], ins, scalars);
-      for (const each of after) each();
+      if (ins.length === 1) return;
+      const now = { ins, scalars, changed, after };
+      updates.push(() => {
+        run(this.title, OP.optim_step, [group.steps], now.ins, now.scalars);
+        for (const p of now.changed) p.storage.version++;
+        for (const each of now.after) each();
+      });
       ins = [group.cells];
       scalars = scalars.slice(0, 2);
-      after.length = 0;
+      changed = [];
+      after = [];
     };
     // Each operand is flat: six words, and three of its step count.
     const most = Math.floor(60_000 / (6 * (this.stateNames(group).length + 2) + 3));
@@ -273,12 +283,19 @@ export abstract class Optimizer {
       const slot = this.#slots.get(p)!;
       this.#ensureStates(p, slot);
       if (rule === null) {
-        const step = group.readStep(slot.index) + 1;
-        group.writeStep(slot.index, step);
-        this.update(p, grad.info === p.info ? grad : cast(grad, p.dtype), slot.states, step, group);
+        const g = grad.info === p.info ? grad : cast(grad, p.dtype);
+        updates.push(() => {
+          const step = group.readStep(slot.index) + 1;
+          group.writeStep(slot.index, step);
+          this.update(p, g, slot.states, step, group);
+        });
         continue;
       }
-      if (this.#rowsStep(p, grad, slot, rule) || this.#lazyStep(p, grad, slot, rule)) continue;
+      const byRows = this.#rowsStep(p, grad, slot, rule) ?? this.#lazyStep(p, grad, slot, rule);
+      if (byRows !== null) {
+        updates.push(byRows);
+        continue;
+      }
       this.#endLazy(slot);
       const g = contiguous(grad.info === p.info ? grad : cast(grad, p.dtype));
       let target: Tensor = p;
@@ -290,7 +307,7 @@ export abstract class Optimizer {
       }
       ins.push(flat(target), flat(g), ...slot.states.map(flat));
       scalars.push(slot.index);
-      p.storage.version++;
+      changed.push(p);
       if (scalars.length - 2 === most) flush();
     }
     flush();
@@ -316,34 +333,35 @@ export abstract class Optimizer {
     }
   }
 
-  /** Updates only the rows that have a gradient, where the others stand still. */
-  #rowsStep(p: Tensor, grad: Tensor, slot: Slot, rule: Rule): boolean {
+  /** The update of only the rows that have a gradient, where the others stand still. */
+  #rowsStep(p: Tensor, grad: Tensor, slot: Slot, rule: Rule): (() => void) | null {
     const { group, index, states } = slot;
     if (!this.byRows(group) || grad.info !== p.info || p.ndim !== 2 || !p.isContiguous()) {
-      return false;
+      return null;
     }
     const rows = this.rowsOf(grad);
-    if (rows === null) return false;
+    if (rows === null) return null;
     const { indices, values, count } = rows;
-    run(this.title, OP.rows_step, [p], [
-      indices,
-      values,
-      count,
-      group.steps,
-      group.cells,
-      ...states,
-    ], [rule.kind, rule.flags, index]);
-    p.storage.version++;
-    return true;
+    return () => {
+      run(this.title, OP.rows_step, [p], [
+        indices,
+        values,
+        count,
+        group.steps,
+        group.cells,
+        ...states,
+      ], [rule.kind, rule.flags, index]);
+      p.storage.version++;
+    };
   }
 
-  /** Updates only the rows that have a gradient, where gradient and parameter allow it. */
-  #lazyStep(p: Tensor, grad: Tensor, slot: Slot, rule: Rule): boolean {
+  /** The update of only the rows that have a gradient, where gradient and parameter allow it. */
+  #lazyStep(p: Tensor, grad: Tensor, slot: Slot, rule: Rule): (() => void) | null {
     const rows = rowsOf(grad);
     const { group, index } = slot;
-    if (rule.kind !== KINDS.adam && rule.kind !== KINDS.sgd) return false;
+    if (rule.kind !== KINDS.adam && rule.kind !== KINDS.sgd) return null;
     if (rows === null || group.strict === true || rows.values.info !== p.info || !canBeLazy(p)) {
-      return false;
+      return null;
     }
     const { lazy } = slot;
     if (
@@ -368,8 +386,8 @@ export abstract class Optimizer {
       );
       slot.until = null;
     }
-    slot.lazy.step(rows, group.cells);
-    return true;
+    const made = slot.lazy;
+    return () => made.step(rows, group.cells);
   }
 
   /** Brings a table up to date for good. */

@@ -1,0 +1,77 @@
+/**
+ * Reading a file whole and checking all of it, for people and scripts that want to know what they were given.
+ *
+ * @module
+ */
+import type { DType } from "../dtype.ts";
+import { loadNow, pathOf } from "./file.ts";
+import { readHeader } from "./safetensors.ts";
+
+/** What kinds of file `inspect` knows. */
+export type FileFormat = "toro checkpoint" | "safetensors";
+
+/** A tensor that a file holds. */
+export interface TensorFacts {
+  /** Its name in the file. */
+  readonly name: string;
+  /** Its element type. */
+  readonly dtype: DType;
+  /** Its sizes. */
+  readonly shape: readonly number[];
+  /** Bytes of its elements. */
+  readonly bytes: number;
+}
+
+/** What a file is, once all of it was read and found whole. */
+export interface Inspection {
+  /** The file. */
+  readonly path: string;
+  /** Its kind. */
+  readonly format: FileFormat;
+  /** Bytes of the file, and of those that belong to it. */
+  readonly fileBytes: number;
+  /** The tensors, in the order of the file. */
+  readonly tensors: readonly TensorFacts[];
+  /** Texts beside the tensors, by name. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Checksums that the file has of its own and that agree with its bytes. */
+  readonly checksums: number;
+}
+
+/**
+ * Reads a file whole and checks all that can be checked: that the header tells no lies, that every byte belongs to
+ * something, that checksums agree. Nothing in a file is ever run, and what it claims takes no memory.
+ *
+ * Needs `--allow-read` for the file. Errors: CheckpointError that names file, place and reason.
+ *
+ * ```ts
+ * import { checkpoint, ones } from "@toro/toro";
+ *
+ * const file = await Deno.makeTempFile();
+ * await checkpoint.save(file, { x: ones([2, 3]) });
+ * const { format, tensors } = await checkpoint.inspect(file);
+ * console.log(format, tensors[0].name, tensors[0].shape); // toro checkpoint x [ 2, 3 ]
+ * await Deno.remove(file);
+ * ```
+ */
+// deno-lint-ignore require-await
+export async function inspect(path: string | URL): Promise<Inspection> {
+  const source = pathOf(path, "read");
+  const { isCheckpoint } = loadNow(source, []);
+  const bytes = Deno.readFileSync(source);
+  const length = Number(new DataView(bytes.buffer).getBigUint64(0, true));
+  const header = readHeader(bytes.subarray(8, 8 + length), bytes.length - 8 - length);
+  return {
+    path: source,
+    format: isCheckpoint ? "toro checkpoint" : "safetensors",
+    fileBytes: bytes.length,
+    tensors: header.entries.map(({ name, info, shape, begin, end }) => ({
+      name,
+      dtype: info.name,
+      shape,
+      bytes: end - begin,
+    })),
+    metadata: header.metadata,
+    checksums: isCheckpoint ? 1 : 0,
+  };
+}

@@ -1,0 +1,118 @@
+/** Files that lie, and odd ones that do not: what `inspect` says of them, in which time and memory. */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { fromFileUrl, join } from "@std/path";
+import type { Answer } from "./hostile/examine.ts";
+import { corpus, finds } from "./hostile/corpus.ts";
+
+const MIB = 2 ** 20;
+
+async function inFolder(body: (dir: string) => Promise<void>): Promise<void> {
+  const dir = await Deno.makeTempDir();
+  try {
+    await body(dir);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+/** Has another process inspect files one after the other. */
+async function examine(paths: string[]): Promise<Answer[]> {
+  const script = fromFileUrl(new URL("./hostile/examine.ts", import.meta.url));
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", script, ...paths],
+  }).output();
+  assert(success, new TextDecoder().decode(stderr));
+  return new TextDecoder().decode(stdout).trim().split("\n").map((line) => JSON.parse(line));
+}
+
+Deno.test("hostile files are refused with file and reason, odd ones are read", () =>
+  inFolder(async (dir) => {
+    const files = corpus();
+    assertEquals(new Set(files.map((file) => file.name)).size, files.length);
+    const paths = files.map(({ ending }, i) => join(dir, `${i}`, `file${ending}`));
+    files.forEach((file, i) => {
+      Deno.mkdirSync(join(dir, `${i}`));
+      Deno.writeFileSync(paths[i], file.bytes());
+      for (const [name, bytes] of Object.entries(file.beside ?? {})) {
+        Deno.writeFileSync(join(dir, `${i}`, name), bytes());
+      }
+    });
+    const answers = await examine(paths);
+    const wrong: string[] = [];
+    files.forEach(({ name, refused }, i) => {
+      const { error, ours, ms, bytes, path } = answers[i];
+      try {
+        assertEquals(path, paths[i]);
+        assert(ours, "the error is not Toro's");
+        if (refused === null) assertEquals(error, null);
+        else {
+          assert(error !== null, "it was not refused");
+          // Sharded files name the shard.
+          assert(error.startsWith(`Cannot load ${join(dir, `${i}`)}/`), error);
+          assertMatch(error, refused instanceof RegExp ? refused : new RegExp(escape(refused)));
+          assert(error.length < 1000, `${error.length} letters are no text for a person`);
+        }
+        assert(ms < (name === "60,000 tensors" ? 2000 : 1000), `it took ${ms} ms`);
+        // What is large may take more.
+        assert(
+          bytes < 64 * MIB || Deno.statSync(path).size > MIB,
+          `it took ${(bytes / MIB).toFixed(1)} MiB`,
+        );
+      } catch (e) {
+        wrong.push(`${name}: ${(e as Error).message}`);
+      }
+    });
+    assertEquals(wrong, []);
+  }));
+
+function escape(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+}
+
+Deno.test("what fuzzers found gets an answer of Toro's own", () =>
+  inFolder(async (dir) => {
+    const paths = finds().map(({ name, bytes }) => {
+      const path = join(dir, name);
+      Deno.writeFileSync(path, bytes);
+      return path;
+    });
+    if (paths.length === 0) return;
+    for (const { path, ours, error, ms, bytes } of await examine(paths)) {
+      assert(ours && ms < 1000 && bytes < 64 * MIB, `${path}: ${error}, ${ms} ms, ${bytes} bytes`);
+    }
+  }));
+
+Deno.test("the command prints a summary and ends with 0, or the reason and ends with 1", () =>
+  inFolder(async (dir) => {
+    const script = fromFileUrl(new URL("../../src/cli/main.ts", import.meta.url));
+    const library = fromFileUrl(
+      new URL("../../native/target/release/libtoro.so", import.meta.url),
+    );
+    const inspect = async (path: string) => {
+      const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+        args: [
+          "run",
+          "--no-prompt",
+          "--no-check",
+          `--allow-read=${dir}`,
+          `--allow-ffi=${library}`,
+          script,
+          "inspect",
+          path,
+        ],
+      }).output();
+      const text = new TextDecoder();
+      return { code, stdout: text.decode(stdout), stderr: text.decode(stderr) };
+    };
+    const files = corpus(), at = (name: string) => files.find((file) => file.name === name)!;
+    const good = join(dir, "good.safetensors"), bad = join(dir, "bad.safetensors");
+    Deno.writeFileSync(good, at("a float32 on an odd byte").bytes());
+    Deno.writeFileSync(bad, at("data cut short").bytes());
+    const summary = await inspect(good);
+    assertEquals([summary.code, summary.stderr], [0, ""]);
+    assertStringIncludes(summary.stdout, "safetensors");
+    assertMatch(summary.stdout, /b +float32 +\[1\]/);
+    const refusal = await inspect(bad);
+    assertEquals([refusal.code, refusal.stdout], [1, ""]);
+    assertStringIncludes(refusal.stderr, `Cannot load ${bad}: it is truncated`);
+  }));

@@ -1,0 +1,40 @@
+/** The short form of `deno task test:soak allocations`: every so many-th allocation fails. */
+import { assert, assertEquals } from "@std/assert";
+import { memory } from "@toro/toro";
+import { failLoad, failOptimizer, failSave, failTraining } from "./allocations.ts";
+
+memory(); // opens the library before the sanitizers look
+
+async function inFolder(body: (dir: string) => Promise<void>): Promise<void> {
+  const dir = await Deno.makeTempDir();
+  try {
+    await body(dir);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+Deno.test("an allocation that fails in a training step is an error, and the step can be done again", async () => {
+  const { points, survived, reported, grownBytes } = await failTraining(23);
+  assert(points > 80 && survived > 0 && reported > 0, `${points} ${survived} ${reported}`);
+  // Slabs of small tensors, which fill at other moments.
+  assert(grownBytes < 2 ** 20, `${grownBytes} bytes stayed behind`);
+});
+
+Deno.test("an optimiser's step is done as a whole or, where memory runs out, not at all", async () => {
+  const { survived, reported } = await failOptimizer(4);
+  assert(survived > 0 && reported > 0);
+});
+
+Deno.test("an allocation that fails in a save leaves a whole file and no litter", () =>
+  inFolder(async (dir) => {
+    const { points, survived, reported } = await failSave(dir);
+    assert(points > 0 && survived + reported === 3 * points);
+  }));
+
+Deno.test("an allocation that fails in a load is an error, and the next load reads all", () =>
+  inFolder(async (dir) => {
+    const { points, survived, reported } = await failLoad(dir);
+    assertEquals(survived + reported, 3 * points);
+    assert(survived > 0 && reported > 0);
+  }));
