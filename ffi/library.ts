@@ -109,7 +109,8 @@ export function failure(code: number): ToroError {
     return new OutOfMemoryError(message, { hint: "setMemoryLimit raises the budget" });
   }
   if (code === 3) return new IndexError(message);
-  return new NativeError(message);
+  // A refused instruction is told by its row: `amin: …`.
+  return new NativeError(message, { op: /^(\w+): /.exec(message)?.[1] });
 }
 
 function check(code: number): void {

@@ -26,6 +26,11 @@ DTYPES = {getattr(torch, name) for name in TEN}
 SKIPPED = re.compile(r"^(_|ops\.|fft\.|sparse\.|masked\.|jiterator|signal\.|torch\.ops|nested|.*_complex$|.*\.alias$)")
 
 
+# Ops whose gradient fails PyTorch's own gradcheck: that of as_strided_scatter is the gradient of the window where it should
+# be that of the rest. Their results are recorded, their gradients are not.
+WRONG_GRADIENT = {"as_strided_scatter"}
+
+
 class Skip(Exception):
     """A value that the format has no form for, or a call that PyTorch itself does not do."""
 
@@ -279,7 +284,7 @@ def dump_op(writer, info, options, skips):
         dtype = getattr(torch, name)
         if dtype not in info.dtypes:
             continue
-        wants = dtype.is_floating_point and info.supports_autograd
+        wants = dtype.is_floating_point and info.supports_autograd and info.name not in WRONG_GRADIENT
         try:
             samples = spread(info.sample_inputs("cpu", dtype, requires_grad=wants), options.max_samples)
         except Exception as error:

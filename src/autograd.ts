@@ -94,6 +94,8 @@ export class AutogradMeta {
   fixed: string | null = null;
   /** Whether backward leaves a gradient here though an op made the tensor. */
   retains = false;
+  /** Whether an op was recorded on it, whose rule may read its dims. */
+  used = false;
   /** What is called after backward has added to a leaf's gradient. */
   postHooks: Set<(leaf: Tensor) => void> | null = null;
 }
@@ -185,13 +187,31 @@ export function setEngineOps(given: EngineOps): void {
   ops = given;
 }
 
+/**
+ * The tensor that a view is in the end a view of, or null. A base whose dims were changed in place is a view itself since,
+ * of what it was before.
+ */
+export function baseOf(t: Tensor): Tensor | null {
+  let base = t.base;
+  while (base !== null && base.base !== null) base = base.base;
+  return base;
+}
+
 /** Whether gradients flow to a tensor. */
 export function requiresGrad(t: Tensor): boolean {
   if (t.meta !== null && t.meta.requiresGrad) return true;
+  if (t.base === null) return false;
   // A view may have got a history by an in-place change of its base.
-  const base = t.base?.meta;
+  const base = baseOf(t)!.meta;
   if (!base || base.epoch === 0 || !base.requiresGrad) return false;
   return base.epoch !== (t.meta?.epoch ?? 0);
+}
+
+/** Whether it is a leaf, or a view that was made one, that collects gradients. */
+export function isGradLeaf(t: Tensor): boolean {
+  if (t.meta === null || !t.meta.requiresGrad || t.meta.node !== null) return false;
+  // A view that was changed in place has its history from the base.
+  return t.base === null || (baseOf(t)!.meta?.node ?? null) === null;
 }
 
 /** Whether an op on these must be recorded. */
@@ -209,7 +229,8 @@ export function wantsAny(tensors: readonly Tensor[]): boolean {
 export function edgeOf(t: Tensor): Edge | null {
   if (!requiresGrad(t)) return null;
   const meta = metaOf(t);
-  const base = t.base;
+  meta.used = true;
+  const base = baseOf(t);
   if (
     base !== null && base.meta !== null && base.meta.node !== null && base.meta.epoch !== meta.epoch
   ) {
@@ -239,13 +260,14 @@ function attach(t: Tensor, node: Node, slot: number): void {
   meta.requiresGrad = true;
   meta.node = node;
   meta.slot = slot;
-  if (t.base?.meta) meta.epoch = t.base.meta.epoch;
+  const base = t.base === null ? null : baseOf(t)!.meta;
+  if (base !== null) meta.epoch = base.epoch;
 }
 
 /** Notes that a view was made without recording it, of a tensor that gradients flow to. */
 export function noteUnrecordedView(view: Tensor): void {
   const meta = metaOf(view);
-  meta.epoch = view.base!.meta?.epoch ?? 0;
+  meta.epoch = baseOf(view)!.meta?.epoch ?? 0;
   meta.fixed = "it is a view that was made under noGrad";
 }
 
@@ -311,10 +333,12 @@ export function record(
 /** Refuses an in-place change that autograd cannot follow; to be called before anything is written. */
 export function checkInplace(op: string, x: Tensor, inputs: readonly Tensor[]): void {
   if (!isGradEnabled()) return;
-  const root = x.base ?? x;
-  if (requiresGrad(root) && root.meta!.node === null) {
+  const root = baseOf(x) ?? x;
+  if (isGradLeaf(root) || isGradLeaf(x)) {
     throw new AutogradError(
-      `Cannot ${op} in place: ${x.base ? "it is a view of a leaf" : "a leaf"} that requires grad`,
+      `Cannot ${op} in place: ${
+        isGradLeaf(x) ? "a leaf" : "it is a view of a leaf"
+      } that requires grad`,
       { op, hint: "wrap the change in noGrad(() => …)" },
     );
   }
@@ -346,7 +370,7 @@ export function recordInplace(
 ): void {
   x.storage.version++;
   if (!isGradEnabled() || !(requiresGrad(x) || inputs.some(requiresGrad))) return;
-  const base = x.base;
+  const base = baseOf(x);
   if (base === null) {
     attach(x, newNode(op, [edgeOf(x), ...inputs.map(edgeOf)], backward, saved), 0);
     x.meta!.epoch++;

@@ -40,7 +40,7 @@ export class Storage {
   /** Where the bytes start in the block: a multiple of 64. */
   byteOffset: number;
   /** How many bytes there are. */
-  readonly bytes: number;
+  bytes: number;
   /** `"cpu"` or a CUDA device's number + 1. */
   readonly device: number;
   /** Counts in-place changes, so that backward can tell when a saved value is gone. */
@@ -70,6 +70,14 @@ export class Storage {
       throw new DisposedError(`Cannot ${op} a tensor that was disposed`, { op });
     }
     this.pending?.settle(this);
+  }
+
+  /** Takes the memory of another storage, which nobody else knows, for all tensors that share this one. */
+  adopt({ block, byteOffset, bytes }: Storage): void {
+    this.block = block;
+    this.byteOffset = byteOffset;
+    this.bytes = bytes;
+    this.version++;
   }
 
   /** Ends the storage now. Small ones share a block, which lives until its last one is gone. */

@@ -13,6 +13,8 @@ import * as logic from "./ops/logic.ts";
 import * as pointwise from "./ops/pointwise.ts";
 import * as products from "./ops/products.ts";
 import * as special from "./ops/special.ts";
+import * as distributions from "./ops/distributions.ts";
+import * as viewsInplace from "./ops/view_inplace.ts";
 import * as viewWrites from "./ops/view_writes.ts";
 import * as sorting from "./ops/sorting.ts";
 import * as inspection from "./ops/inspection.ts";
@@ -264,6 +266,32 @@ export interface OpMethods {
   isSameSize: Method<typeof inspection.isSameSize>;
   /** Whether the dtype has negative numbers. */
   isSigned: Method<typeof inspection.isSigned>;
+  /** Undefined elements of a size with given strides, of this dtype and device. */
+  newEmptyStrided: Method<typeof variants.newEmptyStrided>;
+  /** A tensor of data, of this dtype and device. */
+  newTensor: Method<typeof variants.newTensor>;
+  /** `asStrided` in place. */
+  asStrided_: Method<typeof viewsInplace.asStrided_>;
+  /** Lets go of the history, in place. */
+  detach_: Method<typeof viewsInplace.detach_>;
+  /** Other sizes for the same object; where it needs more memory, new elements are undefined. */
+  resize_: Method<typeof viewsInplace.resize_>;
+  /** `resize_` to the shape of another tensor. */
+  resizeAs_: Method<typeof viewsInplace.resizeAs_>;
+  /** `squeeze` in place. */
+  squeeze_: Method<typeof viewsInplace.squeeze_>;
+  /** `t` in place. */
+  t_: Method<typeof viewsInplace.t_>;
+  /** `transpose` in place. */
+  transpose_: Method<typeof viewsInplace.transpose_>;
+  /** `unsqueeze` in place. */
+  unsqueeze_: Method<typeof viewsInplace.unsqueeze_>;
+  /** Fills with numbers of Cauchy's distribution. */
+  cauchy_: Method<typeof distributions.cauchy_>;
+  /** Fills with the number of tries up to the first success, each of probability p. */
+  geometric_: Method<typeof distributions.geometric_>;
+  /** Fills with numbers whose logarithms are normal. */
+  logNormal_: Method<typeof distributions.logNormal_>;
   /** The nth derivative of `digamma`. */
   polygamma(n: number): Tensor;
   /** A power computed in float64. */
@@ -392,6 +420,19 @@ const ops: { readonly [K in keyof OpMethods]: AnyOp } = {
   isNonzero: inspection.isNonzero,
   isSameSize: inspection.isSameSize,
   isSigned: inspection.isSigned,
+  newEmptyStrided: variants.newEmptyStrided,
+  newTensor: variants.newTensor,
+  asStrided_: viewsInplace.asStrided_,
+  detach_: viewsInplace.detach_,
+  resize_: viewsInplace.resize_,
+  resizeAs_: viewsInplace.resizeAs_,
+  squeeze_: viewsInplace.squeeze_,
+  t_: viewsInplace.t_,
+  transpose_: viewsInplace.transpose_,
+  unsqueeze_: viewsInplace.unsqueeze_,
+  cauchy_: distributions.cauchy_,
+  geometric_: distributions.geometric_,
+  logNormal_: distributions.logNormal_,
   polygamma: (x: Tensor, n: number) => special.polygamma(n, x),
   floatPower: (x: Tensor, exponent: pointwise.Operand) => arithmetic.floatPower(x, exponent),
 };

@@ -168,6 +168,22 @@ const ARRAYS = {
   bool: Uint8Array,
 } as const;
 
+/** The fields that say which elements of which storage a tensor has. */
+type Window = {
+  -readonly [K in "storage" | "info" | "shape" | "strides" | "offset" | "numel"]: Tensor[K];
+};
+
+/** Lets a tensor have the elements of another one while it stays the same object. Who calls keeps the tape right. */
+export function adoptWindow(target: Tensor, from: Tensor): void {
+  const window = target as Window;
+  window.storage = from.storage;
+  window.info = from.info;
+  window.shape = from.shape;
+  window.strides = from.strides;
+  window.offset = from.offset;
+  window.numel = from.numel;
+}
+
 /** A typed array for the elements of a tensor of this type, bfloat16 as its bits. */
 export function arrayFor(dtype: DType, length: number): TypedArray | Uint16Array {
   return new ARRAYS[dtype](length);

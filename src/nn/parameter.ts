@@ -6,7 +6,7 @@
 import { metaOf } from "../autograd.ts";
 import { ArgumentError, DTypeError, show } from "../errors.ts";
 import { bind, declare } from "../op.ts";
-import { Tensor } from "../tensor.ts";
+import { adoptWindow, Tensor } from "../tensor.ts";
 
 /** Options of a `Parameter`. */
 export interface ParameterOptions {
@@ -90,20 +90,9 @@ function checkTensor(data: unknown, name: string): asserts data is Tensor {
   });
 }
 
-/** The fields that a move or cast replaces; `numel` follows from the shape. */
-type Window = {
-  -readonly [K in "storage" | "info" | "shape" | "strides" | "offset" | "numel"]: Tensor[K];
-};
-
 /** Lets a parameter or buffer have another tensor's memory and type while it stays the same object. */
 export function adopt(target: Tensor, from: Tensor): void {
-  const window = target as Window;
-  window.storage = from.storage;
+  adoptWindow(target, from);
   // No scope around frees what a module owns.
   from.storage.kept = true;
-  window.info = from.info;
-  window.shape = from.shape;
-  window.strides = from.strides;
-  window.offset = from.offset;
-  window.numel = from.numel;
 }

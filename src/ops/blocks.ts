@@ -84,8 +84,8 @@ function summed(name: string, x: Tensor, b: Blocks): Tensor {
 }
 
 /**
- * Blocks of a plane as columns. Shapes: x (N, C, H, W) or (C, H, W) → (N, C · K · K, L), L blocks row by row. Types: float.
- * The sum of all blocks is `fold`.
+ * Blocks of a plane as columns. Shapes: x (N, C, H, W) or (C, H, W) → (N, C · K · K, L), L blocks row by row. Types: float,
+ * bool. The sum of all blocks is `fold`.
  *
  * ```ts
  * import { F, ones } from "@toro/toro";
@@ -102,7 +102,7 @@ export const im2col: (
   "unfold(input, kernelSize, dilation=1, padding=0, stride=1)",
   (input: Tensor, kernelSize: PerDim, dilation: PerDim, padding: PerDim, stride: PerDim) => {
     const name = "unfold";
-    checkFloat(name, input);
+    if (input.dtype !== "bool") checkFloat(name, input);
     if ((input.ndim !== 3 && input.ndim !== 4) || input.shape.slice(-3).includes(0)) {
       throw new ShapeError(
         `Cannot ${name} ${

@@ -114,10 +114,11 @@ const SELU_FLOOR = -1.7580993408473766;
 /** `selu`'s floor put in place of what is dropped, then scaled so that mean 0 and variance 1 stay. */
 function alphaDrop(x: Tensor, p: number, shape: readonly number[]): Tensor {
   if (p === 1) return mul(x, 0);
-  const a = 1 / Math.sqrt((SELU_FLOOR ** 2 * p + 1) * (1 - p)), b = -a * SELU_FLOOR * p;
+  const a = 1 / Math.sqrt((SELU_FLOOR ** 2 * p + 1) * (1 - p));
   const [scale, shift] = inMode(false, () => {
     const kept = mul(noise(x, shape, p), 1 - p);
-    return [mul(kept, a), add(mul(kept, -a * SELU_FLOOR), a * SELU_FLOOR + b)];
+    // 0 where nothing is dropped and p is 0, in low precision too.
+    return [mul(kept, a), add(mul(sub(kept, 1), -a * SELU_FLOOR), -a * SELU_FLOOR * p)];
   });
   return add(mul(x, scale), shift);
 }

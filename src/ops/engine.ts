@@ -5,7 +5,7 @@
  */
 import { setAutocastCast } from "../autocast.ts";
 import { setNanCheck } from "../autograd/anomaly.ts";
-import { inMode, record, setEngineOps, wants } from "../autograd.ts";
+import { baseOf, inMode, record, setEngineOps, wants } from "../autograd.ts";
 import { mergeRows, rowsOf, tensorOfRows } from "../rows.ts";
 import { setMaterialize, Tensor } from "../tensor.ts";
 import { filled } from "./creation.ts";
@@ -19,7 +19,7 @@ import { OP } from "../../ffi/opcodes.gen.ts";
 
 /** The window of a view on a contiguous tensor that has the shape of the view's base. */
 function windowOn(g: Tensor, x: Tensor): Tensor {
-  const base = x.base!;
+  const base = baseOf(x)!;
   return new Tensor(g.storage, g.info, x.shape, x.strides, g.offset + x.offset - base.offset);
 }
 
@@ -27,7 +27,7 @@ function windowOn(g: Tensor, x: Tensor): Tensor {
 function window(g: Tensor, x: Tensor): Tensor {
   const dense = contiguous(g);
   if (!wants(dense)) return windowOn(dense, x);
-  return asStrided(dense, x.shape, x.strides, dense.offset + x.offset - x.base!.offset);
+  return asStrided(dense, x.shape, x.strides, dense.offset + x.offset - baseOf(x)!.offset);
 }
 
 /** A copy of the base's gradient in which the window of x holds gx, or zero. */

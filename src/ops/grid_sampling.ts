@@ -26,8 +26,8 @@ export interface GridSampleOptions {
   alignCorners?: boolean | null;
 }
 
-const MODES = ["bilinear", "nearest", "bicubic"];
-const PADDINGS = ["zeros", "border", "reflection"];
+const MODES = ["bilinear", "nearest", "bicubic"] as const;
+const PADDINGS = ["zeros", "border", "reflection"] as const;
 
 /**
  * The elements of x at points: `y[n, c, p] = x[n, c, at grid[n, p]]`. A point is (x, y) or (x, y, z), from -1 to 1 along
@@ -39,7 +39,13 @@ const PADDINGS = ["zeros", "border", "reflection"];
  */
 export const gridSample: (input: Tensor, grid: Tensor, options?: GridSampleOptions) => Tensor = op(
   "gridSample(input, grid, mode='bilinear', paddingMode='zeros', alignCorners=null)",
-  (x: Tensor, grid: Tensor, mode: string, paddingMode: string, alignCorners: boolean | null) => {
+  (
+    x: Tensor,
+    grid: Tensor,
+    mode: typeof MODES[number],
+    paddingMode: typeof PADDINGS[number],
+    alignCorners: boolean | null,
+  ) => {
     const name = "gridSample";
     checkTensor(name, grid, "grid");
     checkOperand(name, x, grid, "grid");
@@ -89,6 +95,53 @@ export const gridSample: (input: Tensor, grid: Tensor, options?: GridSampleOptio
     return y;
   },
 );
+
+/** `gridSample` with its modes as numbers, all of them given. */
+export type GridSampler = (
+  input: Tensor,
+  grid: Tensor,
+  interpolationMode: number,
+  paddingMode: number,
+  alignCorners: boolean,
+) => Tensor;
+
+/** A form of `gridSample` for inputs of certain dims. */
+function sampler(name: string, dims: readonly number[]): GridSampler {
+  return op<GridSampler>(
+    `${name}(input, grid, interpolationMode, paddingMode, alignCorners)`,
+    (x: Tensor, grid: Tensor, mode: number, padding: number, alignCorners: boolean) => {
+      if (!dims.includes(x.ndim)) {
+        throw new ShapeError(
+          `Cannot ${name} ${shapeText(x.shape)}: it takes ${dims.join(" or ")} dims`,
+          { op: name },
+        );
+      }
+      if (MODES[mode] === undefined || PADDINGS[padding] === undefined) {
+        throw new ArgumentError(
+          `Cannot ${name} by interpolationMode ${show(mode)} with paddingMode ${
+            show(padding)
+          }: both are 0, 1 or 2`,
+          { op: name },
+        );
+      }
+      return gridSample(x, grid, {
+        mode: MODES[mode],
+        paddingMode: PADDINGS[padding],
+        alignCorners,
+      });
+    },
+  );
+}
+
+/**
+ * `gridSample` with numbers for its modes: 0 bilinear, 1 nearest, 2 bicubic; outside 0 zeros, 1 the border, 2 the
+ * reflection.
+ */
+export const gridSampler: GridSampler = sampler("gridSampler", [4, 5]);
+/** `gridSampler` of planes: x (N, C, H, W), grid (N, H′, W′, 2) → (N, C, H′, W′). */
+export const gridSampler2d: GridSampler = sampler("gridSampler2d", [4]);
+/** `gridSampler` of volumes: x (N, C, D, H, W), grid (N, D′, H′, W′, 3) → (N, C, D′, H′, W′). */
+export const gridSampler3d: GridSampler = sampler("gridSampler3d", [5]);
 
 /** From -1 to 1 in n steps: centres of corner elements there, or corners of the plane. */
 function line(n: number, alignCorners: boolean): number[] {

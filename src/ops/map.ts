@@ -14,6 +14,7 @@ import {
   metaOf,
   record,
   recordInplace,
+  requiresGrad,
   wants,
   wantsAny,
 } from "../autograd.ts";
@@ -184,7 +185,7 @@ export function mapAllOut(
 
 /** Whether gradients flow to an operand. */
 export function needs(t: unknown): t is Tensor {
-  return t instanceof Tensor && t.meta !== null && t.meta.requiresGrad;
+  return t instanceof Tensor && requiresGrad(t);
 }
 
 /** A gradient brought to an operand's shape and dtype. */

@@ -845,7 +845,15 @@ export {
   fractionalMaxPool3d,
   type FractionalMaxPoolOptions,
 } from "./fractional_pooling.ts";
-export { affineGrid, gridSample, type GridSampleOptions } from "./grid_sampling.ts";
+export {
+  affineGrid,
+  gridSample,
+  type GridSampleOptions,
+  type GridSampler,
+  gridSampler,
+  gridSampler2d,
+  gridSampler3d,
+} from "./grid_sampling.ts";
 export {
   type BlockOptions,
   channelShuffle,
@@ -872,4 +880,5 @@ export {
   vander,
   type VanderOptions,
 } from "./inspection.ts";
+export { asStrided_, detach_, resizeAs_ } from "./view_inplace.ts";
 export { nativeBatchNorm, nativeGroupNorm, nativeLayerNorm } from "./native_norms.ts";

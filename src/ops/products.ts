@@ -120,7 +120,7 @@ export const addbmm: AddProduct = op(
   },
 );
 /** `addbmm` in place. */
-export const addbmm_: AddProduct = inplaceOf(addbmm);
+export const addbmm_: AddProduct = inplaceOf(addbmm, { resizes: true });
 
 /** The inner product of two vectors; `dot` for real numbers. */
 export const vdot: Product = op("vdot(input, other)", (a: Tensor, b: Tensor) => {

@@ -95,16 +95,20 @@ export const logcumsumexp: Scan = op("logcumsumexp(input, dim)", (input: Tensor,
   const d = wrapDim(dim, x.ndim, "logcumsumexp");
   const out = scan("logcumsumexp", OP.logcumsumexp, x, d, x.info);
   if (wants(x)) {
-    record("logcumsumexp", [x], [out], ([g]) => {
-      if (g === null) return [null];
+    record("logcumsumexp", [x], [out], ([given]) => {
+      if (given === null) return [null];
+      // Logarithms of low precision would lose digits.
+      const [g, wide, last] = [given, x, out].map((t) =>
+        t.info.size === 2 ? cast(t, "float32") : t
+      );
       // Σ_{k ≥ i} g_k exp(x_i - y_k), positive and negative g apart so that all of it happens in logarithms.
       const part = (size: Tensor) =>
-        exp(add(backwards(logcumsumexp(backwards(sub(size, out), d), d), d), x));
+        exp(add(backwards(logcumsumexp(backwards(sub(size, last), d), d), d), wide));
       const none = sub(zerosOf(g), Infinity);
       const one = add(zerosOf(g), 1);
       const up = where(gt(g, 0), log(where(gt(g, 0), g, one)), none);
       const down = where(lt(g, 0), log(where(lt(g, 0), neg(g), one)), none);
-      return [sub(part(up), part(down))];
+      return [cast(sub(part(up), part(down)), x.dtype)];
     }, [x, out]);
   }
   return out;

@@ -8,8 +8,8 @@ import type { DType, Scalar } from "../dtype.ts";
 import { ArgumentError, ShapeError, show } from "../errors.ts";
 import { op } from "../op.ts";
 import { checkSize, shapeText } from "../shape.ts";
-import type { Tensor } from "../tensor.ts";
-import { type CreationOptions, empty, full } from "./creation.ts";
+import { Tensor } from "../tensor.ts";
+import { type CreationOptions, empty, full, type NestedValues, tensor } from "./creation.ts";
 import { inplaceOf } from "./inplace.ts";
 import { cast } from "./map.ts";
 import { pad } from "./joining.ts";
@@ -141,6 +141,49 @@ export const emptyStrided: (
     const out = asStrided(empty([reach], { dtype, device }), shape, steps);
     out.requiresGrad = requiresGrad;
     return out;
+  },
+);
+
+/** Undefined elements of a size with given strides, of a tensor's dtype and device; a method. */
+export const newEmptyStrided: (
+  input: Tensor,
+  size: readonly number[],
+  stride: readonly number[],
+  options?: CreationOptions,
+) => Tensor = op(
+  "newEmptyStrided(input, size, stride, dtype=null, device=null, requiresGrad=false)",
+  (
+    x: Tensor,
+    size: readonly number[],
+    stride: readonly number[],
+    dtype: DType | null,
+    device: string | null,
+    requiresGrad: boolean,
+  ) =>
+    emptyStrided(size, stride, {
+      dtype: dtype ?? x.dtype,
+      device: device ?? x.device,
+      requiresGrad,
+    }),
+);
+
+/** A tensor of data, of another tensor's dtype and device; a method. */
+export const newTensor: (
+  input: Tensor,
+  data: Tensor | NestedValues,
+  options?: CreationOptions,
+) => Tensor = op(
+  "newTensor(input, data, dtype=null, device=null, requiresGrad=false)",
+  (
+    x: Tensor,
+    data: Tensor | NestedValues,
+    dtype: DType | null,
+    device: string | null,
+    requiresGrad: boolean,
+  ) => {
+    const to = { dtype: dtype ?? x.dtype, device: device ?? x.device };
+    const made = data instanceof Tensor ? clone(data.detach()).to(to) : tensor(data, to);
+    return requiresGrad ? made.requiresGrad_() : made;
   },
 );
 

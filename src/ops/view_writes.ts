@@ -114,7 +114,10 @@ export const diagonalScatter: (
     written("diagonalScatter", x, src, (y) => diagonalView(y, { offset, dim1, dim2 })),
 );
 
-/** A copy in which `asStrided` is `src`. */
+/**
+ * A copy in which `asStrided` is `src`. The gradient of the input is that of what lies outside the window; PyTorch gives that
+ * of the window, which its own gradcheck refuses.
+ */
 export const asStridedScatter: (
   input: Tensor,
   src: Tensor,

@@ -229,3 +229,30 @@ Deno.test("only floats are drawn by rand, and a leaf that requires grad is not r
   );
   assertThrows(() => toro.ones([2]).normal_(0, -1), TypeError, "std -1: it may not be negative");
 });
+
+Deno.test("distributions made of others have their quantiles", () => {
+  manualSeed(5);
+  const drawn = (fill: (x: Tensor) => Tensor) => values(fill(toro.empty([N])));
+  /** The share below a bound, within five standard errors. */
+  const below = (x: number[], bound: number, share: number) => {
+    const got = x.filter((v) => v < bound).length / N;
+    const error = 5 * Math.sqrt(share * (1 - share) / N);
+    assert(Math.abs(got - share) < error, `${got} below ${bound}, not ${share}`);
+  };
+  const cauchy = drawn((x) => x.cauchy_(2, 3));
+  for (const [bound, share] of [[-1, 0.25], [2, 0.5], [5, 0.75]]) below(cauchy, bound, share);
+  const normal = drawn((x) => x.logNormal_(1, 0.5)).map(Math.log);
+  for (const [bound, share] of [[0.5, 0.158655], [1, 0.5], [1.5, 0.841345]]) {
+    below(normal, bound, share);
+  }
+  const tries = values(toro.empty([N], { dtype: "int64" }).geometric_(0.3));
+  assert(tries.every((n) => Number.isInteger(n) && n >= 1));
+  for (const n of [1, 2, 5]) below(tries, n + 0.5, 1 - 0.7 ** n);
+  assertThrows(() => toro.empty([2]).geometric_(1), TypeError, "Cannot geometric_ with p 1");
+  assertThrows(() => toro.empty([2]).cauchy_(0, 0), TypeError, "Cannot cauchy_ with sigma 0");
+  assertThrows(
+    () => toro.empty([2], { dtype: "int64" }).logNormal_(),
+    toro.DTypeError,
+    "Cannot logNormal_",
+  );
+});

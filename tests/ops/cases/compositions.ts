@@ -146,6 +146,23 @@ export const compositionCases: Record<string, Entry> = {
   },
   emptyPermuted: { cases: [{ args: [[2, 3], [1, 0]] }], random: "not set", grad: "not set" },
   emptyStrided: { cases: [{ args: [[2, 3], [1, 2]] }], random: "not set", grad: "not set" },
+  asStrided_: {
+    ...inPlace(of([t([3, 4]), [2, 3], [4, 1]], [t([3, 4]), [3, 3], [1, 2], 1]), "as_strided_"),
+    strided: "its strides are those of the storage",
+  },
+  detach_: {
+    cases: [{
+      args: [t([3])],
+      withoutPytorch: "it refuses views, and its in-place cases are some",
+    }],
+    grad: "that is what it is for",
+  },
+  resizeAs_: {
+    cases: [{ args: [t([2, 3]), t([6])] }, { args: [t([2, 3]), t([2])] }],
+    grad: "refuses tensors that want gradients",
+    strided: "gives the elements as they lie in memory",
+    torch: "torch.resize_as_",
+  },
   tril_: inPlace(of([t([3, 4])]), "tril_"),
   triu_: inPlace(of([t([3, 4]), 1]), "triu_"),
   cumsum_: inPlace(of([t([3, 4]), 1]), "cumsum_"),

@@ -13,6 +13,12 @@ const conv: Pick<Entry, "dtypes" | "copies" | "tolerance"> = {
   tolerance: SUMMED,
 };
 
+const SAMPLED: Pick<Entry, "dtypes" | "copies" | "grad2"> = {
+  dtypes: WIDE,
+  copies: DENSE,
+  grad2: "PyTorch has none either",
+};
+
 export const spatialCases: Record<string, Entry> = {
   conv1d: {
     cases: [
@@ -276,6 +282,23 @@ export const spatialCases: Record<string, Entry> = {
     copies: DENSE,
     torch: "torch.nn.functional.upsample_bilinear",
   },
+  gridSampler: {
+    cases: [{ args: [t([2, 3, 4, 5]), t([2, 3, 2, 2], { low: -1.3, high: 1.3 }), 0, 1, false] }],
+    ...SAMPLED,
+    torch: "torch.grid_sampler",
+  },
+  gridSampler2d: {
+    cases: [{ args: [t([1, 2, 4, 5]), t([1, 3, 2, 2], { low: -1.3, high: 1.3 }), 2, 0, true] }],
+    ...SAMPLED,
+    torch: "torch.grid_sampler_2d",
+  },
+  gridSampler3d: {
+    cases: [{
+      args: [t([1, 2, 3, 4, 2]), t([1, 2, 2, 3, 3], { low: -1.3, high: 1.3 }), 0, 2, false],
+    }],
+    ...SAMPLED,
+    torch: "torch.grid_sampler_3d",
+  },
   gridSample: {
     cases: [
       { args: [t([2, 3, 4, 5]), t([2, 3, 2, 2], { low: -1.3, high: 1.3 })] },
@@ -299,9 +322,7 @@ export const spatialCases: Record<string, Entry> = {
       },
       { args: [t([1, 2, 3, 4, 2]), t([1, 2, 2, 3, 3], { low: -1.3, high: 1.3 })] },
     ],
-    dtypes: WIDE,
-    copies: DENSE,
-    grad2: "PyTorch has none either",
+    ...SAMPLED,
     torch: "torch.nn.functional.grid_sample",
   },
   affineGrid: {
