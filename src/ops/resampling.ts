@@ -11,9 +11,7 @@ import { op } from "../op.ts";
 import { numelOf, shapeText } from "../shape.ts";
 import { empty, type Tensor } from "../tensor.ts";
 import { adaptiveAvgPool1d, adaptiveAvgPool2d, adaptiveAvgPool3d } from "./pooling.ts";
-import { cast } from "./map.ts";
-import { floor } from "./math.ts";
-import { add, clamp } from "./pointwise.ts";
+import { resampledBytes } from "./resampling_bytes.ts";
 import { reshape } from "./view.ts";
 
 /** How elements between elements come about. */
@@ -147,27 +145,11 @@ function interpolated(
   const form = [code, alignCorners ? 1 : 0, antialias ? 1 : 0];
   const planes = reshape(x, [n * c, ...x.shape.slice(2)]);
   if (bytes && code >= 2) {
-    return reshape(resampledBytes(name, planes, sizes, form, scales), [n, c, ...sizes]);
+    const how = { cubic: code === 3, alignCorners: alignCorners ?? false, antialias };
+    return reshape(resampledBytes(planes, sizes, scales, how), [n, c, ...sizes]);
   }
   const words = [...form, ...(scales ?? sizes.map(() => 0))];
   return reshape(resampled(name, planes, [n * c, ...sizes], words, false), [n, c, ...sizes]);
-}
-
-/** Planes of bytes: width first, then height, each rounded to bytes, as PyTorch does it. */
-function resampledBytes(
-  name: string,
-  x: Tensor,
-  sizes: readonly number[],
-  form: readonly number[],
-  scales: readonly number[] | null,
-): Tensor {
-  const along = (t: Tensor, d: number): Tensor => {
-    if (t.shape[d + 1] === sizes[d] && scales === null) return t;
-    const words = [...form, ...[0, 1].map((i) => i === d ? scales?.[i] ?? 0 : 0)];
-    const y = resampled(name, cast(t, "float32"), t.shape.with(d + 1, sizes[d]), words, false);
-    return cast(floor(clamp(add(y, 0.5), 0, 255)), "uint8");
-  };
-  return along(along(x, 1), 0);
 }
 
 /**
@@ -175,8 +157,8 @@ function resampledBytes(
  * and `"nearest-exact"` repeat elements, `"linear"`, `"bilinear"` and `"trilinear"` weigh the two neighbours along each of
  * 1, 2 or 3 dims, `"bicubic"` four, `"area"` takes the mean of equal parts.
  *
- * Shapes: x (N, C, S…) → (N, C, O…). Types: float; nearest modes take uint8 too. Errors: ShapeError for dims that a mode is
- * not for; ArgumentError where both or none of size and scaleFactor are given. Source of cubic weights: Keys 1981.
+ * Shapes: x (N, C, S…) → (N, C, O…). Types: float; nearest, bilinear and bicubic modes take uint8 too, whose weights have
+ * 15 bits. Errors: ShapeError for dims that a mode is not for; ArgumentError where both or none of size and scaleFactor are given. Source of cubic weights: Keys 1981.
  *
  * ```ts
  * import { F, tensor } from "@toro/toro";

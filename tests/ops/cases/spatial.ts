@@ -13,6 +13,8 @@ const conv: Pick<Entry, "dtypes" | "copies" | "tolerance"> = {
   tolerance: SUMMED,
 };
 
+const BYTES = { low: 0, high: 255 };
+
 const SAMPLED: Pick<Entry, "dtypes" | "copies" | "grad2"> = {
   dtypes: WIDE,
   copies: DENSE,
@@ -264,6 +266,15 @@ export const spatialCases: Record<string, Entry> = {
       { args: [t([1, 2, 5, 6]), [2, 4], { mode: "area" }] },
       {
         args: [t([1, 2, 5, 6]), { scaleFactor: 0.6, recomputeScaleFactor: true, mode: "bilinear" }],
+      },
+      {
+        args: [t([1, 2, 8, 7], BYTES), [3, 9], { mode: "bilinear", antialias: true }],
+        dtypes: ["uint8"],
+      },
+      { args: [t([1, 2, 4, 5], BYTES), [7, 3], { mode: "bicubic" }], dtypes: ["uint8"] },
+      {
+        args: [t([1, 1, 4, 5], BYTES), [7, 3], { mode: "bicubic", alignCorners: true }],
+        dtypes: ["uint8"],
       },
     ],
     dtypes: WIDE,
