@@ -564,9 +564,14 @@ pub fn set_budget(bytes: usize) {
     CACHE.lock().unwrap_or_else(|e| e.into_inner()).budget = bytes.max(1);
 }
 
-/// Gives cached blocks back to the system.
+/// Gives cached blocks back to the system; malloc would keep the small ones.
 pub fn empty_cache() {
     CACHE.lock().unwrap_or_else(|e| e.into_inner()).trim(true);
+    // SAFETY: malloc_trim has no preconditions.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// Gives those back that were not needed since the last call.

@@ -87,3 +87,41 @@ Deno.test("the search ends with its block, and does not reach other tasks", asyn
   await assertRejects(() => inside, AutogradError as never, "holds a NaN");
   assertThrows(() => autograd.detectAnomaly({ check: true } as never), TypeError, "unknown option");
 });
+
+/** Functions whose gradient at some place is 0 · ∞, ∞ − ∞ or 0 / 0, by the op that makes it so. */
+const planted: [op: string, plant: (x: Tensor) => Tensor][] = [
+  ["sqrt", (x) => x.mul(0).sqrt().mul(0)],
+  ["log", (x) => x.mul(0).log().mul(0)],
+  ["div", (x) => x.mul(0).div(x.mul(0))],
+  ["pow", (x) => x.mul(0).pow(0.25).mul(0)],
+  ["reciprocal", (x) => x.mul(0).reciprocal().mul(0)],
+  ["rsqrt", (x) => x.mul(0).rsqrt().mul(0)],
+  ["exp", (x) => x.add(1000).exp().mul(0)],
+  ["asin", (x) => x.mul(0).add(1).asin().mul(0)],
+  ["log1p", (x) => x.mul(0).sub(1).log1p().mul(0)],
+  ["logSoftmax", (x) => x.mul(0).add(-Infinity).logSoftmax(0)],
+];
+
+Deno.test("NaNs planted in ten places of a net are each traced to their op and line", () => {
+  const source = Deno.readTextFileSync(new URL(import.meta.url)).split("\n");
+  for (const [op, plant] of planted) {
+    class Planted extends nn.Module {
+      override forward(x: Tensor): Tensor {
+        return plant(x);
+      }
+    }
+    const net = new nn.Sequential(new nn.Linear(3, 4), new nn.Tanh(), new Planted());
+    const x = tensor([[1, 2, 3], [4, 5, 6]]);
+    const loss = () => net.forward(x).sum();
+    // Without the search nothing is thrown.
+    loss().backward();
+    const error = assertThrows(
+      () => autograd.detectAnomaly(() => loss().backward()),
+      AutogradError as never,
+    ) as AutogradError;
+    assertEquals(error.op, op, error.message);
+    // The line is the planted function's, which is the op's row in the table.
+    const line = Number(/anomaly_test\.ts:(\d+)/.exec(error.message)![1]);
+    assert(source[line - 1].includes(`["${op}"`), error.message);
+  }
+});

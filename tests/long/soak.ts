@@ -1,0 +1,116 @@
+/**
+ * `deno task test:soak [FORM…]`: the long forms of what docs/reliability.md promises; without names all of them, which takes
+ * about half an hour. `--kills 1000 --saves 500 --steps 10000 --runs 10 --seed 1`.
+ */
+import { assert, assertEquals } from "@std/assert";
+import { parseArgs } from "@std/cli/parse-args";
+import {
+  failLoad,
+  failOptimizer,
+  failSave,
+  failTraining,
+  type Outcome,
+} from "../reliability/allocations.ts";
+import { failIo } from "../reliability/io_failures.ts";
+import { killSaves } from "../reliability/kill.ts";
+import { keep } from "../reliability/leak.ts";
+import { closedFolder, fileSizeLimit, smallDisk } from "../reliability/limits.ts";
+import { repeat } from "../reliability/repeat.ts";
+import { write } from "../reliability/writers.ts";
+
+const flags = parseArgs(Deno.args, {
+  string: ["kills", "saves", "steps", "runs", "seed"],
+  default: { kills: "1000", saves: "500", steps: "10000", runs: "10", seed: "1" },
+});
+const MIB = 2 ** 20;
+
+async function inFolder<T>(body: (dir: string) => Promise<T>): Promise<T> {
+  const dir = await Deno.makeTempDir();
+  try {
+    return await body(dir);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+function allocations({ points, survived, reported }: Outcome): string {
+  assert(points > 0 && survived + reported > 0);
+  return `${points} allocations, ${
+    survived + reported
+  } failures: ${reported} errors, ${survived} got over`;
+}
+
+/** Each form, and the line that says what came of it. */
+const forms: Record<string, () => Promise<string>> = {
+  async kill() {
+    const { kills, inside, steps, bad, litter } = await killSaves(
+      Number(flags.kills),
+      4_000_000,
+      Number(flags.seed),
+    );
+    assertEquals(bad, []);
+    assert(inside >= 0.3 * kills, `${inside} of ${kills} kills hit a save`);
+    const spread = [...steps].sort(([a], [b]) => a - b).map(([at, n]) => `${at}: ${n}`).join(", ");
+    return `${kills} kills, ${inside} between first write and sync of the folder, 0 bad; most files left ${litter}; by calls since the first write ${spread}`;
+  },
+  async io() {
+    const lines = [];
+    for (const form of ["save", "load"] as const) {
+      const { points, failures, reported, survived, bad } = await failIo(form);
+      assertEquals(bad, []);
+      assert(failures > 0 && reported > 0);
+      lines.push(
+        `${form}: ${points} calls, ${failures} failures, ${reported} errors, ${survived} got over`,
+      );
+    }
+    return lines.join("; ");
+  },
+  async limits() {
+    const all = [...await smallDisk(), await fileSizeLimit(), await closedFolder()];
+    return all.map(({ name, error }) =>
+      `${name}: ${error === null ? "not possible here" : "error, old file whole"}`
+    )
+      .join("; ");
+  },
+  async writers() {
+    const { saved, refused, others, bad } = await write(Number(flags.saves));
+    assertEquals(bad, []);
+    assert(others > 0, "the writers never met");
+    return `2 processes: ${saved} saves, ${refused} refused, ${others} reads of the other's state, 0 mixtures`;
+  },
+  async allocations() {
+    const training = await failTraining();
+    assert(training.grownBytes < MIB, `${training.grownBytes} bytes stayed behind`);
+    return [
+      `training step: ${allocations(training)}`,
+      `optimiser's step: ${allocations(await failOptimizer())}`,
+      `save: ${allocations(await inFolder(failSave))}`,
+      `load: ${allocations(await inFolder(failLoad))}`,
+    ].join("; ");
+  },
+  async leak() {
+    const kept = await keep(Number(flags.steps));
+    assertEquals([kept.moreBytes, kept.moreHandles], [0, 0]);
+    const grown = kept.moreResidentBytes / MIB;
+    assert(grown < 16, `resident memory grew by ${grown.toFixed(1)} MiB`);
+    return `${flags.steps} steps: live bytes and storages constant, resident ${
+      (kept.residentBytes / MIB).toFixed(1)
+    } MiB after the first tenth, ${grown.toFixed(1)} more at the end`;
+  },
+  async repeat() {
+    const digests = await repeat(Number(flags.runs), 50);
+    assertEquals(new Set(digests).size, 1);
+    return `${digests.length} processes, half of them with 2 threads: one SHA-256 of weights`;
+  },
+};
+
+for (const name of flags._.length > 0 ? flags._.map(String) : Object.keys(forms)) {
+  const form = forms[name];
+  assert(
+    form !== undefined,
+    `there is no form ${name}; known are ${Object.keys(forms).join(", ")}`,
+  );
+  const begin = performance.now();
+  const line = await form();
+  console.log(`${name} (${((performance.now() - begin) / 1000).toFixed(0)} s): ${line}`);
+}
