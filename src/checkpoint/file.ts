@@ -5,15 +5,14 @@
  * @module
  */
 import { createHash, type Hash } from "node:crypto";
-import { basename, dirname, join } from "@std/path";
-import { checkedPath } from "../../ffi/files.ts";
-import { job, read as readNative, write as writeNative } from "../../ffi/library.ts";
+import { write as writeNative } from "../../ffi/library.ts";
 import { inMode } from "../autograd.ts";
-import { CheckpointError, ToroError } from "../errors.ts";
+import { CheckpointError } from "../errors.ts";
 import { unscoped } from "../memory.ts";
 import { contiguous } from "../ops/view.ts";
 import { snapshot } from "../rows.ts";
 import { empty, type Tensor } from "../tensor.ts";
+import { loadFailure, pathOf, piecesOf, put, writeAside } from "./disk.ts";
 import { type Entry, type Header, headerLength, readHeader, writeHeader } from "./safetensors.ts";
 import { decode, encode } from "./values.ts";
 
@@ -25,30 +24,8 @@ const CHUNK = 4 * 2 ** 20;
 const CHECKSUM = "toro_sha256";
 const NO_CHECKSUM = "0".repeat(64);
 
-/** The path, once this script may read or write it; the error names the flag. */
-export function pathOf(path: string | URL, access: "read" | "write"): string {
-  try {
-    return checkedPath(path, access);
-  } catch (error) {
-    if (!(error instanceof ToroError)) throw error;
-    throw new CheckpointError(error.message.split("\n")[0], { hint: error.hint, cause: error });
-  }
-}
-
-function reasonOf(error: unknown): string {
-  if (error instanceof Deno.errors.NotFound) return "there is no such file or folder";
-  const text = error instanceof Error ? error.message : String(error);
-  return text.split("\n")[0].replace(/^Cannot \w+ /, "").replace(/ \(os error \d+\).*$/, "");
-}
-
-let count = 0;
-
-/** What a temporary file of a checkpoint is called. */
-export const TEMPORARY: RegExp = /^\..+\.\d+-\d+\.tmp$/;
-
 /** Writes a state. See `save`. */
 export function saveNow(path: string | URL, state: State): void {
-  const target = pathOf(path, "write"), folder = dirname(target);
   const { json, tensors } = encode(state);
   const { head, order } = writeHeader(tensors, {
     format: "toro",
@@ -56,40 +33,16 @@ export function saveNow(path: string | URL, state: State): void {
     [CHECKSUM]: NO_CHECKSUM,
     state: JSON.stringify(json),
   });
-  const aside = join(folder, `.${basename(target)}.${Deno.pid}-${count++}.tmp`);
-  let file: Deno.FsFile | null = null;
-  try {
-    file = Deno.openSync(aside, { write: true, createNew: true });
+  writeAside(path, "save", (file) => {
     const hash = createHash("sha256");
-    put(file, head, hash);
+    hash.update(head);
+    put(file, head);
     for (const tensor of order) putTensor(file, tensor, hash);
     const at = new TextDecoder("latin1").decode(head).indexOf(`"${CHECKSUM}":"${NO_CHECKSUM}"`) +
       CHECKSUM.length + 4;
     file.seekSync(at, Deno.SeekMode.Start);
-    put(file, new TextEncoder().encode(hash.digest("hex")), null);
-    file.syncSync();
-    file.close();
-    file = null;
-    Deno.renameSync(aside, target);
-    job("sync", { path: folder, directory: true });
-  } catch (error) {
-    try {
-      file?.close();
-      Deno.removeSync(aside);
-    } catch {
-      // It was never made, or is the checkpoint already.
-    }
-    if (error instanceof ToroError && !(error.name === "NativeError")) throw error;
-    throw new CheckpointError(`Cannot save ${target}: ${reasonOf(error)}`, {
-      op: "save",
-      cause: error,
-    });
-  }
-}
-
-function put(file: Deno.FsFile, bytes: Uint8Array<ArrayBuffer>, hash: Hash | null): void {
-  hash?.update(bytes);
-  for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
+    put(file, new TextEncoder().encode(hash.digest("hex")));
+  });
 }
 
 function putTensor(file: Deno.FsFile, tensor: Tensor, hash: Hash): void {
@@ -98,12 +51,9 @@ function putTensor(file: Deno.FsFile, tensor: Tensor, hash: Hash): void {
   if (whole.storage.state !== 0) whole.storage.settle("save");
   const dense = inMode(false, () => contiguous(whole));
   const { storage, info, offset, numel } = dense;
-  const start = storage.byteOffset + offset * info.size, bytes = numel * info.size;
-  const buffer = new Uint8Array(Math.min(CHUNK, bytes));
-  for (let at = 0; at < bytes; at += CHUNK) {
-    const part = buffer.subarray(0, Math.min(CHUNK, bytes - at));
-    readNative(storage.handle, start + at, part);
-    put(file, part, hash);
+  for (const piece of piecesOf(storage, offset * info.size, numel * info.size)) {
+    hash.update(piece);
+    put(file, piece);
   }
 }
 
@@ -124,11 +74,7 @@ export function loadNow(path: string | URL, only: readonly string[] | null = nul
     const opened = file;
     return unscoped(() => readFile(opened, only));
   } catch (error) {
-    if (error instanceof ToroError && error.name === "OutOfMemoryError") throw error;
-    throw new CheckpointError(`Cannot load ${source}: ${reasonOf(error)}`, {
-      op: "load",
-      cause: error,
-    });
+    throw loadFailure(source, "load", error);
   } finally {
     file?.close();
   }

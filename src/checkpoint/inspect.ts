@@ -4,7 +4,8 @@
  * @module
  */
 import type { DType } from "../dtype.ts";
-import { loadNow, pathOf } from "./file.ts";
+import { pathOf } from "./disk.ts";
+import { loadNow } from "./file.ts";
 import { readHeader } from "./safetensors.ts";
 
 /** What kinds of file `inspect` knows. */

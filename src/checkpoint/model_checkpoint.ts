@@ -9,7 +9,8 @@ import { type DataLoaderState, follow } from "../data/loader_options.ts";
 import { ArgumentError, CheckpointError, show, ToroError } from "../errors.ts";
 import { getRngState, setRngState } from "../random.ts";
 import { interrupted, pendingSignal, watchSignals } from "../signals.ts";
-import { type Contents, loadNow, pathOf, saveNow, type State } from "./file.ts";
+import { pathOf } from "./disk.ts";
+import { type Contents, loadNow, saveNow, type State } from "./file.ts";
 import { before, listCheckpoints, type Named, nameFor, remove, removeLitter } from "./names.ts";
 import {
   type Latest,

@@ -4,7 +4,7 @@
  * @module
  */
 import { join } from "@std/path";
-import { TEMPORARY } from "./file.ts";
+import { TEMPORARY } from "./disk.ts";
 
 /** A checkpoint file by its name. */
 export interface Named {

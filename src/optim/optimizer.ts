@@ -410,7 +410,7 @@ export abstract class Optimizer {
     for (const group of this.paramGroups) {
       const packed: Record<string, unknown> = {};
       for (const [key, value] of Object.entries(group.options())) {
-        packed[snakeCase(key)] = Array.isArray(value) ? [...value] : value;
+        packed[snakeCase(key)] = value;
       }
       const params: number[] = [];
       for (const p of group.params) {

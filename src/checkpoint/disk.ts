@@ -1,0 +1,174 @@
+/**
+ * What all formats share of files: paths with their permissions, reasons of failures, bytes at any place, and the one way to
+ * write, aside, made durable, then renamed, so that the path always holds a whole file.
+ *
+ * @module
+ */
+import { basename, dirname, join } from "@std/path";
+import { checkedPath } from "../../ffi/files.ts";
+import { job, read } from "../../ffi/library.ts";
+import { CheckpointError, ToroError } from "../errors.ts";
+import type { Storage } from "../memory.ts";
+
+/** The path, once this script may read or write it; the error names the flag. */
+export function pathOf(path: string | URL, access: "read" | "write"): string {
+  try {
+    return checkedPath(path, access);
+  } catch (error) {
+    if (!(error instanceof ToroError)) throw error;
+    throw new CheckpointError(error.message.split("\n")[0], { hint: error.hint, cause: error });
+  }
+}
+
+/** Why something failed, as a part of a sentence. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof Deno.errors.NotFound) return "there is no such file or folder";
+  const text = error instanceof Error ? error.message : String(error);
+  return text.split("\n")[0].replace(/^Cannot \w+ /, "").replace(/ \(os error \d+\).*$/, "");
+}
+
+/** The error of a file that cannot be read, which says why. */
+export function loadFailure(source: string, op: string, error: unknown): ToroError {
+  if (error instanceof ToroError && error.name === "OutOfMemoryError") return error;
+  return new CheckpointError(`Cannot load ${source}: ${reasonOf(error)}`, {
+    op,
+    cause: error,
+    ...(error instanceof ToroError && error.hint !== undefined ? { hint: error.hint } : {}),
+  });
+}
+
+/** Bytes that can be read anywhere: a file, or anything that has the same. */
+export interface ByteSource {
+  /** How many there are. */
+  readonly size: number;
+  /** A copy of those from `at` on, which must be there. */
+  readBytes(at: number, length: number): Uint8Array<ArrayBuffer>;
+}
+
+/** Bytes that are read at once where few are wanted: headers of an archive lie close together. */
+const WINDOW = 64 * 1024;
+
+/** An open file's bytes. */
+class FileSource implements ByteSource {
+  readonly size: number;
+  readonly #file: Deno.FsFile;
+  #window = new Uint8Array(0);
+  #windowAt = 0;
+
+  constructor(file: Deno.FsFile) {
+    const { size, isFile } = file.statSync();
+    if (!isFile) throw new CheckpointError("it is no file");
+    this.#file = file;
+    this.size = size;
+  }
+
+  readBytes(at: number, length: number): Uint8Array<ArrayBuffer> {
+    if (at + length > this.size) {
+      throw new CheckpointError(
+        `it is truncated: bytes ${at} to ${at + length} are needed, it has ${this.size}`,
+      );
+    }
+    if (length > WINDOW / 4) return this.#read(at, length);
+    if (at < this.#windowAt || at + length > this.#windowAt + this.#window.length) {
+      this.#window = this.#read(at, Math.min(WINDOW, this.size - at));
+      this.#windowAt = at;
+    }
+    return this.#window.slice(at - this.#windowAt, at - this.#windowAt + length);
+  }
+
+  #read(at: number, length: number): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(length);
+    this.#file.seekSync(at, Deno.SeekMode.Start);
+    for (let from = 0; from < length;) {
+      const n = this.#file.readSync(bytes.subarray(from));
+      if (n === null) throw new CheckpointError("it was truncated while it was read");
+      from += n;
+    }
+    return bytes;
+  }
+}
+
+/** Opens a file, hands its bytes to `body` and closes it. Errors: CheckpointError that names the file and the reason. */
+export async function reading<T>(
+  path: string | URL,
+  op: string,
+  body: (bytes: ByteSource) => T | Promise<T>,
+): Promise<T> {
+  const source = pathOf(path, "read");
+  let file: Deno.FsFile | null = null;
+  try {
+    file = Deno.openSync(source, { read: true });
+    return await body(new FileSource(file));
+  } catch (error) {
+    throw loadFailure(source, op, error);
+  } finally {
+    file?.close();
+  }
+}
+
+/** Fails for bytes that are neither 0 nor 1. */
+export function checkBools(bytes: Uint8Array, what: string): void {
+  if (!bytes.some((byte) => byte > 1)) return;
+  throw new CheckpointError(
+    `it is damaged: ${what} is bool and holds other bytes than 0 and 1`,
+  );
+}
+
+/** Bytes that pass through JavaScript at a time. */
+const CHUNK = 4 * 2 ** 20;
+
+/** A part of a storage's bytes in pieces, each of which is gone when the next one comes. */
+export function* piecesOf(
+  { handle, byteOffset }: Storage,
+  from: number,
+  bytes: number,
+): Generator<Uint8Array<ArrayBuffer>> {
+  const buffer = new Uint8Array(Math.min(CHUNK, bytes));
+  for (let at = 0; at < bytes; at += CHUNK) {
+    const piece = buffer.subarray(0, Math.min(CHUNK, bytes - at));
+    read(handle, byteOffset + from + at, piece);
+    yield piece;
+  }
+}
+
+let count = 0;
+
+/** What a temporary file of a checkpoint is called. */
+export const TEMPORARY: RegExp = /^\..+\.\d+-\d+\.tmp$/;
+
+/** Writes all bytes at the file's position. */
+export function put(file: Deno.FsFile, bytes: Uint8Array<ArrayBuffer>): void {
+  for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
+}
+
+/**
+ * Writes a file whole: `write` fills it aside, then it is flushed to the disk and renamed, and the folder is flushed. On any
+ * failure the path holds what it held before. Errors: those of Toro that `write` throws, else CheckpointError.
+ */
+export function writeAside(
+  path: string | URL,
+  op: string,
+  write: (file: Deno.FsFile) => void,
+): void {
+  const target = pathOf(path, "write"), folder = dirname(target);
+  const aside = join(folder, `.${basename(target)}.${Deno.pid}-${count++}.tmp`);
+  let file: Deno.FsFile | null = null;
+  try {
+    file = Deno.openSync(aside, { write: true, createNew: true });
+    write(file);
+    file.syncSync();
+    file.close();
+    file = null;
+    Deno.renameSync(aside, target);
+    job("sync", { path: folder, directory: true });
+  } catch (error) {
+    try {
+      file?.close();
+      Deno.removeSync(aside);
+    } catch {
+      // It was never made, or is the checkpoint already.
+    }
+    if (error instanceof ToroError && !(error.name === "NativeError")) throw error;
+    throw new CheckpointError(`Cannot save ${target}: ${reasonOf(error)}`, { op, cause: error });
+  }
+}
