@@ -25,7 +25,14 @@ export {
   resetPeakMemory,
   setMemoryLimit,
 } from "./src/memory.ts";
-export { enableGrad, type GradHook, isGradEnabled, noGrad } from "./src/autograd.ts";
+export {
+  enableGrad,
+  type GradHook,
+  isGradEnabled,
+  noGrad,
+  noGrad as inferenceMode,
+  setGradEnabled,
+} from "./src/autograd.ts";
 export { type BackwardOptions, grad, type GradOptions } from "./src/backward.ts";
 export * as autograd from "./src/autograd/mod.ts";
 export {

@@ -141,6 +141,11 @@ function namesTable(): string {
     row("---", "---"),
     ...Object.entries(ALIASES).map(([from, to]) => row(`\`${from}\``, `\`${to}\``)),
     "",
+    "Of the names that are missing below, some have another form: `torch.save` and `load` are `checkpoint.save` and `load`,",
+    "`F.…_with_indices` is `{ returnIndices: true }`, `dropout_` and its kin are `{ inplace: true }`, the classes of",
+    "`nn.utils.prune` are its functions, and what PyTorch calls deprecated (`init.uniform`, `nn.NLLLoss2d`, `F.upsample`) is left",
+    "to the newer name. CTC loss and LOBPCG are absent.",
+    "",
     ...parts,
   ].join("\n");
 }

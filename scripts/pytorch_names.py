@@ -13,7 +13,11 @@ import re
 from pathlib import Path
 
 import torch
+import torch.autograd.functional
 import torch.nn.functional as F
+import torch.nn.utils.parametrizations
+import torch.nn.utils.prune
+import torch.optim.swa_utils
 
 OTHER = re.compile(
     r"^_|^(sym_|q_|fft|ifft|rfft|irfft|hfft|stft|istft|cudnn|mkldnn|miopen|fbgemm|quantize|dequantize|fake_quantize|"
@@ -36,9 +40,19 @@ GROUPS = [
     ("nn", torch.nn, "nn"),
     ("nn.init", torch.nn.init, "nn.init"),
     ("nn.utils", torch.nn.utils, "nn.utils"),
+    ("nn.utils.parametrizations", torch.nn.utils.parametrizations, "own"),
+    ("nn.utils.parametrize", torch.nn.utils.parametrize, "own"),
+    ("nn.utils.prune", torch.nn.utils.prune, "own"),
+    ("nn.utils.rnn", torch.nn.utils.rnn, "own"),
     ("optim", torch.optim, "optim"),
     ("optim.lr_scheduler", torch.optim.lr_scheduler, "optim.lr_scheduler"),
+    ("optim.swa_utils", torch.optim.swa_utils, "own"),
+    ("autograd", torch.autograd, "autograd"),
+    ("autograd.functional", torch.autograd.functional, "own"),
 ]
+
+# Of torch.autograd only what a script calls; the rest is the profiler's and PyTorch's own.
+AUTOGRAD = {"Function", "backward", "detect_anomaly", "grad", "gradcheck", "gradgradcheck"}
 
 
 # Switches and plumbing of PyTorch's own run time.
@@ -59,6 +73,11 @@ def public(space, name, kind):
     if kind in ("torch", "Tensor", "nn.functional") and PLUMBING.search(name):
         return False
     value = inspect.getattr_static(space, name) if kind == "Tensor" else getattr(space, name, None)
+    if kind == "autograd":
+        return name in AUTOGRAD
+    if kind == "own":
+        own = getattr(value, "__module__", "") == space.__name__
+        return callable(value) and own and name not in ("PackedSequence_", "bind")
     if kind in ("nn", "optim", "optim.lr_scheduler"):
         own = getattr(value, "__module__", "").startswith(f"torch.{kind.split('.')[0]}")
         return inspect.isclass(value) and own and not name.startswith(("Lazy", "Quant"))

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { AutogradError } from "./errors.ts";
+import { ArgumentError, AutogradError, show } from "./errors.ts";
 import { Mode } from "./mode.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -134,6 +134,19 @@ export function enableGrad(): Disposable;
 export function enableGrad<T>(body: () => T): T;
 export function enableGrad<T>(body?: () => T): T | Disposable {
   return body === undefined ? recording.enter(true) : recording.run(true, body);
+}
+
+/** `enableGrad` or `noGrad`, as told: `setGradEnabled(training, () => model.forward(x))`, `using _ = setGradEnabled(false)`. */
+export function setGradEnabled(mode: boolean): Disposable;
+/** Runs a function with or without recording. */
+export function setGradEnabled<T>(mode: boolean, body: () => T): T;
+export function setGradEnabled<T>(mode: boolean, body?: () => T): T | Disposable {
+  if (typeof mode !== "boolean") {
+    throw new ArgumentError(`Cannot setGradEnabled to ${show(mode)}: it must be true or false`, {
+      op: "setGradEnabled",
+    });
+  }
+  return body === undefined ? recording.enter(mode) : recording.run(mode, body);
 }
 
 /** Runs a synchronous function in a mode, at no cost: for the engine, optimisers and in-place rules. */

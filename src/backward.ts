@@ -269,15 +269,33 @@ function rootOf(output: Tensor, op: string): Edge {
   return edge;
 }
 
-/** Adds gradients of `output` to the `grad` of every leaf that it came from. */
+/**
+ * Adds gradients of tensors to the `grad` of every leaf that they came from, in one pass. `gradTensors` are the gradients of
+ * those that are no scalars. Errors: AutogradError for a tensor without a history, or without a gradient that it needs.
+ */
 export function backward(
-  output: Tensor,
-  gradient: Tensor | null | undefined,
+  tensors: Tensor | readonly Tensor[],
+  gradTensors: Tensor | readonly (Tensor | null)[] | null = null,
   options: BackwardOptions = {},
 ): void {
-  const root = rootOf(output, "backward");
-  const seed = seedFor(output, gradient, "backward");
-  inMode(options.createGraph ?? false, () => walk([root], [seed], null, options));
+  const outs = listOf(tensors), given = gradTensors === null ? [] : listOf(gradTensors);
+  const at = outs.findIndex((t) => !(t instanceof Tensor));
+  if (at >= 0 || given.length > outs.length) {
+    throw new ArgumentError(
+      at >= 0
+        ? `Cannot backward: tensor ${at}, ${show(outs[at])}, is no tensor`
+        : `Cannot backward: ${outs.length} tensors with ${given.length} gradients`,
+      { op: "backward" },
+    );
+  }
+  const roots = outs.map((t) => rootOf(t, "backward"));
+  const seeds = outs.map((t, i) => seedFor(t, given[i], "backward"));
+  inMode(options.createGraph ?? false, () => walk(roots, seeds, null, options));
+}
+
+/** One or several as an array. */
+function listOf<T>(given: T | readonly T[]): readonly T[] {
+  return Array.isArray(given) ? given : [given as T];
 }
 
 /** Options of `grad`. */
@@ -294,8 +312,7 @@ export function grad(
   inputs: Tensor | readonly Tensor[],
   options: GradOptions = {},
 ): Tensor[] {
-  const outs = Array.isArray(outputs) ? outputs as readonly Tensor[] : [outputs as Tensor];
-  const ins = Array.isArray(inputs) ? inputs as readonly Tensor[] : [inputs as Tensor];
+  const outs = listOf(outputs), ins = listOf(inputs);
   for (const [what, list] of [["output", outs], ["input", ins]] as const) {
     const at = list.findIndex((t) => !(t instanceof Tensor));
     if (at >= 0) {

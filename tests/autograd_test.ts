@@ -1,11 +1,13 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import {
+  autograd,
   AutogradError,
   enableGrad,
   grad,
   isGradEnabled,
   noGrad,
   ones,
+  setGradEnabled,
   type Tensor,
   tensor,
   zeros,
@@ -150,4 +152,25 @@ Deno.test("backward asks for a scalar, a gradient of the right shape, and a grap
   assertThrows(() => x.mul(2).backward(), AutogradError as never, "[2] without a gradient");
   assertThrows(() => x.mul(2).backward(ones([3])), AutogradError as never, "[3] differs in shape");
   assertThrows(() => zeros([]).backward(), AutogradError as never, "does not require grad");
+});
+
+Deno.test("backward from several tensors is one pass", () => {
+  const x = leaf([1, 2]);
+  const y = x.mul(x);
+  autograd.backward([y.sum(), y], [null, tensor([1, 10])]);
+  assertEquals(x.grad!.toArray(), [4, 44]);
+  assertThrows(() => autograd.backward([y, 3 as never]), TypeError, "Cannot backward: tensor 1, 3");
+  assertThrows(() => autograd.backward(y, [y, y]), TypeError, "1 tensors with 2 gradients");
+});
+
+Deno.test("setGradEnabled turns recording on and off for a function and a block", () => {
+  const x = leaf([1, 2]);
+  assertEquals(setGradEnabled(false, () => x.mul(2)).requiresGrad, false);
+  {
+    using _ = setGradEnabled(false);
+    assertEquals(isGradEnabled(), false);
+    assertEquals(setGradEnabled(true, () => x.mul(2)).requiresGrad, true);
+  }
+  assertEquals(isGradEnabled(), true);
+  assertThrows(() => setGradEnabled(1 as never), TypeError, "Cannot setGradEnabled to 1");
 });

@@ -5,7 +5,7 @@
  */
 import "../methods.ts";
 
-export { type BackwardOptions, grad, type GradOptions } from "../backward.ts";
+export { backward, type BackwardOptions, grad, type GradOptions } from "../backward.ts";
 export { type AnomalyOptions, detectAnomaly } from "./anomaly.ts";
 export {
   Function,

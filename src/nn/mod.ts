@@ -185,6 +185,7 @@ export {
   type SmoothL1LossOptions,
   type WeightedLossOptions,
 } from "./loss.ts";
+export { type AdaptiveLogSoftmaxOptions, AdaptiveLogSoftmaxWithLoss } from "./adaptive_softmax.ts";
 export {
   LinearCrossEntropyLoss,
   type LinearCrossEntropyLossOptions,

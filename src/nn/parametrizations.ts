@@ -1,5 +1,5 @@
 /**
- * Ready parametrizations: weight norm and spectral norm.
+ * Ready parametrizations: weight norm and spectral norm, and from orthogonal.ts orthogonal matrices.
  *
  * @module
  */
@@ -103,3 +103,5 @@ const SPECTRAL_NORM = declare(
   spectralNorm,
   "spectralNorm(module, name='weight', nPowerIterations=1, eps=1e-12, dim=null)",
 );
+
+export { orthogonal, type OrthogonalMap, type OrthogonalOptions } from "./orthogonal.ts";

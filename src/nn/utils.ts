@@ -211,8 +211,16 @@ export const vectorToParameters: (vec: Tensor, parameters: Iterable<Tensor>) => 
   },
 );
 
+export {
+  fuseConvBnEval,
+  fuseConvBnWeights,
+  fuseLinearBnEval,
+  fuseLinearBnWeights,
+  type FuseWeights,
+} from "./fusion.ts";
 export * as parametrizations from "./parametrizations.ts";
 export * as parametrize from "./parametrize.ts";
+export * as prune from "./prune.ts";
 export * as rnn from "./rnn.ts";
 export {
   removeSpectralNorm,

@@ -84,7 +84,7 @@ function remove(module: Module, kind: string, name: string, op: string): void {
 }
 
 /** Puts a computed tensor where the parameter was; it is neither parameter nor buffer. */
-function compute(module: Module, name: string, value: () => Tensor): void {
+export function compute(module: Module, name: string, value: () => Tensor): void {
   Object.defineProperty(module, name, {
     value: value(),
     configurable: true,

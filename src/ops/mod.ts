@@ -880,5 +880,11 @@ export {
   vander,
   type VanderOptions,
 } from "./inspection.ts";
+export {
+  pcaLowrank,
+  type PcaLowrankOptions,
+  svdLowrank,
+  type SvdLowrankOptions,
+} from "./low_rank.ts";
 export { asStrided_, detach_, resizeAs_ } from "./view_inplace.ts";
 export { nativeBatchNorm, nativeGroupNorm, nativeLayerNorm } from "./native_norms.ts";

@@ -20,6 +20,7 @@ export {
 export { AdamW } from "./adamw.ts";
 export { LBFGS, type LBFGSOptions } from "./lbfgs.ts";
 export * as lrScheduler from "./lr_scheduler.ts";
+export * as swaUtils from "./swa_utils.ts";
 export { Muon, type MuonOptions } from "./muon.ts";
 export {
   type GroupOptions,

@@ -8,9 +8,11 @@ import {
   manualSeed,
   matmul,
   memory,
+  pcaLowrank,
   randn,
   ShapeError,
   svd as oldSvd,
+  svdLowrank,
   type Tensor,
   tensor,
 } from "@toro/toro";
@@ -111,4 +113,23 @@ Deno.test("what has no factorisation is an error that says which", () => {
   assertThrows(() => linalg.det(tensor([[1, 2, 3]])), ShapeError, "Cannot det [1, 3]");
   assertThrows(() => linalg.qr(zero.to("bfloat16")), DTypeError, "Cannot qr");
   assertThrows(() => linalg.svd(tensor([[NaN]])), Error, "not finite");
+});
+
+Deno.test("low ranks are found whole, tall, wide and in batches", () => {
+  manualSeed(1);
+  for (const [m, n] of [[30, 8], [8, 30]]) {
+    const a = matmul(
+      randn([2, m, 3], { dtype: "float64" }),
+      randn([2, 3, n], { dtype: "float64" }),
+    );
+    const { U, S, V } = svdLowrank(a, 5);
+    assertEquals([[...U.shape], [...S.shape], [...V.shape]], [[2, m, 5], [2, 5], [2, n, 5]]);
+    assert(matmul(U.mul(S.unsqueeze(-2)), V.mT).allclose(a, { atol: 1e-9 }));
+    assert(S.narrow(-1, 0, 3).allclose(linalg.svdvals(a).narrow(-1, 0, 3), { rtol: 1e-9 }));
+    const rows = a.add(7);
+    const { S: spread } = pcaLowrank(rows, 4);
+    const centred = linalg.svdvals(rows.sub(rows.mean(-2, { keepdim: true })));
+    assert(spread.narrow(-1, 0, 3).allclose(centred.narrow(-1, 0, 3), { rtol: 1e-9 }));
+  }
+  assertThrows(() => svdLowrank(randn([4, 3]), 4), ArgumentError, "from 0 to 3");
 });

@@ -29,6 +29,18 @@ const withoutPytorch = (why: string, ...calls: unknown[][]): Entry => ({
 });
 
 export const linalgCases: Record<string, Entry> = {
+  svdLowrank: {
+    cases: [{ args: [t([6, 5]), 3] }, { args: [t([2, 4, 6]), 2, 1, { M: t([2, 1, 6]) }] }],
+    dtypes: ["float32", "float64"],
+    random: "the projection is drawn",
+    grad: "the projection is drawn",
+  },
+  pcaLowrank: {
+    cases: [{ args: [t([6, 5]), 3] }, { args: [t([4, 6])] }],
+    dtypes: ["float32", "float64"],
+    random: "the projection is drawn",
+    grad: "the projection is drawn",
+  },
   det: of([square]),
   logdet: of([positive]),
   slogdet: of([square]),
