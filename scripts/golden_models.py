@@ -1,5 +1,6 @@
 """Writes tests/golden/models/{gpt2,bert}.safetensors: small models of Hugging Face's `transformers` with random weights,
-what they were asked and the logits that they gave.
+what they were asked and the logits that they gave; and gpt2.bin, the same weights as `torch.save` writes them, with the
+tied table under both its keys and the masks that older versions kept as buffers.
 
     .venv/torch/bin/python -m pip install --target /tmp/hf transformers
     PYTHONPATH=/tmp/hf .venv/torch/bin/python scripts/golden_models.py
@@ -39,6 +40,9 @@ for model_parameter in gpt2.parameters():
     if model_parameter.ndim == 1:
         torch.nn.init.normal_(model_parameter, 0.5, 0.2)
 write("gpt2", gpt2, {"input_ids": ids})
+mask = torch.ones(16, 16, dtype=torch.bool).tril().view(1, 1, 16, 16)
+masks = {f"transformer.h.{i}.attn.{key}": value for i in range(2) for key, value in (("bias", mask), ("masked_bias", torch.tensor(-1e4)))}
+torch.save({**gpt2.state_dict(), **masks}, OUT / "gpt2.bin")
 
 bert = BertForMaskedLM(
     BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, max_position_embeddings=16, **SIZES)

@@ -7,6 +7,11 @@ import "../methods.ts";
 
 export { load, type LoadOptions, save, type State } from "./file.ts";
 export { type FileFormat, inspect, type Inspection, type TensorFacts } from "./inspect.ts";
+export {
+  type HuggingFaceArchitecture,
+  type HuggingFaceOptions,
+  loadHuggingFace,
+} from "./hugging_face.ts";
 export { loadNumpy, type LoadNumpyOptions, saveNumpy } from "./numpy.ts";
 export { loadTorch, type LoadTorchOptions, saveTorch } from "./torch.ts";
 export { ModelCheckpoint } from "./model_checkpoint.ts";
