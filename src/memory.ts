@@ -7,6 +7,7 @@
 import * as native from "../ffi/library.ts";
 import { collect, letGo, makeRoom, release, stats, warmUp, watch } from "./collection.ts";
 import { ArgumentError, DisposedError, show } from "./errors.ts";
+import type { Tensor } from "./tensor.ts";
 
 /** A native storage; freed when this object is collected, or at once by `release`. */
 export class Block {
@@ -31,6 +32,11 @@ export interface Pending {
   settle(storage: Storage): void;
   /** The storages that it works from, which must live as long as it does. */
   parts?(): readonly Storage[];
+  /**
+   * The tensor's elements, up to date, as contiguous copies of about so many bytes one after another, each of which the
+   * next may overwrite; null where the tensor must be settled. The storage stays as it is.
+   */
+  pieces?(tensor: Tensor, bytes: number): Iterable<Tensor> | null;
 }
 
 /** The bytes that a tensor and its views share. */
@@ -115,6 +121,13 @@ function newBlock(bytes: number, device: number): Block {
   const block = new Block(handle, bytes);
   watch(block);
   return block;
+}
+
+/** A storage for a native handle that was made elsewhere, as of a mapped file, whose bytes count in no budget. */
+export function adopt(handle: number, bytes: number): Storage {
+  const block = new Block(handle, 0);
+  watch(block);
+  return new Storage(block, 0, bytes, 0);
 }
 
 /** Storages made since the innermost open scope began; null while none is open. */

@@ -123,14 +123,13 @@ export abstract class LazyTable implements Pending {
   abstract read(indices: Tensor): void;
   /** Whether a tensor is the whole table. */
   abstract covers(t: Tensor): boolean;
+  /** Up-to-date rows of the table, which itself stays as it is, about so many bytes at a time. */
+  abstract pieces(t: Tensor, bytes: number): Iterable<Tensor> | null;
   /** An up-to-date copy of the table, which itself stays as it is. */
   abstract snapshot(): Tensor;
 }
 
-/**
- * The tensor itself, or, where it is a table of which an optimiser has brought only some rows up to date, an up-to-date
- * copy: what a checkpoint writes without changing the run.
- */
+/** The tensor itself, or, where it is a table of which an optimiser has brought only some rows up to date, an up-to-date copy. */
 export function snapshot(t: Tensor): Tensor {
   const { pending } = t.storage;
   return pending instanceof LazyTable && pending.covers(t) ? pending.snapshot() : t;

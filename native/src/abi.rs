@@ -7,6 +7,7 @@ use crate::fault::{Fault, Outcome};
 use crate::instruction::{self, Call};
 use crate::{memory, ops, pool, simd};
 use core::cell::RefCell;
+use core::sync::atomic::Ordering;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, OnceLock};
 
@@ -74,7 +75,12 @@ fn guard(thread: u32, body: impl FnOnce(Buffer) -> Outcome) -> i32 {
     let Some(buffer) = buffer(thread) else {
         return 5;
     };
+    let losses = memory::LOSSES.load(Ordering::Relaxed);
     let fault = match catch_unwind(AssertUnwindSafe(|| body(buffer))) {
+        // A mapped file that was cut short under the call gave it zeros.
+        Ok(Ok(())) if memory::LOSSES.load(Ordering::Relaxed) != losses => {
+            Fault::Invalid(memory::loss())
+        }
         Ok(Ok(())) => return 0,
         Ok(Err(fault)) => fault,
         Err(panic) => Fault::Panic(panic_text(&*panic)),
@@ -111,11 +117,14 @@ thread_local! {
 
 /// Frees what a thread still has and gives its place away.
 fn forget(thread: u32) {
+    // First what is still being written out of its storages.
+    crate::io::file_writer::close_owner(thread);
     let mut buffers = BUFFERS.lock().unwrap_or_else(|e| e.into_inner());
     if let Some(entry) = buffers.get_mut((thread as usize).wrapping_sub(1))
         && entry.take().is_some()
     {
         memory::free_owner(thread);
+        crate::io::tensor_file::close_owner(thread);
     }
 }
 
@@ -388,10 +397,15 @@ pub unsafe extern "C" fn toro_job(thread: u32, request: *const u8, bytes: u32) -
         }
         // SAFETY: the caller's buffer has `bytes` bytes by the ABI.
         let text = unsafe { core::slice::from_raw_parts(request, bytes as usize) };
-        crate::jobs::run(text)
+        crate::jobs::run(text, thread)
     };
+    let losses = memory::LOSSES.load(Ordering::Relaxed);
     let blob = catch_unwind(AssertUnwindSafe(run))
         .unwrap_or_else(|panic| Err(panic_text(&*panic)))
+        .and_then(|blob| {
+            let same = memory::LOSSES.load(Ordering::Relaxed) == losses;
+            if same { Ok(blob) } else { Err(memory::loss()) }
+        })
         .unwrap_or_else(|error| crate::jobs::failure(&error));
     let placed = memory::allocate(thread, blob.len() as f64, Device::CPU).and_then(|handle| {
         let held = memory::hold(handle)?;

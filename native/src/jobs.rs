@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-/// Runs one request and lays its result out for `toro_job`.
-pub fn run(request: &[u8]) -> Result<Vec<u8>, String> {
+/// Runs one request for a thread and lays its result out for `toro_job`.
+pub fn run(request: &[u8], owner: u32) -> Result<Vec<u8>, String> {
     let request: Value = serde_json::from_slice(request)
         .map_err(|e| format!("the job's request is not JSON: {e}"))?;
     let kind = request["kind"]
@@ -12,7 +12,7 @@ pub fn run(request: &[u8]) -> Result<Vec<u8>, String> {
     match kind {
         "process" => Ok(layout(&process(), &[])),
         _ => {
-            let output = crate::io::run(kind, &request)?;
+            let output = crate::io::run(kind, &request, owner)?;
             Ok(layout(&output.json, &output.buffers))
         }
     }

@@ -4,8 +4,9 @@
 use crate::bail;
 use crate::device::Device;
 use crate::fault::{Fault, Outcome};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 const INDEX_BITS: u32 = 24;
 const CHUNK: usize = 4096;
@@ -21,7 +22,9 @@ const ARENA: usize = 32 << 20;
 /// `state` packs generation (28 bits), a doomed flag and the count of running calls that use it.
 const DOOMED: u64 = 1 << 31;
 const LIVE: u64 = 1 << 30;
-const USERS: u64 = LIVE - 1;
+/// The memory is lent by a `Lender`.
+const LENT: u64 = 1 << 29;
+const USERS: u64 = LENT - 1;
 
 struct Slot {
     state: AtomicU64,
@@ -51,6 +54,29 @@ static FREE: Mutex<FreeList> = Mutex::new(FreeList {
 });
 static HANDLES: AtomicUsize = AtomicUsize::new(0);
 
+/// Who lends a storage memory that is not the allocator's.
+pub trait Lender: Send + Sync {
+    /// Why the memory is no longer what it was.
+    fn loss(&self) -> Option<String>;
+    /// One more storage of the same memory.
+    fn storage(self: Arc<Self>, owner: u32, at: usize, bytes: usize) -> Result<f64, String>;
+}
+
+/// The lenders by slot.
+static LENDERS: Mutex<BTreeMap<usize, Arc<dyn Lender>>> = Mutex::new(BTreeMap::new());
+/// How often lent memory turned out to be lost.
+pub static LOSSES: AtomicU32 = AtomicU32::new(0);
+
+fn lenders() -> MutexGuard<'static, BTreeMap<usize, Arc<dyn Lender>>> {
+    LENDERS.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// What to say of lent memory that was lost.
+pub fn loss() -> String {
+    let loss = lenders().values().find_map(|lender| lender.loss());
+    loss.unwrap_or_else(|| "Cannot use what was mapped: the file was cut short meanwhile".into())
+}
+
 struct FreeList {
     indices: Vec<u32>,
     made: u32,
@@ -69,6 +95,14 @@ pub struct Held {
     pub address: *mut u8,
     pub bytes: usize,
     pub device: Device,
+    lent: bool,
+}
+
+impl Held {
+    /// Whether the memory is a `Lender`'s.
+    pub fn is_lent(&self) -> bool {
+        self.lent
+    }
 }
 
 impl Drop for Held {
@@ -117,12 +151,26 @@ pub fn hold(handle: f64) -> Outcome<Held> {
             Err(now) => state = now,
         }
     }
-    Ok(Held {
+    let held = Held {
         index,
         address: slot.address.load(Ordering::Relaxed) as *mut u8,
         bytes: slot.bytes.load(Ordering::Relaxed),
         device: Device(slot.device.load(Ordering::Relaxed)),
-    })
+        lent: state & LENT != 0,
+    };
+    if held.lent && LOSSES.load(Ordering::Acquire) != 0 {
+        // On a line of its own: the lock is given back before `held` is.
+        let loss = lenders().get(&index).and_then(|lender| lender.loss());
+        if let Some(loss) = loss {
+            return Err(Fault::Invalid(loss));
+        }
+    }
+    Ok(held)
+}
+
+/// Who lends a storage its memory.
+pub fn lender(held: &Held) -> Option<Arc<dyn Lender>> {
+    lenders().get(&held.index).cloned()
 }
 
 /// Makes a storage of `bytes` bytes for `owner` and returns its handle.
@@ -134,7 +182,22 @@ pub fn allocate(owner: u32, bytes: f64, device: Device) -> Outcome<f64> {
         bail!("cannot allocate on {device}: this library was built without CUDA");
     }
     let bytes = bytes as usize;
-    let address = take(bytes)?;
+    let address = take(bytes)? as usize;
+    occupy(owner, address, bytes, device, None).inspect_err(|_| give(address as *mut u8, bytes))
+}
+
+/// Makes a storage of memory that a lender keeps alive as long; it does not count in the budget.
+pub fn lend(owner: u32, address: usize, bytes: usize, lender: Arc<dyn Lender>) -> Outcome<f64> {
+    occupy(owner, address, bytes, Device::CPU, Some(lender))
+}
+
+fn occupy(
+    owner: u32,
+    address: usize,
+    bytes: usize,
+    device: Device,
+    lender: Option<Arc<dyn Lender>>,
+) -> Outcome<f64> {
     let index = {
         let mut free = FREE.lock().unwrap_or_else(|e| e.into_inner());
         match free.indices.pop() {
@@ -145,25 +208,27 @@ pub fn allocate(owner: u32, bytes: f64, device: Device) -> Outcome<f64> {
                 free.made += 1;
                 i
             }
-            None => {
-                give(address, bytes);
-                bail!(
-                    "cannot allocate: all {} storage handles are in use",
-                    CHUNK * CHUNKS
-                );
-            }
+            None => bail!(
+                "cannot allocate: all {} storage handles are in use",
+                CHUNK * CHUNKS
+            ),
         }
     };
     let Some(slot) = slot(index) else {
-        give(address, bytes);
         bail!("cannot allocate: storage slot {index} is missing");
     };
-    slot.address.store(address as usize, Ordering::Relaxed);
+    slot.address.store(address, Ordering::Relaxed);
     slot.bytes.store(bytes, Ordering::Relaxed);
     slot.owner.store(owner, Ordering::Relaxed);
     slot.device.store(device.0, Ordering::Relaxed);
+    let mut state = LIVE;
+    if let Some(lender) = lender {
+        state |= LENT;
+        lenders().insert(index, lender);
+    }
     let generation = slot.state.load(Ordering::Relaxed) >> 32;
-    slot.state.store(generation << 32 | LIVE, Ordering::Release);
+    slot.state
+        .store(generation << 32 | state, Ordering::Release);
     HANDLES.fetch_add(1, Ordering::Relaxed);
     Ok((generation << INDEX_BITS | index as u64) as f64)
 }
@@ -215,10 +280,18 @@ pub fn free_owner(owner: u32) -> usize {
 fn reclaim(index: usize, slot: &Slot) {
     let address = slot.address.swap(0, Ordering::Relaxed) as *mut u8;
     let bytes = slot.bytes.swap(0, Ordering::Relaxed);
-    let generation = ((slot.state.load(Ordering::Relaxed) >> 32) + 1) & ((1 << 28) - 1);
+    let state = slot.state.load(Ordering::Relaxed);
+    let generation = ((state >> 32) + 1) & ((1 << 28) - 1);
+    let lender = if state & LENT == 0 {
+        give(address, bytes);
+        None
+    } else {
+        lenders().remove(&index)
+    };
     slot.state.store(generation << 32, Ordering::Release);
     HANDLES.fetch_sub(1, Ordering::Relaxed);
-    give(address, bytes);
+    // The last one gives the memory back.
+    drop(lender);
     FREE.lock()
         .unwrap_or_else(|e| e.into_inner())
         .indices

@@ -1,12 +1,12 @@
 /**
  * What all formats share of files: paths with their permissions, reasons of failures, bytes at any place, and the one way to
- * write, aside, made durable, then renamed, so that the path always holds a whole file.
+ * write, aside, made durable, then put in place, so that the path always holds a whole file.
  *
  * @module
  */
-import { basename, dirname, join } from "@std/path";
 import { checkedPath } from "../../ffi/files.ts";
-import { job, read } from "../../ffi/library.ts";
+import { FileWriter } from "../../ffi/file_writer.ts";
+import { read } from "../../ffi/library.ts";
 import { CheckpointError, ToroError } from "../errors.ts";
 import type { Storage } from "../memory.ts";
 
@@ -21,16 +21,35 @@ export function pathOf(path: string | URL, access: "read" | "write"): string {
 }
 
 /** Why something failed, as a part of a sentence. */
-export function reasonOf(error: unknown): string {
-  if (error instanceof Deno.errors.NotFound) return "there is no such file or folder";
+function reasonOf(error: unknown): string {
+  if (error instanceof Deno.errors.NotFound) return "there is no such file";
   const text = error instanceof Error ? error.message : String(error);
-  return text.split("\n")[0].replace(/^Cannot \w+ /, "").replace(/ \(os error \d+\).*$/, "");
+  return text.split("\n")[0].replace(/^Cannot \w+ (.*?: )?/, "").replace(
+    / \(os error \d+\).*$/,
+    "",
+  );
 }
 
 /** The error of a file that cannot be read, which says why. */
 export function loadFailure(source: string, op: string, error: unknown): ToroError {
   if (error instanceof ToroError && error.name === "OutOfMemoryError") return error;
+  // A file among several has been named already.
+  if (error instanceof CheckpointError && error.message.startsWith("Cannot load ")) {
+    return error as ToroError;
+  }
   return new CheckpointError(`Cannot load ${source}: ${reasonOf(error)}`, {
+    op,
+    cause: error,
+    ...(error instanceof ToroError && error.hint !== undefined ? { hint: error.hint } : {}),
+  });
+}
+
+/** The error of a file that cannot be written, which says why. */
+export function saveFailure(target: string, op: string, error: unknown): ToroError {
+  const isSystem = !(error instanceof ToroError) ||
+    ["NativeError", "DataError"].includes(error.name);
+  if (!isSystem) return error;
+  return new CheckpointError(`Cannot save ${target}: ${reasonOf(error)}`, {
     op,
     cause: error,
     ...(error instanceof ToroError && error.hint !== undefined ? { hint: error.hint } : {}),
@@ -131,44 +150,26 @@ export function* piecesOf(
   }
 }
 
-let count = 0;
-
-/** What a temporary file of a checkpoint is called. */
-export const TEMPORARY: RegExp = /^\..+\.\d+-\d+\.tmp$/;
-
-/** Writes all bytes at the file's position. */
-export function put(file: Deno.FsFile, bytes: Uint8Array<ArrayBuffer>): void {
-  for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
+/** Writes bytes behind those that were written. */
+export function put(file: FileWriter, bytes: Uint8Array<ArrayBuffer>): void {
+  file.writeBytes(bytes);
 }
 
 /**
- * Writes a file whole: `write` fills it aside, then it is flushed to the disk and renamed, and the folder is flushed. On any
- * failure the path holds what it held before. Errors: those of Toro that `write` throws, else CheckpointError.
+ * Writes a file whole: `write` fills it aside, then it is flushed to the disk and put in place, and the folder is flushed. On
+ * any failure the path holds what it held before. Errors: those of Toro that `write` throws, else CheckpointError.
  */
 export function writeAside(
   path: string | URL,
   op: string,
-  write: (file: Deno.FsFile) => void,
+  write: (file: FileWriter) => void,
 ): void {
-  const target = pathOf(path, "write"), folder = dirname(target);
-  const aside = join(folder, `.${basename(target)}.${Deno.pid}-${count++}.tmp`);
-  let file: Deno.FsFile | null = null;
+  const target = pathOf(path, "write");
   try {
-    file = Deno.openSync(aside, { write: true, createNew: true });
+    using file = new FileWriter(target);
     write(file);
-    file.syncSync();
-    file.close();
-    file = null;
-    Deno.renameSync(aside, target);
-    job("sync", { path: folder, directory: true });
+    file.end();
   } catch (error) {
-    try {
-      file?.close();
-      Deno.removeSync(aside);
-    } catch {
-      // It was never made, or is the checkpoint already.
-    }
-    if (error instanceof ToroError && !(error.name === "NativeError")) throw error;
-    throw new CheckpointError(`Cannot save ${target}: ${reasonOf(error)}`, { op, cause: error });
+    throw saveFailure(target, op, error);
   }
 }

@@ -1,187 +1,148 @@
 /**
- * Checkpoint files: written aside, made durable, then renamed, so that the path always holds a whole one; read with every
- * check, the checksum among them.
+ * Checkpoint files: written aside, made durable, then put in place, so that the path always holds a whole one; read with
+ * every check.
  *
  * @module
  */
-import { createHash, type Hash } from "node:crypto";
-import { write as writeNative } from "../../ffi/library.ts";
-import { inMode } from "../autograd.ts";
-import { CheckpointError } from "../errors.ts";
-import { unscoped } from "../memory.ts";
-import { contiguous } from "../ops/view.ts";
-import { snapshot } from "../rows.ts";
-import { empty, type Tensor } from "../tensor.ts";
-import { loadFailure, pathOf, piecesOf, put, writeAside } from "./disk.ts";
-import { type Entry, type Header, headerLength, readHeader, writeHeader } from "./safetensors.ts";
-import { decode, encode } from "./values.ts";
+import { dirname, join } from "@std/path";
+import type { Background } from "../../ffi/file_writer.ts";
+import { CheckpointError, ToroError } from "../errors.ts";
+import type { Tensor } from "../tensor.ts";
+import { pathOf, saveFailure } from "./disk.ts";
+import { loading, type ReadOptions, SafetensorsFile } from "./reader.ts";
+import { indexPath, isIndex, readIndex } from "./shards.ts";
+import { decode, namedIn } from "./values.ts";
+import { type SaveOptions, type State, writeInBackground, writeState } from "./writer.ts";
 
-/** A nested state: plain objects, arrays and Maps of tensors, typed arrays, numbers, texts, booleans, bigints and null. */
-export type State = Readonly<Record<string, unknown>>;
+export type { ReadOptions, SaveOptions, State };
 
-const CHUNK = 4 * 2 ** 20;
-/** Where the metadata has the SHA-256 of the file, itself taken with zeros in this place. */
-const CHECKSUM = "toro_sha256";
-const NO_CHECKSUM = "0".repeat(64);
+// ---- saving ----
+
+/** A save that goes on beside the script, and its failure, until someone has seen it. */
+let pending: { work: Background; end: (error: unknown) => void } | null = null;
+let failure: { error: unknown } | null = null;
+
+/** Waits for the save that goes on beside the script. Throws its failure, or the last one that nobody has seen. */
+export function finishPending(): void {
+  if (pending !== null) {
+    const { work, end } = pending;
+    try {
+      work.waitSync();
+      end(null);
+    } catch (error) {
+      end(error);
+    }
+  }
+  if (failure === null) return;
+  const { error } = failure;
+  failure = null;
+  throw error;
+}
 
 /** Writes a state. See `save`. */
-export function saveNow(path: string | URL, state: State): void {
-  const { json, tensors } = encode(state);
-  const { head, order } = writeHeader(tensors, {
-    format: "toro",
-    version: "1",
-    [CHECKSUM]: NO_CHECKSUM,
-    state: JSON.stringify(json),
-  });
-  writeAside(path, "save", (file) => {
-    const hash = createHash("sha256");
-    hash.update(head);
-    put(file, head);
-    for (const tensor of order) putTensor(file, tensor, hash);
-    const at = new TextDecoder("latin1").decode(head).indexOf(`"${CHECKSUM}":"${NO_CHECKSUM}"`) +
-      CHECKSUM.length + 4;
-    file.seekSync(at, Deno.SeekMode.Start);
-    put(file, new TextEncoder().encode(hash.digest("hex")));
-  });
-}
-
-function putTensor(file: Deno.FsFile, tensor: Tensor, hash: Hash): void {
-  // A table that lags behind is written as an up-to-date copy and stays as it is.
-  const whole = snapshot(tensor);
-  if (whole.storage.state !== 0) whole.storage.settle("save");
-  const dense = inMode(false, () => contiguous(whole));
-  const { storage, info, offset, numel } = dense;
-  for (const piece of piecesOf(storage, offset * info.size, numel * info.size)) {
-    hash.update(piece);
-    put(file, piece);
-  }
-}
-
-/** What a checkpoint file holds. */
-export interface Contents {
-  /** Whether it is a checkpoint of Toro; else any other safetensors file. */
-  readonly isCheckpoint: boolean;
-  /** The nested state; of another file its tensors by name. */
-  readonly state: Record<string, unknown>;
-}
-
-/** Reads a file, with every check. `only` names the parts of the state that are wanted; the others are checked only. */
-export function loadNow(path: string | URL, only: readonly string[] | null = null): Contents {
-  const source = pathOf(path, "read");
-  let file: Deno.FsFile | null = null;
-  try {
-    file = Deno.openSync(source, { read: true });
-    const opened = file;
-    return unscoped(() => readFile(opened, only));
-  } catch (error) {
-    throw loadFailure(source, "load", error);
-  } finally {
-    file?.close();
-  }
-}
-
-function readFile(file: Deno.FsFile, only: readonly string[] | null): Contents {
-  const { size, isFile } = file.statSync();
-  if (!isFile) throw new CheckpointError("it is no file");
-  const start = new Uint8Array(8);
-  const length = headerLength(start.subarray(0, fill(file, start)), size);
-  const text = new Uint8Array(length);
-  if (fill(file, text) < length) throw new CheckpointError("it was truncated while it was read");
-  const header = readHeader(text, size - 8 - length);
-  const isCheckpoint = header.metadata.format === "toro";
-  const wanted = (name: string) =>
-    only === null || !isCheckpoint ||
-    only.some((part) => name === part || name.startsWith(`${part}.`));
-  // Either of the two marks is enough to want the checksum: the other may be what is damaged.
-  const given = header.metadata[CHECKSUM] ?? (isCheckpoint ? "" : null);
-  const hash = given === null ? null : createHash("sha256");
-  if (hash !== null) {
-    const at = new TextDecoder("latin1").decode(text).indexOf(`"${CHECKSUM}":"${given}"`) +
-      CHECKSUM.length + 4;
-    const blank = text.slice();
-    if (given!.length === 64) blank.fill(0x30, at, at + 64);
-    hash.update(start).update(blank);
-  }
-  const tensors = readTensors(file, header, wanted, hash);
-  if (hash !== null && hash.digest("hex") !== given) {
-    throw new CheckpointError("it is damaged: its checksum differs from its content's");
-  }
-  if (!isCheckpoint) return { isCheckpoint, state: Object.fromEntries(tensors) };
-  const json = JSON.parse(header.metadata.state) as Record<string, unknown>;
-  const parts = only === null
-    ? json
-    : Object.fromEntries(Object.entries(json).filter(([name]) => only.includes(name)));
-  const state = decode(parts, (name) => {
-    const tensor = tensors.get(name);
-    if (tensor === undefined) throw new CheckpointError(`it is damaged: tensor ${name} is missing`);
-    return tensor;
-  });
-  return { isCheckpoint, state: state as Record<string, unknown> };
-}
-
-/** Fills a buffer from the file; returns how many bytes there were. */
-function fill(file: Deno.FsFile, buffer: Uint8Array): number {
-  let at = 0;
-  while (at < buffer.length) {
-    const n = file.readSync(buffer.subarray(at));
-    if (n === null) break;
-    at += n;
-  }
-  return at;
-}
-
-function readTensors(
-  file: Deno.FsFile,
-  { entries, bytes }: Header,
-  wanted: (name: string) => boolean,
-  hash: Hash | null,
-): Map<string, Tensor> {
-  const tensors = new Map<string, Tensor>();
-  const buffer = new Uint8Array(Math.min(CHUNK, bytes));
-  let next = 0, tensor: Tensor | null = null;
-  const open = (entry: Entry): Tensor | null => {
-    if (!wanted(entry.name)) return null;
-    const made = empty(entry.shape, entry.info);
-    tensors.set(entry.name, made);
-    return made;
-  };
-  for (let from = 0; from < bytes;) {
-    const part = buffer.subarray(0, Math.min(CHUNK, bytes - from));
-    if (fill(file, part) < part.length) {
-      throw new CheckpointError("it was truncated while it was read");
-    }
-    hash?.update(part);
-    const to = from + part.length;
-    for (; next < entries.length && entries[next].begin < to; next++) {
-      const entry = entries[next];
-      if (entry.begin >= from) tensor = open(entry);
-      const a = Math.max(entry.begin, from), b = Math.min(entry.end, to);
-      if (tensor !== null && b > a) {
-        const piece = part.subarray(a - from, b - from);
-        if (entry.info.name === "bool" && piece.some((x) => x > 1)) {
-          throw new CheckpointError(
-            `it is damaged: tensor ${entry.name} is bool and holds other bytes than 0 and 1`,
-          );
-        }
-        writeNative(tensor.storage.handle, tensor.storage.byteOffset + a - entry.begin, piece);
-      }
-      if (entry.end > to) break;
-    }
-    from = to;
-  }
-  for (const entry of entries) {
-    if (entry.begin === entry.end && !tensors.has(entry.name)) open(entry);
-  }
-  return tensors;
+export function saveNow(path: string | URL, state: State, options: SaveOptions = {}): void {
+  const target = pathOf(path, "write");
+  finishPending();
+  writeState(target, state, options);
 }
 
 /**
- * Writes a state to a safetensors file. Tensors lie there under their paths, all else as JSON in its metadata, with a
- * SHA-256 of the whole. A flat record of tensors, as `stateDict()` gives it, can be read by PyTorch under the same keys.
+ * Begins to write a state; `done` is called once it is in place, before anything else is saved. See `asyncSave`.
+ */
+export function saveAside(
+  path: string | URL,
+  state: State,
+  options: SaveOptions = {},
+  done: () => void = () => {},
+): AsyncSave {
+  const target = pathOf(path, "write");
+  finishPending();
+  const { work, copies } = writeInBackground(target, state, options);
+  let isSeen = false;
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  // Who does not wait for it hears of it by the next call.
+  promise.catch(() => {});
+  const end = (error: unknown) => {
+    if (pending?.work !== work) return;
+    pending = null;
+    for (const copy of copies) copy.dispose();
+    try {
+      if (error !== null) throw saveFailure(target, "save", error);
+      done();
+      resolve();
+    } catch (final) {
+      if (!isSeen) failure = { error: final };
+      reject(final);
+    }
+  };
+  pending = { work, end };
+  work.wait().then(() => end(null), end);
+  watchExit();
+  return new AsyncSave(promise, () => {
+    isSeen = true;
+    failure = null;
+  });
+}
+
+/** A failure that nobody has seen when the script ends is printed, and the exit code tells of it. */
+let isWatching = false;
+function watchExit(): void {
+  if (isWatching) return;
+  isWatching = true;
+  globalThis.addEventListener("unload", () => {
+    try {
+      finishPending();
+    } catch (error) {
+      console.error((error as Error).message);
+      if (Deno.exitCode === 0) Deno.exitCode = 1;
+    }
+  });
+}
+
+/** A save that goes on beside the script: await it, or let the next save tell what became of it. */
+export class AsyncSave implements Promise<void> {
+  readonly #promise: Promise<void>;
+  readonly #see: () => void;
+  /** The class's name. */
+  readonly [Symbol.toStringTag] = "AsyncSave";
+
+  /** @ignore */
+  constructor(promise: Promise<void>, see: () => void) {
+    this.#promise = promise;
+    this.#see = see;
+  }
+
+  /** As a promise's; who calls it is told of a failure, and the next save is not. */
+  then<A = void, B = never>(
+    fulfilled?: ((value: void) => A | PromiseLike<A>) | null,
+    rejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    this.#see();
+    return this.#promise.then(fulfilled, rejected);
+  }
+
+  /** As a promise's. */
+  catch<B = never>(rejected?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<void | B> {
+    return this.then(null, rejected);
+  }
+
+  /** As a promise's. */
+  finally(settled?: (() => void) | null): Promise<void> {
+    this.#see();
+    return this.#promise.finally(settled);
+  }
+}
+
+/**
+ * Writes a state to a safetensors file. Tensors lie there under their paths, all else as JSON in its metadata, with
+ * checksums (XXH3-128) of the header and of each tensor and a note of where it comes from. A flat record of tensors, as
+ * `stateDict()` gives it, can be read by PyTorch under the same keys.
  *
- * The file is written aside, flushed to the disk and renamed: whatever happens, the path holds the old file or the new one
- * whole. Needs `--allow-read` and `--allow-write` for the folder.
- * Errors: CheckpointError that names file and reason, or the path of a value that cannot be kept.
+ * The file is written aside, flushed to the disk and put in place: whatever happens, the path holds the old file or the
+ * new one whole. What is written takes no more than some 64 MB beside the state. Of two processes that save to one path
+ * the one that ends last wins. Needs `--allow-read` and `--allow-write` for the folder.
+ * Errors: CheckpointError that names file and reason, or the path of a value that cannot be kept; that of an earlier
+ * `asyncSave` that nobody waited for.
  *
  * ```ts
  * import { checkpoint, nn } from "@toro/toro";
@@ -195,25 +156,197 @@ function readTensors(
  * ```
  */
 // deno-lint-ignore require-await
-export async function save(path: string | URL, state: State): Promise<void> {
-  saveNow(path, state);
-}
-
-/** What `load` reads. */
-export interface LoadOptions {
-  /** Names of the state's parts that are wanted; default: all. */
-  only?: readonly string[];
+export async function save(
+  path: string | URL,
+  state: State,
+  options: SaveOptions = {},
+): Promise<void> {
+  saveNow(path, state, options);
 }
 
 /**
- * Reads what `save` wrote; of any other safetensors file its tensors by name. Nothing in a file is ever run.
+ * `save` beside the script: the state is copied before it returns, so training may go on at once; a thread of its own
+ * writes the copy. One such save runs at a time, and the next one waits for it.
  *
+ * A failure is thrown where the result is awaited, else by the next `save`, `asyncSave` or `ModelCheckpoint.save`. The
+ * process does not end, by `Deno.exit` neither, before the file is in place.
+ *
+ * ```ts
+ * import { checkpoint, ones } from "@toro/toro";
+ *
+ * const file = await Deno.makeTempFile(), weight = ones([2]);
+ * const saved = checkpoint.asyncSave(file, { weight });
+ * weight.mul_(3);
+ * await saved;
+ * console.log((await checkpoint.load<{ weight: typeof weight }>(file)).weight.toArray()); // [ 1, 1 ]
+ * await Deno.remove(file);
+ * ```
+ */
+export function asyncSave(
+  path: string | URL,
+  state: State,
+  options: SaveOptions = {},
+): AsyncSave {
+  return saveAside(path, state, options);
+}
+
+// ---- loading ----
+
+/** What a checkpoint file holds. */
+export interface Contents {
+  /** Whether it is a checkpoint of Toro; else any other safetensors file. */
+  readonly isCheckpoint: boolean;
+  /** The nested state; of another file its tensors by name. */
+  readonly state: Record<string, unknown>;
+}
+
+/** What `load` reads, and how. */
+export interface LoadOptions extends ReadOptions {
+  /**
+   * Names of the state's parts that are wanted, of another program's file names or beginnings of names up to a dot;
+   * default: all.
+   */
+  only?: readonly string[];
+}
+
+/** Files that were opened together. */
+class Opened implements Disposable {
+  readonly files: SafetensorsFile[] = [];
+  /** Of the checkpoint, or of the file that another program wrote. */
+  metadata: Readonly<Record<string, string>> = {};
+
+  /** Opens a file, or an index and its files. */
+  constructor(readonly path: string) {
+    try {
+      if (isIndex(path)) this.#shards(path);
+      else {
+        const file = new SafetensorsFile(path);
+        this.files.push(file);
+        this.metadata = file.header.metadata;
+      }
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  #shards(path: string): void {
+    const { metadata, files } = readIndex(path);
+    this.metadata = metadata;
+    for (const [name, tensors] of files) {
+      const file = loading(
+        join(dirname(path), name),
+        () => new SafetensorsFile(pathOf(join(dirname(path), name), "read")),
+      );
+      this.files.push(file);
+      const { entries, metadata: own } = file.header;
+      if (own.toro_save !== metadata.toro_save) {
+        throw new CheckpointError(`it is damaged: ${name} belongs to another index`);
+      }
+      const there = new Set(entries.map((entry) => entry.name));
+      const missing = tensors.find((tensor) => !there.has(tensor));
+      if (missing !== undefined || there.size !== tensors.length) {
+        throw new CheckpointError(
+          missing === undefined
+            ? `it is damaged: ${name} has ${there.size} tensors, the index has ${tensors.length} of them`
+            : `it is damaged: tensor ${missing} is not in ${name}`,
+        );
+      }
+    }
+  }
+
+  get isCheckpoint(): boolean {
+    return this.metadata.toro_version !== undefined;
+  }
+
+  [Symbol.dispose](): void {
+    for (const file of this.files) file[Symbol.dispose]();
+  }
+}
+
+/** Opens what stands under a path: the file, or, where there is none, its index. */
+function open(source: string): Opened {
+  try {
+    return new Opened(source);
+  } catch (error) {
+    const isMissing = error instanceof ToroError && error.message.endsWith("there is no such file");
+    if (!isMissing || isIndex(source)) throw error;
+    const index = indexPath(source);
+    try {
+      Deno.statSync(pathOf(index, "read"));
+    } catch {
+      throw error;
+    }
+    return new Opened(index);
+  }
+}
+
+/** Reads what `save` wrote, or another safetensors file. See `load`. */
+export function loadNow(path: string | URL, { only, ...options }: LoadOptions = {}): Contents {
+  const source = pathOf(path, "read");
+  return loading(source, () => {
+    using opened = open(source);
+    const { files, isCheckpoint, metadata } = opened;
+    const isIn = (name: string) =>
+      only === undefined || only.some((part) => name === part || name.startsWith(`${part}.`));
+    let json: Record<string, unknown> = {}, isWanted = isIn;
+    if (isCheckpoint) {
+      json = JSON.parse(metadata.toro_state ?? "{}") as Record<string, unknown>;
+      if (only !== undefined) {
+        json = Object.fromEntries(Object.entries(json).filter(([name]) => only.includes(name)));
+        const named = namedIn(json);
+        isWanted = (name) => named.has(name);
+      }
+    }
+    const tensors = new Map<string, Tensor>();
+    for (const file of files) {
+      for (const [name, tensor] of file.read(isWanted, options)) tensors.set(name, tensor);
+    }
+    if (!isCheckpoint) return { isCheckpoint, state: Object.fromEntries(tensors) };
+    const state = decode(json, (name) => {
+      const tensor = tensors.get(name);
+      if (tensor === undefined) {
+        throw new CheckpointError(`it is damaged: tensor ${name} is missing`);
+      }
+      return tensor;
+    });
+    return { isCheckpoint, state: state as Record<string, unknown> };
+  });
+}
+
+/** What `verifyNow` tells of a file. */
+export interface Verified {
+  /** Whether it is a checkpoint of Toro, which has checksums. */
+  readonly isCheckpoint: boolean;
+  /** Texts in its header. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** The files of the checkpoint. */
+  readonly files: readonly SafetensorsFile[];
+}
+
+/** Reads a checkpoint whole and compares every checksum; the files are closed again. */
+export function verifyNow(path: string | URL): Verified {
+  const source = pathOf(path, "read");
+  return loading(source, () => {
+    using opened = open(source);
+    const { files, isCheckpoint, metadata } = opened;
+    for (const file of files) file.verify();
+    return { isCheckpoint, metadata, files };
+  });
+}
+
+/**
+ * Reads what `save` wrote, in one file or several; of any other safetensors file, or of Hugging Face's index, its tensors
+ * by name. Nothing in a file is ever run.
+ *
+ * Every byte is compared with its checksum, where the file has some. With `{ lazy: true }` the file is mapped, which takes
+ * a moment whatever its size, and each tensor is read and compared when it is first used.
  * Errors: CheckpointError that names file and reason: truncated, damaged, a header that lies, a wrong checksum.
  */
 // deno-lint-ignore require-await
 export async function load<S extends Record<string, unknown> = Record<string, unknown>>(
   path: string | URL,
-  { only }: LoadOptions = {},
+  options: LoadOptions = {},
 ): Promise<S> {
-  return loadNow(path, only ?? null).state as S;
+  return loadNow(path, options).state as S;
 }

@@ -5,8 +5,7 @@
  */
 import type { DType } from "../dtype.ts";
 import { pathOf } from "./disk.ts";
-import { loadNow } from "./file.ts";
-import { readHeader } from "./safetensors.ts";
+import { verifyNow } from "./file.ts";
 
 /** What kinds of file `inspect` knows. */
 export type FileFormat = "toro checkpoint" | "safetensors";
@@ -29,7 +28,7 @@ export interface Inspection {
   readonly path: string;
   /** Its kind. */
   readonly format: FileFormat;
-  /** Bytes of the file, and of those that belong to it. */
+  /** Bytes of the file, or of those that an index names. */
   readonly fileBytes: number;
   /** The tensors, in the order of the file. */
   readonly tensors: readonly TensorFacts[];
@@ -58,21 +57,19 @@ export interface Inspection {
 // deno-lint-ignore require-await
 export async function inspect(path: string | URL): Promise<Inspection> {
   const source = pathOf(path, "read");
-  const { isCheckpoint } = loadNow(source, []);
-  const bytes = Deno.readFileSync(source);
-  const length = Number(new DataView(bytes.buffer).getBigUint64(0, true));
-  const header = readHeader(bytes.subarray(8, 8 + length), bytes.length - 8 - length);
+  const { isCheckpoint, metadata, files } = verifyNow(source);
+  const entries = files.flatMap(({ header }) => header.entries);
   return {
     path: source,
     format: isCheckpoint ? "toro checkpoint" : "safetensors",
-    fileBytes: bytes.length,
-    tensors: header.entries.map(({ name, info, shape, begin, end }) => ({
+    fileBytes: files.reduce((sum, { file }) => sum + file.size, 0),
+    tensors: entries.map(({ name, info, shape, begin, end }) => ({
       name,
       dtype: info.name,
       shape,
       bytes: end - begin,
     })),
-    metadata: header.metadata,
-    checksums: isCheckpoint ? 1 : 0,
+    metadata,
+    checksums: isCheckpoint ? files.length + entries.length : 0,
   };
 }

@@ -5,7 +5,16 @@
  */
 import "../methods.ts";
 
-export { load, type LoadOptions, save, type State } from "./file.ts";
+export {
+  AsyncSave,
+  asyncSave,
+  load,
+  type LoadOptions,
+  type ReadOptions,
+  save,
+  type SaveOptions,
+  type State,
+} from "./file.ts";
 export { type FileFormat, inspect, type Inspection, type TensorFacts } from "./inspect.ts";
 export {
   type HuggingFaceArchitecture,

@@ -4,14 +4,15 @@
  * @module
  */
 import { basename, join } from "@std/path";
+import { cleanFolder } from "../../ffi/file_writer.ts";
 import { job } from "../../ffi/library.ts";
 import { type DataLoaderState, follow } from "../data/loader_options.ts";
 import { ArgumentError, CheckpointError, show, ToroError } from "../errors.ts";
 import { getRngState, setRngState } from "../random.ts";
 import { interrupted, pendingSignal, watchSignals } from "../signals.ts";
 import { pathOf } from "./disk.ts";
-import { type Contents, loadNow, saveNow, type State } from "./file.ts";
-import { before, listCheckpoints, type Named, nameFor, remove, removeLitter } from "./names.ts";
+import { type Contents, loadNow, saveNow, type State, verifyNow } from "./file.ts";
+import { before, listCheckpoints, type Named, nameFor, remove } from "./names.ts";
 import {
   type Latest,
   type Metrics,
@@ -233,7 +234,6 @@ export class ModelCheckpoint {
       values,
       ...parts,
       rng: getRngState(),
-      toro: { time: new Date().toISOString() },
     });
   }
 
@@ -300,7 +300,7 @@ export class ModelCheckpoint {
       for (const file of older.slice(0, Math.max(0, older.length - this.#options.keepLast))) {
         remove(file.path);
       }
-      removeLitter(this.#dir);
+      cleanFolder(this.#dir);
     }, "remove old checkpoints");
   }
 
@@ -308,11 +308,11 @@ export class ModelCheckpoint {
 
   /** The newest file that is whole, by a reading of all its bytes, and those that were passed over; null without one. */
   latest(): Latest | null {
-    const found = this.#newest((path) => loadNow(path, []));
+    const found = this.#newest(verifyNow);
     return found && found.latest;
   }
 
-  #newest(read: (path: string) => Contents): { latest: Latest; contents: Contents } | null {
+  #newest<C>(read: (path: string) => C): { latest: Latest; contents: C } | null {
     const skipped: Latest["skipped"] = [];
     pathOf(this.#dir, "read");
     const files = listCheckpoints(this.#dir).reverse();

@@ -4,7 +4,6 @@
  * @module
  */
 import { join } from "@std/path";
-import { TEMPORARY } from "./disk.ts";
 
 /** A checkpoint file by its name. */
 export interface Named {
@@ -51,31 +50,6 @@ export function listCheckpoints(folder: string): Named[] {
     });
   }
   return found.sort(order);
-}
-
-/** Removes what a killed process left half written. */
-export function removeLitter(folder: string): void {
-  for (const name of namesIn(folder)) {
-    if (!TEMPORARY.test(name) || name.includes(`.${Deno.pid}-`)) continue;
-    const path = join(folder, name);
-    // Another process may be at work on a young one.
-    const age = Date.now() - (Deno.statSync(path).mtime?.getTime() ?? 0);
-    if (age > LITTER_MS || !isAlive(name)) remove(path);
-  }
-}
-
-const LITTER_MS = 3_600_000;
-
-/** Whether the process that made a temporary file runs; where nobody may know, it counts as running. */
-function isAlive(name: string): boolean {
-  const pid = /\.(\d+)-\d+\.tmp$/.exec(name)![1], path = `/proc/${pid}`;
-  if (Deno.permissions.querySync({ name: "read", path }).state !== "granted") return true;
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Removes a file that may be gone already. */

@@ -75,5 +75,4 @@ export const RESERVED: ReadonlySet<string> = new Set([
   "metrics",
   "values",
   "rng",
-  "toro",
 ]);

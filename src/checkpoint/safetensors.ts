@@ -7,7 +7,6 @@
 import { type DType, type DTypeInfo, DTYPES } from "../dtype.ts";
 import { CheckpointError } from "../errors.ts";
 import { numelOf } from "../shape.ts";
-import type { Tensor } from "../tensor.ts";
 
 /** The format's names of our types. */
 const NAMES: Record<DType, string> = {
@@ -48,40 +47,85 @@ export interface Header {
   readonly bytes: number;
 }
 
-/** Length and header as bytes, and the tensors in the order in which their bytes follow. */
+/** What the writer of a header must know of a tensor. */
+export interface Described {
+  readonly info: DTypeInfo;
+  readonly shape: readonly number[];
+  readonly numel: number;
+}
+
+/** Where the metadata has the checksum of the header, itself taken with zeros in this place. */
+export const CHECKSUM = "toro_checksum";
+/** Where it has those of the tensors in the order of their bytes, with a blank between any two. */
+export const CHECKSUMS = "toro_checksums";
+/** Digits of a checksum. */
+export const DIGITS = 32;
+const BLANK = "0".repeat(DIGITS);
+
+/** A header as bytes, yet without checksums. */
+export interface Head {
+  /** Length and text. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Where the tensors' checksums go. */
+  readonly sums: number;
+  /** Where the header's own goes. */
+  readonly sum: number;
+}
+
+/** The order of tensors in a file: wide types first, so that each begins on a multiple of its element size. */
+export function inFileOrder<T extends Described>(tensors: Iterable<[string, T]>): [string, T][] {
+  return [...tensors].sort(([, a], [, b]) => b.info.size - a.info.size);
+}
+
+/** The header for tensors in `inFileOrder`. */
 export function writeHeader(
-  tensors: ReadonlyMap<string, Tensor>,
+  tensors: readonly (readonly [string, Described])[],
   metadata: Readonly<Record<string, string>>,
-): { head: Uint8Array<ArrayBuffer>; order: Tensor[] } {
-  // Wide types first: then every tensor begins on a multiple of its element size.
-  const order = [...tensors].sort(([, a], [, b]) => b.info.size - a.info.size);
-  const header: [string, unknown][] = [["__metadata__", metadata]];
+): Head {
+  const marked = {
+    // What transformers asks for before it reads a file.
+    format: "pt",
+    [CHECKSUM]: BLANK,
+    [CHECKSUMS]: tensors.map(() => BLANK).join(" "),
+    ...metadata,
+  };
+  const parts = [`{"__metadata__":${JSON.stringify(marked)}`];
   let at = 0;
-  for (const [name, tensor] of order) {
+  for (const [name, { info, shape, numel }] of tensors) {
     if (name === "__metadata__") {
       throw new CheckpointError(
         "Cannot save a tensor under the name __metadata__: the format uses it",
       );
     }
-    const end = at + tensor.numel * tensor.info.size;
-    header.push([name, {
-      dtype: NAMES[tensor.dtype],
-      shape: tensor.shape,
-      data_offsets: [at, end],
-    }]);
+    const end = at + numel * info.size;
+    const described = { dtype: NAMES[info.name], shape, data_offsets: [at, end] };
+    parts.push(`${JSON.stringify(name)}:${JSON.stringify(described)}`);
     at = end;
   }
-  const text = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));
-  const length = Math.ceil(text.length / 8) * 8;
+  const json = `${parts.join(",")}}`, text = new TextEncoder().encode(json);
+  // On a multiple of 64 the tensors that follow lie as in memory of their own.
+  const length = Math.ceil((8 + text.length) / 64) * 64 - 8;
   if (length > MOST_HEADER) {
     throw new CheckpointError(
       `Cannot save a header of ${length} bytes: the format allows ${MOST_HEADER}`,
     );
   }
-  const head = new Uint8Array(8 + length).fill(0x20);
-  new DataView(head.buffer).setBigUint64(0, BigInt(length), true);
-  head.set(text, 8);
-  return { head, order: order.map(([, tensor]) => tensor) };
+  const bytes = new Uint8Array(8 + length).fill(0x20);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(length), true);
+  bytes.set(text, 8);
+  // Before both stand only signs of one byte.
+  const place = (key: string) => 8 + json.indexOf(`"${key}":"`) + key.length + 4;
+  return { bytes, sums: place(CHECKSUMS), sum: place(CHECKSUM) };
+}
+
+/** Where a header's own checksum stands in its bytes, and what it is; null where there is none. */
+export function checksumIn(head: Uint8Array, given: string): number | null {
+  const wanted = new TextEncoder().encode(`"${CHECKSUM}":"${given}"`);
+  outer: for (let at = head.indexOf(wanted[1]); at > 0; at = head.indexOf(wanted[1], at + 1)) {
+    for (let i = 0; i < wanted.length; i++) if (head[at - 1 + i] !== wanted[i]) continue outer;
+    return at - 1 + wanted.length - 1 - given.length;
+  }
+  return null;
 }
 
 /** The header's length, checked against the file's. Errors: a text for a CheckpointError. */

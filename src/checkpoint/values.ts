@@ -100,6 +100,20 @@ export function encode(state: unknown): Encoded {
   return { json: walk(state, ""), tensors };
 }
 
+/** The names of the tensors that JSON names. */
+export function namedIn(json: unknown): Set<string> {
+  const names = new Set<string>();
+  const left: unknown[] = [json];
+  while (left.length > 0) {
+    const value = left.pop();
+    if (typeof value !== "object" || value === null) continue;
+    const { $tensor, $array } = value as Record<string, unknown>;
+    for (const name of [$tensor, $array]) if (typeof name === "string") names.add(name);
+    for (const inner of Object.values(value)) left.push(inner);
+  }
+  return names;
+}
+
 /** Puts a state together again. `tensorOf` gives the tensors that JSON names. */
 export function decode(json: unknown, tensorOf: (name: string) => Tensor): unknown {
   const walk = (value: unknown): unknown => {

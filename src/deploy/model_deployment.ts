@@ -184,8 +184,8 @@ export class ModelDeployment<M extends Module> {
 }
 
 function weightsIn(path: string | URL): StateDict {
-  let { isCheckpoint, state } = loadNow(path, ["model"]);
-  if (isCheckpoint && !isOptions(state.model)) ({ state } = loadNow(path));
+  let { isCheckpoint, state } = loadNow(path, { only: ["model"] });
+  if (!isCheckpoint || !isOptions(state.model)) ({ state } = loadNow(path));
   const weights = isCheckpoint && isOptions(state.model) ? state.model : state;
   const wrong = Object.entries(weights).find(([, value]) => !(value instanceof Tensor));
   if (wrong === undefined) return weights as StateDict;

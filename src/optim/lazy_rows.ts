@@ -7,7 +7,7 @@
 import { type Operand, run, runRaw } from "../../ffi/instruction.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
 import { DTYPES } from "../dtype.ts";
-import { PENDING, Storage } from "../memory.ts";
+import { Block, PENDING, type Pending, Storage, unscoped } from "../memory.ts";
 import { LazyTable, type RowSparse } from "../rows.ts";
 import { empty, Tensor } from "../tensor.ts";
 import type { Rule } from "./rule.ts";
@@ -48,6 +48,8 @@ export class LazyRows extends LazyTable {
   readonly #ring: Tensor;
   readonly #table: Tensor;
   readonly #storage: Storage;
+  /** What stands for the states as they are. */
+  #lent: WeakRef<Storage>[] = [];
 
   /**
    * A table whose rows have all reached step `step`. `until` (N) says after which step each row's momentum is gone;
@@ -132,6 +134,7 @@ export class LazyRows extends LazyTable {
 
   /** Brings the table up to date for good, unless it is gone. */
   finish(): void {
+    this.settleLent();
     if (this.#storage.pending === this) this.#storage.settle("step");
   }
 
@@ -140,40 +143,114 @@ export class LazyRows extends LazyTable {
   }
 
   snapshot(): Tensor {
-    return this.#copies((i) => i === 0)[0]!;
+    return this.copyOf(0);
   }
 
-  /** Up-to-date copies of the states. */
+  pieces(t: Tensor, bytes: number): Iterable<Tensor> | null {
+    return this.covers(t) ? this.stretches(0, bytes) : null;
+  }
+
+  /**
+   * The states as of now. What they hold is made when somebody reads them, or before the next step changes it; a saver
+   * takes it in pieces.
+   */
   stateCopies(): Tensor[] {
-    return this.#copies((i) => i > 0).slice(1) as Tensor[];
+    return this.states.map((t, i) => {
+      const { bytes, device } = t.storage;
+      const storage = new Storage(new Block(-1, 0), 0, bytes, device);
+      storage.state = PENDING;
+      storage.pending = new LentState(this, i + 1);
+      this.#lent.push(new WeakRef(storage));
+      return new Tensor(storage, t.info, t.shape, t.strides, 0);
+    });
   }
 
-  /** Copies of the table and its states, brought up to date; those that are not wanted are made a stretch at a time. */
-  #copies(wanted: (i: number) => boolean): (Tensor | null)[] {
+  /** Makes what was lent and is still wanted: before a step, which changes it. */
+  settleLent(): void {
+    for (const ref of this.#lent) {
+      const storage = ref.deref();
+      if (storage?.pending instanceof LentState) storage.settle("step");
+    }
+    this.#lent = [];
+  }
+
+  /** An up-to-date copy of the table (0) or of a state. */
+  copyOf(which: number): Tensor {
+    const { info, shape, storage: { device } } = this.#sources()[which];
+    const whole = empty(shape, info, device);
+    for (
+      const _ of this.#windows(
+        which,
+        Math.min(shape[0], STRETCH),
+        (from, to) => rowsFrom(whole, from, to),
+      )
+    );
+    return whole;
+  }
+
+  /** Up-to-date rows of the table (0) or of a state, about so many bytes at a time, each in the same memory. */
+  *stretches(which: number, bytes: number): Generator<Tensor> {
+    const sources = this.#sources(), { info, shape: [rows, columns], storage } = sources[which];
+    // Beside the rows that are wanted lie those of the others, and the counters.
+    const rowBytes = columns * info.size * sources.length + 8;
+    const stretch = Math.max(1, Math.min(rows, Math.floor(bytes / rowBytes)));
+    const part = empty([stretch, columns], info, storage.device);
+    yield* this.#windows(which, stretch, (from, to) => rowsFrom(part, 0, to - from));
+    part.dispose();
+  }
+
+  /** The table, without the work that is pending, and the states. */
+  #sources(): Tensor[] {
     const { block, byteOffset, bytes, device } = this.#storage;
-    // The same bytes without the work that is pending.
+    const { info, shape, strides, offset } = this.#table;
     const raw = new Storage(block, byteOffset, bytes, device);
-    const [rows, columns] = this.#table.shape;
-    const sources = [this.#table, ...this.states];
-    const stretch = Math.min(rows, STRETCH);
-    const whole = sources.map((t, i) => wanted(i) ? empty([rows, columns], t.info, device) : null);
-    const part = sources.map((t, i) =>
-      wanted(i) ? null : empty([stretch, columns], t.info, device)
+    return [new Tensor(raw, info, shape, strides, offset), ...this.states];
+  }
+
+  /** Up-to-date rows of the table (0) or of a state, a stretch at a time, in the memory that `place` gives. */
+  *#windows(
+    which: number,
+    stretch: number,
+    place: (from: number, to: number) => Tensor,
+  ): Generator<Tensor> {
+    const sources = this.#sources(), [rows, columns] = this.#table.shape;
+    const { device } = this.#storage;
+    const beside = sources.map((t, i) =>
+      i === which ? null : empty([stretch, columns], t.info, device)
     );
     const reached = empty([stretch, 2], DTYPES.int32, device);
     for (let from = 0; from < rows; from += stretch) {
       const to = Math.min(rows, from + stretch);
       const windows = sources.map((t, i) => {
-        const window = whole[i] === null
-          ? rowsFrom(part[i]!, 0, to - from)
-          : rowsFrom(whole[i]!, from, to);
-        copyRaw(rowsFrom(t, from, to, i === 0 ? raw : t.storage), window);
+        const other = beside[i];
+        const window = other === null ? place(from, to) : rowsFrom(other, 0, to - from);
+        copyRaw(rowsFrom(t, from, to), window);
         return window;
       });
       const counters = rowsFrom(reached, 0, to - from);
       copyRaw(rowsFrom(this.#reached, from, to), counters);
       this.#sweep(windows[0], counters, windows.slice(1));
+      yield windows[which];
     }
-    return whole;
+    for (const t of beside) t?.dispose();
+    reached.dispose();
+  }
+}
+
+/** A state of a table, as it was when it was lent. */
+class LentState implements Pending {
+  constructor(readonly rows: LazyRows, readonly which: number) {}
+
+  pieces(t: Tensor, bytes: number): Iterable<Tensor> | null {
+    const isWhole = t.isContiguous() && t.numel * t.info.size === t.storage.bytes;
+    return isWhole ? this.rows.stretches(this.which, bytes) : null;
+  }
+
+  settle(storage: Storage): void {
+    const whole = unscoped(() => this.rows.copyOf(this.which)).storage;
+    storage.block = whole.block;
+    storage.byteOffset = whole.byteOffset;
+    storage.state &= ~PENDING;
+    storage.pending = null;
   }
 }

@@ -387,6 +387,7 @@ export abstract class Optimizer {
       slot.until = null;
     }
     const made = slot.lazy;
+    made.settleLent();
     return () => made.step(rows, group.cells);
   }
 

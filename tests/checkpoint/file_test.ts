@@ -102,7 +102,7 @@ Deno.test("what cannot be kept is named, and the old file stays", () =>
     await assertRejects(
       () => checkpoint.save(`${dir}/no/such/x.safetensors`, {}),
       Error,
-      `Cannot save ${dir}/no/such/x.safetensors: there is no such file or folder`,
+      `Cannot save ${dir}/no/such/x.safetensors: there is no such folder`,
     );
   }));
 

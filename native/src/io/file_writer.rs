@@ -1,0 +1,608 @@
+//! Files that appear whole or not at all: written aside, flushed to the disk, then put in place of what was there.
+//! The parts come from storages, with a checksum for each run of them (see `tensor_file`).
+//!
+//! The file written aside is locked for as long as its writer lives; one that nobody has locked was left by a process
+//! that was killed, and is removed by the next writer to the same place.
+
+use super::tensor_file::{PIECE, answer, held, hex, inside, join, list, whole};
+use super::{JobOutput, path_of, reason, text_of};
+use crate::pool::{self, Shared};
+use serde_json::{Value, json};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io::{Error, ErrorKind};
+use std::os::fd::{AsRawFd, IntoRawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::time::{Duration, Instant};
+use twox_hash::xxhash3_128;
+
+/// After so many bytes the system is asked to begin with writing them to the disk.
+const BEHIND: u64 = 32 << 20;
+/// Pieces that a thread takes at a time.
+const RUN: usize = 4;
+/// How long another writer that holds the folder is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Writer {
+    owner: u32,
+    target: PathBuf,
+    aside: PathBuf,
+    /// None once closed.
+    file: Option<File>,
+    /// The same open file, which keeps its lock until the end.
+    _lock: File,
+    folder: File,
+    is_durable: bool,
+    at: u64,
+    flushed: u64,
+    /// Of the run that goes on: the checksums of whole pieces, and what is begun of the next.
+    sums: Vec<u128>,
+    tail: xxhash3_128::Hasher,
+    tail_bytes: usize,
+    /// The checksums of the runs that ended.
+    known: Vec<String>,
+    head: Option<Head>,
+}
+
+/// What stands at the file's begin and is completed at the end.
+struct Head {
+    bytes: Vec<u8>,
+    /// Where the runs' checksums go, with a blank between any two.
+    sums: usize,
+    /// Where the head's own goes, which is taken with zeros in its place.
+    sum: usize,
+}
+
+static WRITERS: Mutex<BTreeMap<u64, Arc<Mutex<Writer>>>> = Mutex::new(BTreeMap::new());
+static NEXT: AtomicUsize = AtomicUsize::new(1);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+fn writer(request: &Value) -> Result<Arc<Mutex<Writer>>, String> {
+    let id = whole(&request["id"])? as u64;
+    let found = lock(&WRITERS).get(&id).cloned();
+    found.ok_or_else(|| format!("Cannot use writer {id}: it has ended"))
+}
+
+/// Waits for what a thread has running in the background, and forgets what it began and did not finish.
+pub fn close_owner(owner: u32) {
+    await_all(|of| of == owner);
+    lock(&WRITERS).retain(|_, writer| lock(writer).owner != owner);
+}
+
+/// `{path, durable, lock}` → `{id}`: begins a file. With `lock` no other such writer works in the folder meanwhile.
+pub fn begin(request: &Value, owner: u32) -> Result<JobOutput, String> {
+    ignore_size_signal();
+    let target = PathBuf::from(path_of(request)?);
+    let fail = |error: Error| format!("Cannot write {}: {}", target.display(), reason(&error));
+    let name = target
+        .file_name()
+        .ok_or_else(|| format!("Cannot write {}: it names no file", target.display()))?
+        .to_string_lossy()
+        .into_owned();
+    let folder = match target.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    };
+    if target.is_dir() {
+        return Err(fail(Error::from(ErrorKind::IsADirectory)));
+    }
+    let opened = File::open(&folder).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => {
+            format!("Cannot write {}: there is no such folder", target.display())
+        }
+        _ => fail(error),
+    })?;
+    if request["lock"] == json!(true) {
+        lock_folder(&opened, &folder)?;
+    }
+    remove_litter(&folder, Some(&name)).map_err(fail)?;
+    let (file, held, aside) = create_aside(&folder, &name).map_err(fail)?;
+    let id = NEXT.fetch_add(1, Ordering::Relaxed) as u64;
+    let writer = Writer {
+        owner,
+        target: target.clone(),
+        aside,
+        file: Some(file),
+        _lock: held,
+        folder: opened,
+        is_durable: request["durable"] != json!(false),
+        at: 0,
+        flushed: 0,
+        sums: Vec::new(),
+        tail: xxhash3_128::Hasher::new(),
+        tail_bytes: 0,
+        known: Vec::new(),
+        head: None,
+    };
+    lock(&WRITERS).insert(id, Arc::new(Mutex::new(writer)));
+    answer(json!({ "id": id }))
+}
+
+/// A new file, locked: one whose lock can be had belongs to nobody.
+fn create_aside(folder: &Path, name: &str) -> Result<(File, File, PathBuf), Error> {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    loop {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let aside = folder.join(format!(".{name}.{}-{number}.tmp", std::process::id()));
+        let file = match File::options().write(true).create_new(true).open(&aside) {
+            // A process of the same number in another container.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+            other => other?,
+        };
+        let made = flock(&file).and_then(|locked| {
+            // Another writer may have taken it for litter before it was locked.
+            let is_there = file.metadata()?.nlink() > 0;
+            Ok((locked && is_there, file.try_clone()?))
+        });
+        match made {
+            Ok((true, held)) => return Ok((file, held, aside)),
+            Ok((false, _)) => continue,
+            Err(error) => {
+                let _ = fs::remove_file(&aside);
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Locks an open file for this opening of it, if nobody else has. A file system without locks counts as locked.
+fn flock(file: &File) -> Result<bool, Error> {
+    // SAFETY: the descriptor is open.
+    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+        return Ok(true);
+    }
+    let error = Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::EWOULDBLOCK) => Ok(false),
+        Some(libc::ENOLCK | libc::EOPNOTSUPP | libc::ENOSYS | libc::EBADF | libc::EINVAL) => {
+            Ok(true)
+        }
+        _ => Err(error),
+    }
+}
+
+fn lock_folder(folder: &File, path: &Path) -> Result<(), String> {
+    let begun = Instant::now();
+    loop {
+        match flock(folder) {
+            Ok(true) => return Ok(()),
+            Ok(false) if begun.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(5)),
+            Ok(false) => {
+                return Err(format!(
+                    "Cannot write into {}: another writer has held it for {} s",
+                    path.display(),
+                    PATIENCE.as_secs()
+                ));
+            }
+            Err(error) => {
+                return Err(format!(
+                    "Cannot write into {}: {}",
+                    path.display(),
+                    reason(&error)
+                ));
+            }
+        }
+    }
+}
+
+/// A file that grows past the process's limit is an error, no end by a signal.
+fn ignore_size_signal() {
+    static ONCE: OnceLock<()> = OnceLock::new();
+    // SAFETY: plain data; a handler that someone has set stays.
+    ONCE.get_or_init(|| unsafe {
+        let mut now: libc::sigaction = core::mem::zeroed();
+        if libc::sigaction(libc::SIGXFSZ, core::ptr::null(), &mut now) == 0
+            && now.sa_sigaction == libc::SIG_DFL
+        {
+            now.sa_sigaction = libc::SIG_IGN;
+            libc::sigaction(libc::SIGXFSZ, &now, core::ptr::null_mut());
+        }
+    });
+}
+
+/// `.NAME.PID-NUMBER.tmp`, of any name or of the given one.
+fn is_aside(file: &str, name: Option<&str>) -> bool {
+    let inner = file
+        .strip_prefix('.')
+        .and_then(|rest| rest.strip_suffix(".tmp"));
+    let Some((of, numbers)) = inner.and_then(|inner| inner.rsplit_once('.')) else {
+        return false;
+    };
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let is_ours = numbers
+        .split_once('-')
+        .is_some_and(|(pid, number)| is_number(pid) && is_number(number));
+    is_ours && !of.is_empty() && name.is_none_or(|name| name == of)
+}
+
+/// Removes files written aside whose writers are gone.
+fn remove_litter(folder: &Path, name: Option<&str>) -> Result<(), Error> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if !is_aside(&entry.file_name().to_string_lossy(), name) {
+            continue;
+        }
+        // Without waiting for a pipe's writer.
+        let opened = File::options()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(entry.path());
+        let Ok(file) = opened else {
+            // It is gone meanwhile, or is no business of ours.
+            continue;
+        };
+        // SAFETY: the descriptor is open. Only a lock that was had for certain says that nobody writes.
+        if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// `{path}`: removes what killed processes left in a folder.
+pub fn clean(request: &Value) -> Result<JobOutput, String> {
+    let path = path_of(request)?;
+    remove_litter(Path::new(path), None)
+        .map_err(|error| format!("Cannot clean {path}: {}", reason(&error)))?;
+    answer(json!({}))
+}
+
+/// `{id, parts: [[handle, at, bytes, ends], …]}` → `{checksums}`: appends parts of storages. Parts form a run up to the
+/// one that ends it; there is a checksum for each run that ends here.
+pub fn write(request: &Value) -> Result<JobOutput, String> {
+    let shared = writer(request)?;
+    let mut writer = lock(&shared);
+    let mut checksums = Vec::new();
+    for fields in list(&request["parts"])? {
+        let [handle, at, bytes, ends] = &list(fields)?[..] else {
+            return Err("a part has not four fields".to_string());
+        };
+        let held = held(handle)?;
+        let (at, bytes) = (whole(at)?, whole(bytes)?);
+        inside(&held, at, bytes)?;
+        // SAFETY: inside the storage, which is held.
+        let content = unsafe { core::slice::from_raw_parts(held.address.add(at), bytes) };
+        writer.append(content).map_err(|e| writer.failed(&e))?;
+        if ends == &json!(true) {
+            let sum = hex(writer.end_run());
+            checksums.push(sum.clone());
+            writer.known.push(sum);
+        }
+    }
+    answer(json!({ "checksums": checksums }))
+}
+
+/// `{id, handle, bytes, sums, sum}`: the first bytes of the file. The end puts the checksums of the runs into them from
+/// byte `sums` on, and at `sum` the checksum of these bytes with zeros there.
+pub fn head(request: &Value) -> Result<JobOutput, String> {
+    let shared = writer(request)?;
+    let mut writer = lock(&shared);
+    let held = held(&request["handle"])?;
+    let bytes = whole(&request["bytes"])?;
+    inside(&held, 0, bytes)?;
+    let (sums, sum) = (whole(&request["sums"])?, whole(&request["sum"])?);
+    if writer.at != 0 || sum.checked_add(32).is_none_or(|end| end > bytes) {
+        return Err(writer.failed(&Error::from(ErrorKind::InvalidInput)));
+    }
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(bytes)
+        .map_err(|_| format!("there is no memory for a head of {bytes} bytes"))?;
+    // SAFETY: inside the storage, which is held.
+    copy.extend_from_slice(unsafe { core::slice::from_raw_parts(held.address, bytes) });
+    writer.append(&copy).map_err(|e| writer.failed(&e))?;
+    writer.end_run();
+    writer.head = Some(Head {
+        bytes: copy,
+        sums,
+        sum,
+    });
+    answer(json!({}))
+}
+
+/// `{id, remove}`: flushes the file, puts it in place and flushes the folder; then removes what it stands for now.
+pub fn end(request: &Value) -> Result<JobOutput, String> {
+    let shared = writer(request)?;
+    let id = whole(&request["id"])? as u64;
+    lock(&WRITERS).remove(&id);
+    let mut writer = lock(&shared);
+    writer.finish()?;
+    if let Value::Array(paths) = &request["remove"] {
+        for path in paths.iter().filter_map(Value::as_str) {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(format!("Cannot remove {path}: {}", reason(&error)));
+                }
+                _ => {}
+            }
+        }
+    }
+    answer(json!({}))
+}
+
+/// `{id}`: leaves everything as it was.
+pub fn abort(request: &Value) -> Result<JobOutput, String> {
+    let id = whole(&request["id"])? as u64;
+    lock(&WRITERS).remove(&id);
+    answer(json!({}))
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // What was put in place is no longer there.
+        let _ = fs::remove_file(&self.aside);
+    }
+}
+
+impl Writer {
+    fn finish(&mut self) -> Result<(), String> {
+        self.complete().map_err(|e| self.failed(&e))?;
+        self.put_in_place().map_err(|e| self.failed(&e))
+    }
+
+    /// Completes the head, flushes and closes.
+    fn complete(&mut self) -> Result<(), Error> {
+        let file = self.file.take().ok_or(ErrorKind::NotConnected)?;
+        if let Some(Head {
+            mut bytes,
+            sums,
+            sum,
+        }) = self.head.take()
+        {
+            let text = self.known.join(" ");
+            let room = bytes.get_mut(sums..sums + text.len());
+            room.ok_or(ErrorKind::InvalidInput)?
+                .copy_from_slice(text.as_bytes());
+            bytes[sum..sum + 32].fill(b'0');
+            let pieces: Vec<u128> = bytes
+                .chunks(PIECE)
+                .map(xxhash3_128::Hasher::oneshot)
+                .collect();
+            bytes[sum..sum + 32].copy_from_slice(hex(join(&pieces)).as_bytes());
+            file.write_all_at(&bytes, 0)?;
+        }
+        if self.is_durable {
+            file.sync_all()?;
+        }
+        // SAFETY: the descriptor is ours and is not used again. A file system over a network may fail here only.
+        if unsafe { libc::close(file.into_raw_fd()) } != 0 {
+            return Err(Error::last_os_error());
+        }
+        Ok(())
+    }
+
+    /// Puts the file in place of what is there, if anything. Where the folder cannot be flushed, that comes back.
+    fn put_in_place(&mut self) -> Result<(), Error> {
+        let swapped = exchange(&self.aside, &self.target)?;
+        if !swapped {
+            fs::rename(&self.aside, &self.target)?;
+        }
+        if !self.is_durable {
+            return Ok(());
+        }
+        let Err(error) = self.folder.sync_all() else {
+            return Ok(());
+        };
+        let own = self
+            ._lock
+            .metadata()
+            .map(|facts| (facts.dev(), facts.ino()));
+        let there = fs::metadata(&self.target).map(|facts| (facts.dev(), facts.ino()));
+        if own.is_ok() && own.ok() == there.ok() {
+            if swapped {
+                exchange(&self.aside, &self.target)?;
+            } else {
+                fs::remove_file(&self.target)?;
+            }
+        }
+        Err(error)
+    }
+
+    fn failed(&self, error: &Error) -> String {
+        format!("Cannot write {}: {}", self.target.display(), reason(error))
+    }
+
+    fn append(&mut self, content: &[u8]) -> Result<(), Error> {
+        let file = self.file.as_ref().ok_or(ErrorKind::NotConnected)?;
+        let mut from = 0;
+        if self.tail_bytes > 0 {
+            from = content.len().min(PIECE - self.tail_bytes);
+            file.write_all_at(&content[..from], self.at)?;
+            self.tail.write(&content[..from]);
+            self.tail_bytes += from;
+            if self.tail_bytes == PIECE {
+                self.sums.push(self.tail.finish_128());
+                self.tail = xxhash3_128::Hasher::new();
+                self.tail_bytes = 0;
+            }
+        }
+        let pieces = (content.len() - from) / PIECE;
+        let mut sums = vec![0u128; pieces];
+        let base = self.at + from as u64;
+        let out = Shared(sums.as_mut_ptr());
+        let failed: Mutex<Option<Error>> = Mutex::new(None);
+        let body = |range: std::ops::Range<usize>| {
+            for number in range {
+                let at = number * PIECE;
+                let piece = &content[from + at..from + at + PIECE];
+                // SAFETY: each piece has a place of its own, inside `sums`.
+                unsafe { *out.get().add(number) = xxhash3_128::Hasher::oneshot(piece) };
+                if let Err(error) = file.write_all_at(piece, base + at as u64) {
+                    lock(&failed).get_or_insert(error);
+                    return;
+                }
+            }
+        };
+        // A stretch at a time, so that the disk has work from the first one on.
+        let stretch = BEHIND as usize / PIECE;
+        for first in (0..pieces).step_by(stretch) {
+            let last = pieces.min(first + stretch);
+            if IS_BACKGROUND.get() {
+                // The kernels of a training that goes on have the pool.
+                body(first..last);
+            } else {
+                pool::parallel_ranges(last - first, RUN, &|range| {
+                    body(first + range.start..first + range.end)
+                });
+            }
+            if let Some(error) = lock(&failed).take() {
+                return Err(error);
+            }
+            self.flushed = start_flush(file, self.flushed, base + (last * PIECE) as u64);
+        }
+        self.sums.extend(sums);
+        let rest = &content[from + pieces * PIECE..];
+        if !rest.is_empty() {
+            file.write_all_at(rest, base + (pieces * PIECE) as u64)?;
+            self.tail.write(rest);
+            self.tail_bytes = rest.len();
+        }
+        self.at += content.len() as u64;
+        Ok(())
+    }
+
+    fn end_run(&mut self) -> u128 {
+        if self.tail_bytes > 0 {
+            self.sums.push(self.tail.finish_128());
+            self.tail = xxhash3_128::Hasher::new();
+            self.tail_bytes = 0;
+        }
+        let sum = join(&self.sums);
+        self.sums.clear();
+        sum
+    }
+}
+
+/// Exchanges two files; false where there is nothing to exchange with, or the file system cannot.
+fn exchange(a: &Path, b: &Path) -> Result<bool, Error> {
+    let text = |path: &Path| CString::new(path.as_os_str().as_bytes());
+    let (a, b) = (text(a)?, text(b)?);
+    // SAFETY: both are texts that end with a zero.
+    let code = unsafe {
+        libc::renameat2(
+            libc::AT_FDCWD,
+            a.as_ptr(),
+            libc::AT_FDCWD,
+            b.as_ptr(),
+            libc::RENAME_EXCHANGE,
+        )
+    };
+    if code == 0 {
+        return Ok(true);
+    }
+    let error = Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::ENOENT | libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP) => Ok(false),
+        _ => Err(error),
+    }
+}
+
+/// Has the system write what was appended up to `to`, beside what goes on here. Returns how far it was asked to.
+fn start_flush(file: &File, from: u64, to: u64) -> u64 {
+    if to - from < BEHIND {
+        return from;
+    }
+    // SAFETY: the descriptor is open. It is a hint, so a failure does not matter: the flush at the end counts.
+    unsafe {
+        libc::sync_file_range(
+            file.as_raw_fd(),
+            from as i64,
+            (to - from) as i64,
+            libc::SYNC_FILE_RANGE_WRITE,
+        )
+    };
+    to
+}
+
+// ---- in the background -----------------------------------------------------------------------
+
+thread_local! {
+    static IS_BACKGROUND: Cell<bool> = const { Cell::new(false) };
+}
+
+type Ended = Arc<(Mutex<Option<Result<(), String>>>, Condvar)>;
+
+/// What runs, and whose it is.
+static RUNNING: Mutex<BTreeMap<u64, (u32, Ended)>> = Mutex::new(BTreeMap::new());
+
+/// `{steps, undo}` → `{id}`: runs jobs one after another on a thread of its own, and after a failure those of `undo`.
+/// The process does not end before they have.
+pub fn start(request: &Value, owner: u32) -> Result<JobOutput, String> {
+    static AT_EXIT: OnceLock<bool> = OnceLock::new();
+    // SAFETY: the handler takes nothing and the library is never closed.
+    if !AT_EXIT.get_or_init(|| unsafe { libc::atexit(at_exit) == 0 }) {
+        return Err("Cannot wait for the work at the end of the process".to_string());
+    }
+    let steps = list(&request["steps"])?.clone();
+    let undo = list(&request["undo"])?.clone();
+    let id = NEXT.fetch_add(1, Ordering::Relaxed) as u64;
+    let ended: Ended = Arc::new((Mutex::new(None), Condvar::new()));
+    lock(&RUNNING).insert(id, (owner, ended.clone()));
+    let run = move || {
+        IS_BACKGROUND.set(true);
+        let each = |steps: &[Value]| {
+            steps
+                .iter()
+                .try_for_each(|step| super::run(text_of(step, "kind")?, step, owner).map(|_| ()))
+        };
+        let outcome = each(&steps);
+        if outcome.is_err() {
+            for step in &undo {
+                let _ = each(core::slice::from_ref(step));
+            }
+        }
+        let (state, changed) = &*ended;
+        *lock(state) = Some(outcome);
+        changed.notify_all();
+    };
+    let spawned = std::thread::Builder::new()
+        .name("toro-save".to_string())
+        .spawn(run);
+    if let Err(error) = spawned {
+        lock(&RUNNING).remove(&id);
+        return Err(format!("Cannot start a thread: {}", reason(&error)));
+    }
+    answer(json!({ "id": id }))
+}
+
+/// `{id}`: waits for what `start` began; its failure is this job's. A second one finds nothing to wait for.
+pub fn wait(request: &Value) -> Result<JobOutput, String> {
+    let id = whole(&request["id"])? as u64;
+    let found = lock(&RUNNING).get(&id).cloned();
+    let outcome = found.map(|(_, ended)| ended_of(&ended));
+    lock(&RUNNING).remove(&id);
+    outcome.unwrap_or(Ok(()))?;
+    answer(json!({}))
+}
+
+fn ended_of(ended: &Ended) -> Result<(), String> {
+    let (state, changed) = &**ended;
+    let mut now = lock(state);
+    loop {
+        if let Some(outcome) = &*now {
+            return outcome.clone();
+        }
+        now = changed.wait(now).unwrap_or_else(|e| e.into_inner());
+    }
+}
+
+fn await_all(of: impl Fn(u32) -> bool) {
+    let all: Vec<(u32, Ended)> = lock(&RUNNING).values().cloned().collect();
+    for (owner, ended) in all {
+        if of(owner) {
+            let _ = ended_of(&ended);
+        }
+    }
+}
+
+extern "C" fn at_exit() {
+    await_all(|_| true);
+}
