@@ -5,8 +5,8 @@
  * @module
  */
 import { bind, declare, type Signature } from "../op.ts";
-import type { FractionalMaxPoolOptions } from "../ops/fractional_pooling.ts";
-import type { Maxima, OutputSize } from "../ops/pooling.ts";
+import type { FractionalMaxPool, FractionalMaxPoolOptions } from "../ops/fractional_pooling.ts";
+import type { AdaptiveAvgPool, AdaptiveMaxPool, Maxima, OutputSize } from "../ops/pooling.ts";
 import type { PerDim } from "../ops/spatial.ts";
 import type { Tensor } from "../tensor.ts";
 import {
@@ -20,9 +20,7 @@ import {
   fractionalMaxPool3d,
 } from "./functional.ts";
 import { Module } from "./module.ts";
-
-/** A number, or numbers, as printed. */
-const text = (value: unknown) => JSON.stringify(value);
+import { text } from "./options.ts";
 
 /** What the pools of equal parts share. */
 abstract class AdaptivePool extends Module {
@@ -39,45 +37,47 @@ abstract class AdaptivePool extends Module {
   }
 }
 
+/** What the three means of equal parts share. */
+abstract class AdaptiveAvgPoolNd extends AdaptivePool {
+  readonly #pool: AdaptiveAvgPool;
+
+  protected constructor(signature: Signature, pool: AdaptiveAvgPool, outputSize: OutputSize) {
+    super(bind(signature, [outputSize])[0] as OutputSize);
+    this.#pool = pool;
+  }
+
+  override forward(x: Tensor): Tensor {
+    return this.#pool(x, this.outputSize);
+  }
+}
+
 /** The mean of each of equal parts of one dim. Shapes: x (N, C, L) or (C, L) → (N, C, outputSize). */
-export class AdaptiveAvgPool1d extends AdaptivePool {
+export class AdaptiveAvgPool1d extends AdaptiveAvgPoolNd {
   readonly #adaptiveAvgPool1d = true;
 
   /** Of so many parts. */
   constructor(outputSize: OutputSize) {
-    super(bind(ADAPTIVE_AVG_POOL1D, [outputSize])[0] as OutputSize);
-  }
-
-  override forward(x: Tensor): Tensor {
-    return adaptiveAvgPool1d(x, this.outputSize);
+    super(ADAPTIVE_AVG_POOL1D, adaptiveAvgPool1d, outputSize);
   }
 }
 
 /** `AdaptiveAvgPool1d` over two dims: x (N, C, H, W) or (C, H, W). */
-export class AdaptiveAvgPool2d extends AdaptivePool {
+export class AdaptiveAvgPool2d extends AdaptiveAvgPoolNd {
   readonly #adaptiveAvgPool2d = true;
 
   /** Of so many parts. */
   constructor(outputSize: OutputSize) {
-    super(bind(ADAPTIVE_AVG_POOL2D, [outputSize])[0] as OutputSize);
-  }
-
-  override forward(x: Tensor): Tensor {
-    return adaptiveAvgPool2d(x, this.outputSize);
+    super(ADAPTIVE_AVG_POOL2D, adaptiveAvgPool2d, outputSize);
   }
 }
 
 /** `AdaptiveAvgPool1d` over three dims: x (N, C, D, H, W) or (C, D, H, W). */
-export class AdaptiveAvgPool3d extends AdaptivePool {
+export class AdaptiveAvgPool3d extends AdaptiveAvgPoolNd {
   readonly #adaptiveAvgPool3d = true;
 
   /** Of so many parts. */
   constructor(outputSize: OutputSize) {
-    super(bind(ADAPTIVE_AVG_POOL3D, [outputSize])[0] as OutputSize);
-  }
-
-  override forward(x: Tensor): Tensor {
-    return adaptiveAvgPool3d(x, this.outputSize);
+    super(ADAPTIVE_AVG_POOL3D, adaptiveAvgPool3d, outputSize);
   }
 }
 
@@ -85,69 +85,53 @@ const ADAPTIVE_AVG_POOL1D = declare(AdaptiveAvgPool1d, "AdaptiveAvgPool1d(output
 const ADAPTIVE_AVG_POOL2D = declare(AdaptiveAvgPool2d, "AdaptiveAvgPool2d(outputSize)");
 const ADAPTIVE_AVG_POOL3D = declare(AdaptiveAvgPool3d, "AdaptiveAvgPool3d(outputSize)");
 
-/** The maximum of each of equal parts of one dim. Shapes: x (N, C, L) or (C, L) → (N, C, outputSize). */
-export class AdaptiveMaxPool1d<R extends boolean = false> extends AdaptivePool {
-  readonly #adaptiveMaxPool1d = true;
+/** What the three maxima of equal parts share. */
+abstract class AdaptiveMaxPoolNd<R extends boolean> extends AdaptivePool {
   /** Whether the places of the maxima come along. */
   readonly returnIndices: R;
+  readonly #pool: AdaptiveMaxPool;
+
+  protected constructor(signature: Signature, pool: AdaptiveMaxPool, args: readonly unknown[]) {
+    const [size, returnIndices] = bind(signature, args) as [OutputSize, R];
+    super(size);
+    this.returnIndices = returnIndices;
+    this.#pool = pool;
+  }
+
+  /** Maxima, or maxima and their places. */
+  override forward(x: Tensor): R extends true ? Maxima : Tensor {
+    const found = this.#pool(x, this.outputSize, { returnIndices: true });
+    return (this.returnIndices ? found : found[0]) as R extends true ? Maxima : Tensor;
+  }
+}
+
+/** The maximum of each of equal parts of one dim. Shapes: x (N, C, L) or (C, L) → (N, C, outputSize). */
+export class AdaptiveMaxPool1d<R extends boolean = false> extends AdaptiveMaxPoolNd<R> {
+  readonly #adaptiveMaxPool1d = true;
 
   /** Of so many parts. */
   constructor(outputSize: OutputSize, options?: { returnIndices?: R }) {
-    const [size, returnIndices] = bind(ADAPTIVE_MAX_POOL1D, [outputSize, options]) as [
-      OutputSize,
-      R,
-    ];
-    super(size);
-    this.returnIndices = returnIndices;
-  }
-
-  override forward(x: Tensor): R extends true ? Maxima : Tensor {
-    const found = adaptiveMaxPool1d(x, this.outputSize, { returnIndices: true });
-    return (this.returnIndices ? found : found[0]) as R extends true ? Maxima : Tensor;
+    super(ADAPTIVE_MAX_POOL1D, adaptiveMaxPool1d, [outputSize, options]);
   }
 }
 
 /** `AdaptiveMaxPool1d` over two dims: x (N, C, H, W) or (C, H, W). */
-export class AdaptiveMaxPool2d<R extends boolean = false> extends AdaptivePool {
+export class AdaptiveMaxPool2d<R extends boolean = false> extends AdaptiveMaxPoolNd<R> {
   readonly #adaptiveMaxPool2d = true;
-  /** Whether the places of the maxima come along. */
-  readonly returnIndices: R;
 
   /** Of so many parts. */
   constructor(outputSize: OutputSize, options?: { returnIndices?: R }) {
-    const [size, returnIndices] = bind(ADAPTIVE_MAX_POOL2D, [outputSize, options]) as [
-      OutputSize,
-      R,
-    ];
-    super(size);
-    this.returnIndices = returnIndices;
-  }
-
-  override forward(x: Tensor): R extends true ? Maxima : Tensor {
-    const found = adaptiveMaxPool2d(x, this.outputSize, { returnIndices: true });
-    return (this.returnIndices ? found : found[0]) as R extends true ? Maxima : Tensor;
+    super(ADAPTIVE_MAX_POOL2D, adaptiveMaxPool2d, [outputSize, options]);
   }
 }
 
 /** `AdaptiveMaxPool1d` over three dims: x (N, C, D, H, W) or (C, D, H, W). */
-export class AdaptiveMaxPool3d<R extends boolean = false> extends AdaptivePool {
+export class AdaptiveMaxPool3d<R extends boolean = false> extends AdaptiveMaxPoolNd<R> {
   readonly #adaptiveMaxPool3d = true;
-  /** Whether the places of the maxima come along. */
-  readonly returnIndices: R;
 
   /** Of so many parts. */
   constructor(outputSize: OutputSize, options?: { returnIndices?: R }) {
-    const [size, returnIndices] = bind(ADAPTIVE_MAX_POOL3D, [outputSize, options]) as [
-      OutputSize,
-      R,
-    ];
-    super(size);
-    this.returnIndices = returnIndices;
-  }
-
-  override forward(x: Tensor): R extends true ? Maxima : Tensor {
-    const found = adaptiveMaxPool3d(x, this.outputSize, { returnIndices: true });
-    return (this.returnIndices ? found : found[0]) as R extends true ? Maxima : Tensor;
+    super(ADAPTIVE_MAX_POOL3D, adaptiveMaxPool3d, [outputSize, options]);
   }
 }
 
@@ -177,9 +161,11 @@ abstract class FractionalMaxPoolNd<R extends boolean> extends Module {
   readonly returnIndices: R;
   /** Random numbers to use instead of fresh ones, or null. */
   readonly randomSamples: Tensor | null;
+  readonly #pool: FractionalMaxPool;
 
-  protected constructor(signature: Signature, args: readonly unknown[]) {
+  protected constructor(signature: Signature, pool: FractionalMaxPool, args: readonly unknown[]) {
     super();
+    this.#pool = pool;
     [
       this.kernelSize,
       this.outputSize,
@@ -196,9 +182,8 @@ abstract class FractionalMaxPoolNd<R extends boolean> extends Module {
   }
 
   override forward(x: Tensor): R extends true ? Maxima : Tensor {
-    const pool = this.dims === 2 ? fractionalMaxPool2d : fractionalMaxPool3d;
     const { outputSize, outputRatio, randomSamples } = this;
-    const found = pool(x, this.kernelSize, {
+    const found = this.#pool(x, this.kernelSize, {
       outputSize,
       outputRatio,
       returnIndices: true,
@@ -206,9 +191,6 @@ abstract class FractionalMaxPoolNd<R extends boolean> extends Module {
     });
     return (this.returnIndices ? found : found[0]) as R extends true ? Maxima : Tensor;
   }
-
-  /** Over how many dims. */
-  protected abstract get dims(): number;
 
   override extraRepr(): string {
     return `kernelSize=${text(this.kernelSize)}, outputSize=${text(this.outputSize)}, outputRatio=${
@@ -228,11 +210,12 @@ export class FractionalMaxPool2d<R extends boolean = false> extends FractionalMa
     outputRatio?: number | readonly number[] | null | FractionalMaxPoolModuleOptions<R>,
     options?: FractionalMaxPoolModuleOptions<R>,
   ) {
-    super(FRACTIONAL_MAX_POOL2D, [kernelSize, outputSize, outputRatio, options]);
-  }
-
-  protected override get dims(): number {
-    return 2;
+    super(FRACTIONAL_MAX_POOL2D, fractionalMaxPool2d, [
+      kernelSize,
+      outputSize,
+      outputRatio,
+      options,
+    ]);
   }
 }
 
@@ -247,11 +230,12 @@ export class FractionalMaxPool3d<R extends boolean = false> extends FractionalMa
     outputRatio?: number | readonly number[] | null | FractionalMaxPoolModuleOptions<R>,
     options?: FractionalMaxPoolModuleOptions<R>,
   ) {
-    super(FRACTIONAL_MAX_POOL3D, [kernelSize, outputSize, outputRatio, options]);
-  }
-
-  protected override get dims(): number {
-    return 3;
+    super(FRACTIONAL_MAX_POOL3D, fractionalMaxPool3d, [
+      kernelSize,
+      outputSize,
+      outputRatio,
+      options,
+    ]);
   }
 }
 

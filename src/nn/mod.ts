@@ -95,14 +95,16 @@ export {
 export {
   GroupNorm,
   type GroupNormOptions,
-  InstanceNorm1d,
-  InstanceNorm2d,
-  InstanceNorm3d,
-  type InstanceNormNdOptions,
   LocalResponseNorm,
   RMSNorm,
   type RMSNormOptions,
 } from "./group_norm.ts";
+export {
+  InstanceNorm1d,
+  InstanceNorm2d,
+  InstanceNorm3d,
+  type InstanceNormNdOptions,
+} from "./instance_norm.ts";
 export {
   Embedding,
   EmbeddingBag,

@@ -3,25 +3,25 @@
  *
  * @module
  */
-import { type DType, DTYPES } from "../dtype.ts";
+import type { DType } from "../dtype.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
-import { ArgumentError, ShapeError, show } from "../errors.ts";
+import { ShapeError } from "../errors.ts";
 import { bind, declare, type Signature } from "../op.ts";
-import { filled } from "../ops/creation.ts";
 import { mapOut } from "../ops/pointwise.ts";
 import { shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { batchNorm, layerNorm } from "./functional.ts";
 import { constant_ } from "./init.ts";
 import { Module } from "./module.ts";
+import { RunningNorm } from "./running_norm.ts";
 import {
-  checkCount,
+  checkNormalizedShape,
   checkNumber,
   factoryOf,
   type FactoryOptions,
   newParameter,
 } from "./options.ts";
-import { Buffer, type Parameter } from "./parameter.ts";
+import type { Parameter } from "./parameter.ts";
 
 /** Options of `BatchNorm1d`, `2d` and `3d`. */
 export interface BatchNormOptions extends FactoryOptions {
@@ -38,82 +38,15 @@ export interface BatchNormOptions extends FactoryOptions {
 }
 
 /** What the three batch norms share. */
-abstract class BatchNormNd extends Module {
-  /** Channels. */
-  readonly numFeatures: number;
-  /** Added to the variance. */
-  readonly eps: number;
-  /** Share of a batch in the running statistics; null: their plain mean. */
-  momentum: number | null;
-  /** Whether there are weight and bias. */
-  readonly affine: boolean;
-  /** Whether running statistics are kept. */
-  readonly trackRunningStats: boolean;
-  /** (C), or null. */
-  weight: Parameter | null;
-  /** (C), or null. */
-  bias: Parameter | null;
-  /** (C), or null. */
-  runningMean: Buffer | null;
-  /** (C), or null. */
-  runningVar: Buffer | null;
-  /** How many batches the running statistics saw; int64, or null. */
-  numBatchesTracked: Buffer | null;
-
+abstract class BatchNormNd extends RunningNorm {
   readonly #name: string;
   readonly #dims: readonly string[];
 
   /** `dims` are the inputs that it takes, as an error text says them. */
   protected constructor(signature: Signature, dims: readonly string[], args: readonly unknown[]) {
-    super();
-    const { name } = signature;
-    const [features, epsilon, share, affine, track, device, dtype, bias] = bind(
-      signature,
-      args,
-    ) as [
-      number,
-      number,
-      number | null,
-      boolean,
-      boolean,
-      string | null,
-      DType | null,
-      boolean,
-    ];
-    checkCount(features, name, "numFeatures");
-    checkNumber(epsilon, name, "eps");
-    if (share !== null) checkNumber(share, name, "momentum");
-    const factory = factoryOf(name, device, dtype);
-    this.#name = name;
+    super(signature, args);
+    this.#name = signature.name;
     this.#dims = dims;
-    this.numFeatures = features;
-    this.eps = epsilon;
-    this.momentum = share;
-    this.affine = affine;
-    this.trackRunningStats = track;
-    this.weight = affine ? newParameter([features], factory) : null;
-    this.bias = affine && bias ? newParameter([features], factory) : null;
-    const buffer = (value: number) =>
-      track ? new Buffer(filled([features], value, factory.info, factory.device)) : null;
-    this.runningMean = buffer(0);
-    this.runningVar = buffer(1);
-    this.numBatchesTracked = track ? new Buffer(filled([], 0, DTYPES.int64, factory.device)) : null;
-    this.resetParameters();
-  }
-
-  /** Sets the running statistics back to mean 0 and variance 1. */
-  resetRunningStats(): void {
-    if (this.runningMean === null) return;
-    constant_(this.runningMean, 0);
-    constant_(this.runningVar!, 1);
-    constant_(this.numBatchesTracked!, 0);
-  }
-
-  /** Sets weight, bias and running statistics back. */
-  resetParameters(): void {
-    this.resetRunningStats();
-    if (this.weight !== null) constant_(this.weight, 1);
-    if (this.bias !== null) constant_(this.bias, 0);
   }
 
   override forward(x: Tensor): Tensor {
@@ -139,11 +72,6 @@ abstract class BatchNormNd extends Module {
       momentum,
       eps: this.eps,
     });
-  }
-
-  override extraRepr(): string {
-    return `${this.numFeatures}, eps=${this.eps}, momentum=${this.momentum}, affine=${this.affine}, ` +
-      `trackRunningStats=${this.trackRunningStats}`;
   }
 }
 
@@ -254,19 +182,10 @@ export class LayerNorm extends Module {
       string | null,
       DType | null,
     ];
-    const shape = typeof dims === "number" ? [dims] : dims;
-    if (!Array.isArray(shape) || shape.length === 0) {
-      throw new ArgumentError(
-        `Cannot make LayerNorm: normalizedShape must be a size or an array of sizes, got ${
-          show(dims)
-        }`,
-        { op: "LayerNorm" },
-      );
-    }
-    for (const n of shape) checkCount(n, "LayerNorm", "each size of normalizedShape");
+    const shape = checkNormalizedShape(dims, "LayerNorm");
     checkNumber(epsilon, "LayerNorm", "eps");
     const factory = factoryOf("LayerNorm", device, dtype);
-    this.normalizedShape = Object.freeze([...shape]);
+    this.normalizedShape = shape;
     this.eps = epsilon;
     this.elementwiseAffine = affine;
     this.weight = affine ? newParameter(shape, factory) : null;

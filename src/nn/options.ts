@@ -30,6 +30,11 @@ export function checkCount(value: unknown, name: string, what: string): void {
   );
 }
 
+/** A number, or numbers, as `extraRepr` prints them. */
+export function text(value: unknown): string {
+  return JSON.stringify(value);
+}
+
 /** A number given to a constructor. */
 export function checkNumber(value: unknown, name: string, what: string): void {
   if (typeof value === "number" && !Number.isNaN(value)) return;
@@ -53,6 +58,19 @@ export function pairsOf<T>(
     `Cannot make ${name} of ${show(given)}: it takes an object, or pairs of name and value`,
     { op: name },
   );
+}
+
+/** The last dims that a layer normalises; one number stands for the last dim alone. */
+export function checkNormalizedShape(dims: unknown, name: string): readonly number[] {
+  const shape = typeof dims === "number" ? [dims] : dims;
+  if (!Array.isArray(shape) || shape.length === 0) {
+    throw new ArgumentError(
+      `Cannot make ${name}: normalizedShape must be a size or an array of sizes, got ${show(dims)}`,
+      { op: name },
+    );
+  }
+  for (const n of shape) checkCount(n, name, "each size of normalizedShape");
+  return Object.freeze([...shape]);
 }
 
 /** The type and device of a layer's parameters. */

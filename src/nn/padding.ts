@@ -19,9 +19,12 @@ abstract class PadNd extends Module {
   readonly padding: readonly number[];
   readonly #mode: PadMode;
   readonly #name: string;
+  readonly #filler: number;
 
-  protected constructor({ name, action }: Signature, d: number, mode: PadMode, padding: Pads) {
+  protected constructor(signature: Signature, d: number, mode: PadMode, args: readonly unknown[]) {
     super();
+    const { name, action } = signature;
+    const [padding, value = 0] = bind(signature, args) as [Pads, number?];
     const all = typeof padding === "number" ? new Array(2 * d).fill(padding) : padding;
     if (!Array.isArray(all) || all.length !== 2 * d || !all.every((n) => Number.isInteger(n))) {
       throw new ArgumentError(
@@ -34,11 +37,7 @@ abstract class PadNd extends Module {
     this.padding = Object.freeze([...all]);
     this.#mode = mode;
     this.#name = name;
-  }
-
-  /** The number that stands in the padding. */
-  protected get filler(): number {
-    return 0;
+    this.#filler = value;
   }
 
   override forward(x: Tensor): Tensor {
@@ -58,7 +57,7 @@ abstract class PadNd extends Module {
     }
     return pad(x, this.padding, {
       mode: this.#mode,
-      value: this.#mode === "constant" ? this.filler : null,
+      value: this.#mode === "constant" ? this.#filler : null,
     });
   }
 
@@ -73,7 +72,7 @@ export class ZeroPad1d extends PadNd {
 
   /** By so many elements at each end. */
   constructor(padding: Pads) {
-    super(ZERO_PAD1D, 1, "constant", bind(ZERO_PAD1D, [padding])[0] as Pads);
+    super(ZERO_PAD1D, 1, "constant", [padding]);
   }
 }
 
@@ -83,7 +82,7 @@ export class ZeroPad2d extends PadNd {
 
   /** By so many elements at each end. */
   constructor(padding: Pads) {
-    super(ZERO_PAD2D, 2, "constant", bind(ZERO_PAD2D, [padding])[0] as Pads);
+    super(ZERO_PAD2D, 2, "constant", [padding]);
   }
 }
 
@@ -93,7 +92,7 @@ export class ZeroPad3d extends PadNd {
 
   /** By so many elements at each end. */
   constructor(padding: Pads) {
-    super(ZERO_PAD3D, 3, "constant", bind(ZERO_PAD3D, [padding])[0] as Pads);
+    super(ZERO_PAD3D, 3, "constant", [padding]);
   }
 }
 
@@ -103,7 +102,7 @@ export class ReflectionPad1d extends PadNd {
 
   /** By so many elements at each end. */
   constructor(padding: Pads) {
-    super(REFLECTION_PAD1D, 1, "reflect", bind(REFLECTION_PAD1D, [padding])[0] as Pads);
+    super(REFLECTION_PAD1D, 1, "reflect", [padding]);
   }
 }
 
@@ -113,7 +112,7 @@ export class ReflectionPad2d extends PadNd {
 
   /** By so many elements at each end. */
   constructor(padding: Pads) {
-    super(REFLECTION_PAD2D, 2, "reflect", bind(REFLECTION_PAD2D, [padding])[0] as Pads);
+    super(REFLECTION_PAD2D, 2, "reflect", [padding]);
   }
 }
 
@@ -123,7 +122,7 @@ export class ReflectionPad3d extends PadNd {
 
   /** By so many elements at each end. */
   constructor(padding: Pads) {
-    super(REFLECTION_PAD3D, 3, "reflect", bind(REFLECTION_PAD3D, [padding])[0] as Pads);
+    super(REFLECTION_PAD3D, 3, "reflect", [padding]);
   }
 }
 
@@ -133,7 +132,7 @@ export class ReplicationPad1d extends PadNd {
 
   /** By so many elements at each end. */
   constructor(padding: Pads) {
-    super(REPLICATION_PAD1D, 1, "replicate", bind(REPLICATION_PAD1D, [padding])[0] as Pads);
+    super(REPLICATION_PAD1D, 1, "replicate", [padding]);
   }
 }
 
@@ -143,7 +142,7 @@ export class ReplicationPad2d extends PadNd {
 
   /** By so many elements at each end. */
   constructor(padding: Pads) {
-    super(REPLICATION_PAD2D, 2, "replicate", bind(REPLICATION_PAD2D, [padding])[0] as Pads);
+    super(REPLICATION_PAD2D, 2, "replicate", [padding]);
   }
 }
 
@@ -153,7 +152,7 @@ export class ReplicationPad3d extends PadNd {
 
   /** By so many elements at each end. */
   constructor(padding: Pads) {
-    super(REPLICATION_PAD3D, 3, "replicate", bind(REPLICATION_PAD3D, [padding])[0] as Pads);
+    super(REPLICATION_PAD3D, 3, "replicate", [padding]);
   }
 }
 
@@ -163,7 +162,7 @@ export class CircularPad1d extends PadNd {
 
   /** By so many elements at each end. */
   constructor(padding: Pads) {
-    super(CIRCULAR_PAD1D, 1, "circular", bind(CIRCULAR_PAD1D, [padding])[0] as Pads);
+    super(CIRCULAR_PAD1D, 1, "circular", [padding]);
   }
 }
 
@@ -173,7 +172,7 @@ export class CircularPad2d extends PadNd {
 
   /** By so many elements at each end. */
   constructor(padding: Pads) {
-    super(CIRCULAR_PAD2D, 2, "circular", bind(CIRCULAR_PAD2D, [padding])[0] as Pads);
+    super(CIRCULAR_PAD2D, 2, "circular", [padding]);
   }
 }
 
@@ -183,73 +182,52 @@ export class CircularPad3d extends PadNd {
 
   /** By so many elements at each end. */
   constructor(padding: Pads) {
-    super(CIRCULAR_PAD3D, 3, "circular", bind(CIRCULAR_PAD3D, [padding])[0] as Pads);
+    super(CIRCULAR_PAD3D, 3, "circular", [padding]);
+  }
+}
+
+/** What the constant padding layers share. */
+abstract class ConstantPadNd extends PadNd {
+  /** The number. */
+  readonly value: number;
+
+  protected constructor(signature: Signature, d: number, padding: Pads, value: number) {
+    super(signature, d, "constant", [padding, value]);
+    this.value = value;
+  }
+
+  override extraRepr(): string {
+    return `padding=${super.extraRepr()}, value=${this.value}`;
   }
 }
 
 /** A number around the last dim. Shapes: any. */
-export class ConstantPad1d extends PadNd {
+export class ConstantPad1d extends ConstantPadNd {
   readonly #constantPad1d = true;
-  /** The number. */
-  readonly value: number;
 
   /** By so many elements of a value at each end. */
   constructor(padding: Pads, value: number) {
-    const [pads, number] = bind(CONSTANT_PAD1D, [padding, value]) as [Pads, number];
-    super(CONSTANT_PAD1D, 1, "constant", pads);
-    this.value = number;
-  }
-
-  protected override get filler(): number {
-    return this.value;
-  }
-
-  override extraRepr(): string {
-    return `padding=${shapeText(this.padding)}, value=${this.value}`;
+    super(CONSTANT_PAD1D, 1, padding, value);
   }
 }
 
 /** A number around the last two dims. Shapes: any. */
-export class ConstantPad2d extends PadNd {
+export class ConstantPad2d extends ConstantPadNd {
   readonly #constantPad2d = true;
-  /** The number. */
-  readonly value: number;
 
   /** By so many elements of a value at each end. */
   constructor(padding: Pads, value: number) {
-    const [pads, number] = bind(CONSTANT_PAD2D, [padding, value]) as [Pads, number];
-    super(CONSTANT_PAD2D, 2, "constant", pads);
-    this.value = number;
-  }
-
-  protected override get filler(): number {
-    return this.value;
-  }
-
-  override extraRepr(): string {
-    return `padding=${shapeText(this.padding)}, value=${this.value}`;
+    super(CONSTANT_PAD2D, 2, padding, value);
   }
 }
 
 /** A number around the last three dims. Shapes: any. */
-export class ConstantPad3d extends PadNd {
+export class ConstantPad3d extends ConstantPadNd {
   readonly #constantPad3d = true;
-  /** The number. */
-  readonly value: number;
 
   /** By so many elements of a value at each end. */
   constructor(padding: Pads, value: number) {
-    const [pads, number] = bind(CONSTANT_PAD3D, [padding, value]) as [Pads, number];
-    super(CONSTANT_PAD3D, 3, "constant", pads);
-    this.value = number;
-  }
-
-  protected override get filler(): number {
-    return this.value;
-  }
-
-  override extraRepr(): string {
-    return `padding=${shapeText(this.padding)}, value=${this.value}`;
+    super(CONSTANT_PAD3D, 3, padding, value);
   }
 }
 

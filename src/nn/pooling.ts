@@ -4,8 +4,17 @@
  * @module
  */
 import { bind, declare, type Signature } from "../op.ts";
-import type { LpPoolOptions, Maxima, MaxPoolOptions } from "../ops/pooling.ts";
-import type { AvgPoolNdOptions, AvgPoolOptions } from "../ops/pooling.ts";
+import type {
+  AvgPool,
+  AvgPoolNdOptions,
+  AvgPoolOptions,
+  LpPool,
+  LpPoolOptions,
+  Maxima,
+  MaxPool,
+  MaxPoolOptions,
+  MaxUnpool,
+} from "../ops/pooling.ts";
 import type { PerDim } from "../ops/spatial.ts";
 import type { Tensor } from "../tensor.ts";
 import {
@@ -23,9 +32,7 @@ import {
   maxUnpool3d,
 } from "./functional.ts";
 import { Module } from "./module.ts";
-
-/** A number, or numbers, as printed. */
-const text = (value: unknown) => JSON.stringify(value);
+import { text } from "./options.ts";
 
 // ---- maxima -------------------------------------------------------------------------------------
 
@@ -49,9 +56,11 @@ abstract class MaxPoolNd<R extends boolean> extends Module {
   readonly returnIndices: R;
   /** Whether windows that end outside count. */
   readonly ceilMode: boolean;
+  readonly #pool: MaxPool;
 
-  protected constructor(signature: Signature, args: readonly unknown[]) {
+  protected constructor(signature: Signature, pool: MaxPool, args: readonly unknown[]) {
     super();
+    this.#pool = pool;
     const [kernelSize, stride, padding, dilation, returnIndices, ceilMode] = bind(
       signature,
       args,
@@ -64,14 +73,11 @@ abstract class MaxPoolNd<R extends boolean> extends Module {
     this.ceilMode = ceilMode;
   }
 
-  /** What its function takes by name. */
-  protected get options(): MaxPoolOptions & { returnIndices: true } {
-    const { stride, padding, dilation, ceilMode } = this;
-    return { stride, padding, dilation, ceilMode, returnIndices: true };
-  }
-
   /** Maxima, or maxima and their places. */
-  protected chosen(found: Maxima): R extends true ? Maxima : Tensor {
+  override forward(x: Tensor): R extends true ? Maxima : Tensor {
+    const { stride, padding, dilation, ceilMode } = this;
+    const options = { stride, padding, dilation, ceilMode, returnIndices: true } as const;
+    const found = this.#pool(x, this.kernelSize, options);
     return (this.returnIndices ? found : found[0]) as R extends true ? Maxima : Tensor;
   }
 
@@ -92,11 +98,7 @@ export class MaxPool1d<R extends boolean = false> extends MaxPoolNd<R> {
     padding?: PerDim | MaxPoolModuleOptions<R>,
     options?: MaxPoolModuleOptions<R>,
   ) {
-    super(MAX_POOL1D, [kernelSize, stride, padding, options]);
-  }
-
-  override forward(x: Tensor): R extends true ? Maxima : Tensor {
-    return this.chosen(maxPool1d(x, this.kernelSize, this.options));
+    super(MAX_POOL1D, maxPool1d, [kernelSize, stride, padding, options]);
   }
 }
 
@@ -111,11 +113,7 @@ export class MaxPool2d<R extends boolean = false> extends MaxPoolNd<R> {
     padding?: PerDim | MaxPoolModuleOptions<R>,
     options?: MaxPoolModuleOptions<R>,
   ) {
-    super(MAX_POOL2D, [kernelSize, stride, padding, options]);
-  }
-
-  override forward(x: Tensor): R extends true ? Maxima : Tensor {
-    return this.chosen(maxPool2d(x, this.kernelSize, this.options));
+    super(MAX_POOL2D, maxPool2d, [kernelSize, stride, padding, options]);
   }
 }
 
@@ -130,11 +128,7 @@ export class MaxPool3d<R extends boolean = false> extends MaxPoolNd<R> {
     padding?: PerDim | MaxPoolModuleOptions<R>,
     options?: MaxPoolModuleOptions<R>,
   ) {
-    super(MAX_POOL3D, [kernelSize, stride, padding, options]);
-  }
-
-  override forward(x: Tensor): R extends true ? Maxima : Tensor {
-    return this.chosen(maxPool3d(x, this.kernelSize, this.options));
+    super(MAX_POOL3D, maxPool3d, [kernelSize, stride, padding, options]);
   }
 }
 
@@ -152,13 +146,25 @@ abstract class MaxUnpoolNd extends Module {
   readonly stride: PerDim;
   /** Elements around each dim. */
   readonly padding: PerDim;
+  readonly #unpool: MaxUnpool;
 
-  protected constructor(signature: Signature, args: readonly unknown[]) {
+  protected constructor(signature: Signature, unpool: MaxUnpool, args: readonly unknown[]) {
     super();
+    this.#unpool = unpool;
     const [kernelSize, stride, padding] = bind(signature, args) as [PerDim, PerDim | null, PerDim];
     this.kernelSize = kernelSize;
     this.stride = stride ?? kernelSize;
     this.padding = padding;
+  }
+
+  /** The sizes are those that the pool would need, or `outputSize`. */
+  override forward(
+    x: Tensor,
+    indices: Tensor,
+    outputSize: readonly number[] | null = null,
+  ): Tensor {
+    const { stride, padding } = this;
+    return this.#unpool(x, indices, this.kernelSize, { stride, padding, outputSize });
   }
 
   override extraRepr(): string {
@@ -186,16 +192,7 @@ export class MaxUnpool1d extends MaxUnpoolNd {
     stride?: PerDim | null | MaxUnpoolModuleOptions,
     padding?: PerDim | MaxUnpoolModuleOptions,
   ) {
-    super(MAX_UNPOOL1D, [kernelSize, stride, padding]);
-  }
-
-  override forward(
-    x: Tensor,
-    indices: Tensor,
-    outputSize: readonly number[] | null = null,
-  ): Tensor {
-    const { stride, padding } = this;
-    return maxUnpool1d(x, indices, this.kernelSize, { stride, padding, outputSize });
+    super(MAX_UNPOOL1D, maxUnpool1d, [kernelSize, stride, padding]);
   }
 }
 
@@ -209,16 +206,7 @@ export class MaxUnpool2d extends MaxUnpoolNd {
     stride?: PerDim | null | MaxUnpoolModuleOptions,
     padding?: PerDim | MaxUnpoolModuleOptions,
   ) {
-    super(MAX_UNPOOL2D, [kernelSize, stride, padding]);
-  }
-
-  override forward(
-    x: Tensor,
-    indices: Tensor,
-    outputSize: readonly number[] | null = null,
-  ): Tensor {
-    const { stride, padding } = this;
-    return maxUnpool2d(x, indices, this.kernelSize, { stride, padding, outputSize });
+    super(MAX_UNPOOL2D, maxUnpool2d, [kernelSize, stride, padding]);
   }
 }
 
@@ -232,16 +220,7 @@ export class MaxUnpool3d extends MaxUnpoolNd {
     stride?: PerDim | null | MaxUnpoolModuleOptions,
     padding?: PerDim | MaxUnpoolModuleOptions,
   ) {
-    super(MAX_UNPOOL3D, [kernelSize, stride, padding]);
-  }
-
-  override forward(
-    x: Tensor,
-    indices: Tensor,
-    outputSize: readonly number[] | null = null,
-  ): Tensor {
-    const { stride, padding } = this;
-    return maxUnpool3d(x, indices, this.kernelSize, { stride, padding, outputSize });
+    super(MAX_UNPOOL3D, maxUnpool3d, [kernelSize, stride, padding]);
   }
 }
 
@@ -265,9 +244,11 @@ abstract class AvgPoolNd extends Module {
   readonly countIncludePad: boolean;
   /** What sums are divided by instead of the number of elements, or null. */
   readonly divisorOverride: number | null;
+  readonly #pool: AvgPool;
 
-  protected constructor(signature: Signature, args: readonly unknown[]) {
+  protected constructor(signature: Signature, pool: AvgPool, args: readonly unknown[]) {
     super();
+    this.#pool = pool;
     const [kernelSize, stride, padding, ceilMode, countIncludePad, divisor] = bind(
       signature,
       args,
@@ -280,10 +261,15 @@ abstract class AvgPoolNd extends Module {
     this.divisorOverride = divisor ?? null;
   }
 
-  /** What its function takes by name. */
-  protected get options(): AvgPoolOptions {
-    const { stride, padding, ceilMode, countIncludePad } = this;
-    return { stride, padding, ceilMode, countIncludePad };
+  override forward(x: Tensor): Tensor {
+    const { stride, padding, ceilMode, countIncludePad, divisorOverride } = this;
+    const options = { stride, padding, ceilMode, countIncludePad };
+    // One dim knows no divisor.
+    return this.#pool(
+      x,
+      this.kernelSize,
+      divisorOverride === null ? options : { ...options, divisorOverride },
+    );
   }
 
   override extraRepr(): string {
@@ -304,11 +290,7 @@ export class AvgPool1d extends AvgPoolNd {
     padding?: PerDim | AvgPoolOptions,
     options?: AvgPoolOptions,
   ) {
-    super(AVG_POOL1D, [kernelSize, stride, padding, options]);
-  }
-
-  override forward(x: Tensor): Tensor {
-    return avgPool1d(x, this.kernelSize, this.options);
+    super(AVG_POOL1D, avgPool1d, [kernelSize, stride, padding, options]);
   }
 }
 
@@ -323,14 +305,7 @@ export class AvgPool2d extends AvgPoolNd {
     padding?: PerDim | AvgPoolNdOptions,
     options?: AvgPoolNdOptions,
   ) {
-    super(AVG_POOL2D, [kernelSize, stride, padding, options]);
-  }
-
-  override forward(x: Tensor): Tensor {
-    return avgPool2d(x, this.kernelSize, {
-      ...this.options,
-      divisorOverride: this.divisorOverride,
-    });
+    super(AVG_POOL2D, avgPool2d, [kernelSize, stride, padding, options]);
   }
 }
 
@@ -345,14 +320,7 @@ export class AvgPool3d extends AvgPoolNd {
     padding?: PerDim | AvgPoolNdOptions,
     options?: AvgPoolNdOptions,
   ) {
-    super(AVG_POOL3D, [kernelSize, stride, padding, options]);
-  }
-
-  override forward(x: Tensor): Tensor {
-    return avgPool3d(x, this.kernelSize, {
-      ...this.options,
-      divisorOverride: this.divisorOverride,
-    });
+    super(AVG_POOL3D, avgPool3d, [kernelSize, stride, padding, options]);
   }
 }
 
@@ -373,9 +341,11 @@ abstract class LpPoolNd extends Module {
   readonly stride: PerDim | null;
   /** Whether windows that end outside count. */
   readonly ceilMode: boolean;
+  readonly #pool: LpPool;
 
-  protected constructor(signature: Signature, args: readonly unknown[]) {
+  protected constructor(signature: Signature, pool: LpPool, args: readonly unknown[]) {
     super();
+    this.#pool = pool;
     [this.normType, this.kernelSize, this.stride, this.ceilMode] = bind(signature, args) as [
       number,
       PerDim,
@@ -384,9 +354,9 @@ abstract class LpPoolNd extends Module {
     ];
   }
 
-  /** What its function takes by name. */
-  protected get options(): LpPoolOptions {
-    return { stride: this.stride, ceilMode: this.ceilMode };
+  override forward(x: Tensor): Tensor {
+    const { stride, ceilMode } = this;
+    return this.#pool(x, this.normType, this.kernelSize, { stride, ceilMode });
   }
 
   override extraRepr(): string {
@@ -407,11 +377,7 @@ export class LPPool1d extends LpPoolNd {
     stride?: PerDim | null | LpPoolOptions,
     options?: LpPoolOptions,
   ) {
-    super(LP_POOL1D, [normType, kernelSize, stride, options]);
-  }
-
-  override forward(x: Tensor): Tensor {
-    return lpPool1d(x, this.normType, this.kernelSize, this.options);
+    super(LP_POOL1D, lpPool1d, [normType, kernelSize, stride, options]);
   }
 }
 
@@ -426,11 +392,7 @@ export class LPPool2d extends LpPoolNd {
     stride?: PerDim | null | LpPoolOptions,
     options?: LpPoolOptions,
   ) {
-    super(LP_POOL2D, [normType, kernelSize, stride, options]);
-  }
-
-  override forward(x: Tensor): Tensor {
-    return lpPool2d(x, this.normType, this.kernelSize, this.options);
+    super(LP_POOL2D, lpPool2d, [normType, kernelSize, stride, options]);
   }
 }
 
@@ -445,11 +407,7 @@ export class LPPool3d extends LpPoolNd {
     stride?: PerDim | null | LpPoolOptions,
     options?: LpPoolOptions,
   ) {
-    super(LP_POOL3D, [normType, kernelSize, stride, options]);
-  }
-
-  override forward(x: Tensor): Tensor {
-    return lpPool3d(x, this.normType, this.kernelSize, this.options);
+    super(LP_POOL3D, lpPool3d, [normType, kernelSize, stride, options]);
   }
 }
 
