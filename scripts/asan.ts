@@ -1,11 +1,11 @@
 /**
  * `deno task test:asan [PATHS]`: builds the library with AddressSanitizer, into native/target/asan, and runs the
  * TypeScript tests under the paths (all of them without) on it, so that any access outside a block of memory ends the
- * run with a report. Takes several times as long as the plain tests.
+ * run with a report. The gate runs the tests of kernels and ABI in this form, and the fuzzer.
  */
 import { existsSync } from "node:fs";
 import { missing } from "./build.ts";
-import { crate, root } from "./stages.ts";
+import { crate, report, runStage, type Stage } from "./stages.ts";
 import { denoTest } from "./test.ts";
 
 const target = "x86_64-unknown-linux-gnu";
@@ -16,17 +16,51 @@ export const asanBuild: { args: string[]; env: Record<string, string> } = {
   env: { RUSTC_BOOTSTRAP: "1", RUSTFLAGS: "-Zsanitizer=address" },
 };
 
-if (import.meta.main) {
-  const lacking = missing();
-  if (lacking !== undefined) fail(lacking);
-  await run("cargo", ["build", "--release", "--locked", ...asanBuild.args], crate, asanBuild.env);
-  const paths = Deno.args.length > 0 ? Deno.args : ["tests"];
-  await run(denoTest[0], [...denoTest.slice(1), "--no-check", ...paths], root, {
-    TORO_LIB: `${crate}/target/asan/${target}/release/libtoro.so`,
-    // Deno itself is not instrumented: the runtime is loaded first, and what V8 keeps to its end is no leak.
-    LD_PRELOAD: runtime(),
-    ASAN_OPTIONS: "detect_leaks=0:allocator_may_return_null=1",
-  });
+const build: Stage = {
+  name: "asan build",
+  command: ["cargo", "build", "--release", "--locked", ...asanBuild.args],
+  cwd: crate,
+  env: asanBuild.env,
+};
+
+/** The TypeScript tests under the paths on the instrumented library. */
+function typescript(paths: string[]): Stage {
+  return {
+    name: "asan typescript",
+    command: [...denoTest, "--no-check", ...paths],
+    env: {
+      TORO_LIB: `${crate}/target/asan/${target}/release/libtoro.so`,
+      // Deno itself is not instrumented: the runtime is loaded first, and what V8 keeps to its end is no leak.
+      LD_PRELOAD: runtime(),
+      ASAN_OPTIONS: "detect_leaks=0:allocator_may_return_null=1",
+    },
+  };
+}
+
+/** The fuzzer of instructions, with so many of them. */
+export function asanFuzz(env: Record<string, string>): Stage {
+  return {
+    name: "asan fuzz",
+    command: [
+      "cargo",
+      "test",
+      "--release",
+      "--locked",
+      "--test",
+      "fuzz",
+      ...asanBuild.args,
+      "--",
+      "--nocapture",
+    ],
+    cwd: crate,
+    // Memory that is given back at once, as the tests' own threads do, is no leak.
+    env: { ...env, ...asanBuild.env, ASAN_OPTIONS: "detect_leaks=0" },
+  };
+}
+
+/** What the gate runs: kernels, ABI and fuzzer. */
+export function asanStages(): Stage[] {
+  return [build, typescript(["tests/ops", "tests/ffi"]), asanFuzz({ TORO_FUZZ: "100000" })];
 }
 
 /** gcc's AddressSanitizer runtime. */
@@ -42,12 +76,15 @@ function runtime(): string {
   return fail("Cannot find libasan.so\nHint: install gcc, which comes with AddressSanitizer");
 }
 
-async function run(command: string, args: string[], cwd: string, env: Record<string, string>) {
-  const { code } = await new Deno.Command(command, { args, cwd, env }).spawn().status;
-  if (code !== 0) Deno.exit(code);
-}
-
 function fail(message: string): never {
   console.error(message);
   Deno.exit(1);
+}
+
+if (import.meta.main) {
+  const lacking = missing();
+  if (lacking !== undefined) fail(lacking);
+  const tests = typescript(Deno.args.length > 0 ? Deno.args : ["tests"]);
+  const built = await runStage(build);
+  Deno.exit(report(built.ok ? [built, await runStage({ ...tests, tests: true })] : [built]));
 }

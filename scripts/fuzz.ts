@@ -4,9 +4,9 @@
  * outside a block of memory ends the run with a report.
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { asanBuild } from "./asan.ts";
+import { asanFuzz } from "./asan.ts";
 import { missing } from "./build.ts";
-import { crate } from "./stages.ts";
+import { crate, runStage, type Stage } from "./stages.ts";
 
 const flags = parseArgs(Deno.args, {
   string: ["count", "seed", "only"],
@@ -19,25 +19,27 @@ if (lacking !== undefined) {
   Deno.exit(1);
 }
 
-const env: Record<string, string> = {
+const env = {
   TORO_FUZZ: flags.count,
   TORO_FUZZ_SEED: flags.seed,
   TORO_FUZZ_ONLY: flags.only,
 };
-const args = ["test", "--release", "--locked", "--test", "fuzz"];
-if (flags.asan) {
-  Object.assign(env, asanBuild.env);
-  // Memory that is given back at once, as the tests' own threads do, is no leak.
-  env.ASAN_OPTIONS = "detect_leaks=0";
-  args.push(...asanBuild.args);
-} else {
-  args.push("--target-dir", "target");
-}
-const { code } = await new Deno.Command("cargo", {
-  args: [...args, "--", "--nocapture"],
+const plain: Stage = {
+  name: "fuzz",
+  command: [
+    "cargo",
+    "test",
+    "--release",
+    "--locked",
+    "--test",
+    "fuzz",
+    "--target-dir",
+    "target",
+    "--",
+    "--nocapture",
+  ],
   cwd: crate,
   env,
-  stdout: "inherit",
-  stderr: "inherit",
-}).output();
-Deno.exit(code);
+};
+const { ok } = await runStage(flags.asan ? asanFuzz(env) : plain);
+Deno.exit(ok ? 0 : 1);

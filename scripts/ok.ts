@@ -1,4 +1,5 @@
 /** `deno task ok`: the one gate. Every stage runs, also after one has failed; the tests come last. */
+import { asanStages } from "./asan.ts";
 import { buildStage, missing } from "./build.ts";
 import { crate, type Outcome, report, runStage, type Stage } from "./stages.ts";
 import { runTests } from "./test.ts";
@@ -38,6 +39,6 @@ if (message) {
   Deno.exit(1);
 }
 const outcomes: Outcome[] = [];
-for (const stage of stages) outcomes.push(await runStage(stage));
+for (const stage of [...stages, ...asanStages()]) outcomes.push(await runStage(stage));
 outcomes.push(...await runTests());
 Deno.exit(report(outcomes));

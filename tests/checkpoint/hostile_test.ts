@@ -1,6 +1,7 @@
 /** Files that lie, and odd ones that do not: what `inspect` says of them, in which time and memory. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
+import { libraryInfo } from "../../ffi/library.ts";
 import type { Answer } from "./hostile/examine.ts";
 import { corpus, finds } from "./hostile/corpus.ts";
 
@@ -85,9 +86,6 @@ Deno.test("what fuzzers found gets an answer of Toro's own", () =>
 Deno.test("the command prints a summary and ends with 0, or the reason and ends with 1", () =>
   inFolder(async (dir) => {
     const script = fromFileUrl(new URL("../../src/cli/main.ts", import.meta.url));
-    const library = fromFileUrl(
-      new URL("../../native/target/release/libtoro.so", import.meta.url),
-    );
     const inspect = async (path: string) => {
       const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
         args: [
@@ -95,7 +93,8 @@ Deno.test("the command prints a summary and ends with 0, or the reason and ends 
           "--no-prompt",
           "--no-check",
           `--allow-read=${dir}`,
-          `--allow-ffi=${library}`,
+          `--allow-ffi=${libraryInfo().library}`,
+          "--allow-env=TORO_LIB,HOME",
           script,
           "inspect",
           path,

@@ -1,9 +1,9 @@
 /** Runs an example as its first comment says: with the permissions that stand there, and no others. */
 import { assert } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
+import { libraryInfo } from "../../ffi/library.ts";
 
 const root = fromFileUrl(new URL("../..", import.meta.url));
-const library = join(root, "native/target/release/libtoro.so");
 
 /** How an example ended. */
 export interface Run {
@@ -24,7 +24,7 @@ export async function runExample(
   assert(comment === "//" && deno === "deno" && run === "run", `${name} begins with its command`);
   assert(words.pop() === `examples/${name}`, `the command of ${name} runs it`);
   const permissions = words.map((word) =>
-    word.replace("<library>", library).replace(/^(--allow-\w+)=out$/, `$1=${out}`)
+    word.replace("<library>", libraryInfo().library).replace(/^(--allow-\w+)=out$/, `$1=${out}`)
   );
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "--no-prompt", ...permissions, path, ...args],

@@ -32,7 +32,10 @@ async function locateIn({ flags, cwd, env = {}, options = {} }: Call): Promise<L
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--no-config", "--no-lock", ...flags, script],
     cwd,
+    // Without what this process was given: TORO_LIB above all.
+    clearEnv: true,
     env: {
+      HOME: Deno.env.get("HOME") ?? "/",
       DENO_DIR: Deno.env.get("DENO_DIR") ?? join(Deno.env.get("HOME") ?? "/", ".cache/deno"),
       ...env,
     },
