@@ -12,10 +12,11 @@ import {
   type Outcome,
 } from "../reliability/allocations.ts";
 import { failIo } from "../reliability/io_failures.ts";
-import { killSaves } from "../reliability/kill.ts";
+import { type Form, killSaves } from "../reliability/kill.ts";
 import { keep } from "../reliability/leak.ts";
 import { closedFolder, fileSizeLimit, smallDisk } from "../reliability/limits.ts";
 import { repeat } from "../reliability/repeat.ts";
+import { snapshots } from "../reliability/snapshots.ts";
 import { write } from "../reliability/writers.ts";
 
 const flags = parseArgs(Deno.args, {
@@ -40,18 +41,28 @@ function allocations({ points, survived, reported }: Outcome): string {
   } failures: ${reported} errors, ${survived} got over`;
 }
 
+async function kill(form: Form, times: number): Promise<string> {
+  const { kills, inside, steps, bad, litter } = await killSaves(
+    times,
+    4_000_000,
+    form,
+    Number(flags.seed),
+  );
+  assertEquals(bad, []);
+  assert(inside >= 0.3 * kills, `${inside} of ${kills} kills hit a save`);
+  const spread = [...steps].sort(([a], [b]) => a - b).map(([at, n]) => `${at}: ${n}`).join(", ");
+  return `${kills} kills, ${inside} between first write and sync of the folder, 0 bad; most files left ${litter}; by calls since the first write ${spread}`;
+}
+
 /** Each form, and the line that says what came of it. */
 const forms: Record<string, () => Promise<string>> = {
-  async kill() {
-    const { kills, inside, steps, bad, litter } = await killSaves(
-      Number(flags.kills),
-      4_000_000,
-      Number(flags.seed),
-    );
+  kill: () => kill("save", Number(flags.kills)),
+  killAsync: () => kill("async", Number(flags.kills) / 4),
+  killShards: () => kill("shards", Number(flags.kills) / 4),
+  async snapshots() {
+    const { saves, bad } = await snapshots(Number(flags.saves) * 2);
     assertEquals(bad, []);
-    assert(inside >= 0.3 * kills, `${inside} of ${kills} kills hit a save`);
-    const spread = [...steps].sort(([a], [b]) => a - b).map(([at, n]) => `${at}: ${n}`).join(", ");
-    return `${kills} kills, ${inside} between first write and sync of the folder, 0 bad; most files left ${litter}; by calls since the first write ${spread}`;
+    return `${saves} saves beside a state that changes at once: each file holds what was there at the call`;
   },
   async io() {
     const lines = [];

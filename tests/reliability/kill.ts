@@ -27,8 +27,16 @@ export function litterIn(folder: string): string[] {
     .filter((name) => !name.endsWith(".safetensors") && !name.endsWith(".lock"));
 }
 
+/** How the killed process saves: while it waits, beside itself, or into several files. */
+export type Form = "save" | "async" | "shards";
+
 /** Kills a process that saves over and over, so many times. */
-export async function killSaves(kills: number, bytes: number, seed = 1): Promise<Killed> {
+export async function killSaves(
+  kills: number,
+  bytes: number,
+  form: Form = "save",
+  seed: number = 1,
+): Promise<Killed> {
   const place = await Deno.makeTempDir({ prefix: "toro-kill-" });
   const folder = join(place, "saves"), path = join(folder, "state.safetensors");
   const script = fromFileUrl(new URL("./save_loop.ts", import.meta.url));
@@ -51,6 +59,7 @@ export async function killSaves(kills: number, bytes: number, seed = 1): Promise
           page.path,
           String(newest + 1),
           String(bytes),
+          form,
         ],
         env: shimEnv(shim, folder, page.path),
         stdout: "piped",
