@@ -1,5 +1,7 @@
 /** Good files of every kind, which a fuzzer damages: as they are, or inside, with lengths and checksums made right again. */
-import { arange, checkpoint, ones, type Tensor, tensor, zeros } from "@toro/toro";
+import { arange, checkpoint, nn, ones, optim, type Tensor, tensor, zeros } from "@toro/toro";
+import type { ByteSource } from "../../../src/checkpoint/disk.ts";
+import { readWhole, readZip, ZipWriter } from "../../../src/checkpoint/zip.ts";
 import { join, u64, utf8 } from "./bytes.ts";
 import { safetensors } from "./safetensors_files.ts";
 
@@ -54,11 +56,73 @@ export function takeApart(
   return { header: file.slice(8, 8 + length), data: file.slice(8 + length) };
 }
 
+/** Bytes as a file's. */
+export function sourceOf(bytes: Uint8Array): ByteSource {
+  return {
+    size: bytes.length,
+    readBytes(at, length) {
+      if (at < 0 || at + length > bytes.length) throw new RangeError("bytes that are not there");
+      return bytes.slice(at, at + length);
+    },
+  };
+}
+
+/** A zip archive whose lengths and CRCs are right, whatever is in it. */
+export function archive(
+  entries: Iterable<readonly [string, Uint8Array<ArrayBuffer>]>,
+): Uint8Array<ArrayBuffer> {
+  const pieces: Uint8Array[] = [];
+  const zip = new ZipWriter((bytes) => pieces.push(bytes.slice()));
+  for (const [name, bytes] of entries) zip.add(name, bytes.length, [bytes]);
+  zip.finish();
+  return join(...pieces);
+}
+
+/** An archive of which one entry is damaged, and the others are as they were. */
+function archived(
+  name: string,
+  ending: string,
+  file: Uint8Array<ArrayBuffer>,
+  isDamaged: (entry: string) => boolean,
+): Seed {
+  const source = sourceOf(file);
+  const entries = [...readZip(source)].map(([entry, at]) =>
+    [entry, readWhole(source, at)] as const
+  );
+  const at = entries.findIndex(([entry]) => isDamaged(entry));
+  return {
+    name,
+    ending,
+    inner: entries[at][1],
+    wrap: (inner) => archive(entries.with(at, [entries[at][0], inner])),
+    isSealed: false,
+  };
+}
+
 /** The seeds. `folder` is for files that are made on the way. */
 export async function seeds(folder: string): Promise<Seed[]> {
   const path = `${folder}/seed`;
   await checkpoint.save(`${path}.safetensors`, everything());
   const saved = await Deno.readFile(`${path}.safetensors`);
+  // A model and its optimiser after a step, which is what most files of PyTorch's hold.
+  const model = new nn.Sequential(new nn.Linear(2, 3), new nn.BatchNorm1d(3));
+  const optimizer = new optim.Adam(model.parameters());
+  model.forward(ones([4, 2])).sum().backward();
+  optimizer.step();
+  await checkpoint.saveTorch(`${path}.pth`, {
+    model: model.stateDict(),
+    optimizer: optimizer.stateDict(),
+    shared: [arange(4), arange(4).reshape([2, 2]).transpose(0, 1)],
+    note: "text",
+    numbers: [1, 2.5, -3, 2 ** 40, true, null],
+  });
+  await checkpoint.saveNumpy(`${path}.npy`, arange(6).reshape([2, 3]));
+  await checkpoint.saveNumpy(`${path}.npz`, { a: arange(6).reshape([2, 3]), b: ones([]) });
+  const [pth, npy, npz] = [".pth", ".npy", ".npz"].map((ending) =>
+    Deno.readFileSync(path + ending)
+  );
+  const golden = (name: string) =>
+    Deno.readFileSync(new URL(`../../golden/torch/${name}`, import.meta.url));
   const x = (dtype: string, shape: number[], from: number, to: number) => ({
     dtype,
     shape,
@@ -87,6 +151,21 @@ export async function seeds(folder: string): Promise<Seed[]> {
       wrap: (inner) => join(u64(inner.length), inner, new Uint8Array(27)),
       isSealed: false,
     },
+    { name: "torch", ending: ".pth", inner: pth, wrap: asItIs, isSealed: false },
+    archived("torch pickle", ".pth", pth, (entry) => entry.endsWith("/data.pkl")),
+    ...["values.pth", "run_adamw.pth", "protocol5.pth", "module.pth"].map((name) =>
+      archived(`torch pickle ${name}`, ".pth", golden(name), (entry) => entry.endsWith("/data.pkl"))
+    ),
+    { name: "npy", ending: ".npy", inner: npy, wrap: asItIs, isSealed: false },
+    { name: "npz", ending: ".npz", inner: npz, wrap: asItIs, isSealed: false },
+    {
+      name: "npz deflated",
+      ending: ".npz",
+      inner: golden("compressed.npz"),
+      wrap: asItIs,
+      isSealed: false,
+    },
+    archived("npz array", ".npz", npz, (entry) => entry === "a.npy"),
   ];
 }
 
