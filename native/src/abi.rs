@@ -407,7 +407,7 @@ pub unsafe extern "C" fn toro_job(thread: u32, request: *const u8, bytes: u32) -
             if same { Ok(blob) } else { Err(memory::loss()) }
         })
         .unwrap_or_else(|error| crate::jobs::failure(&error));
-    let placed = memory::allocate(thread, blob.len() as f64, Device::CPU).and_then(|handle| {
+    let placed = memory::allocate_answer(thread, blob.len()).and_then(|handle| {
         let held = memory::hold(handle)?;
         // SAFETY: just allocated with this length.
         unsafe { core::ptr::copy_nonoverlapping(blob.as_ptr(), held.address, blob.len()) };

@@ -11,7 +11,8 @@ import type { Tensor } from "../tensor.ts";
 import { pathOf, saveFailure } from "./disk.ts";
 import { loading, type ReadOptions, SafetensorsFile } from "./reader.ts";
 import { indexPath, isIndex, readIndex } from "./shards.ts";
-import { decode, namedIn } from "./values.ts";
+import { arrayOf, checkArray, decode, namedIn, parseState } from "./values.ts";
+import { cut } from "./json.ts";
 import { type SaveOptions, type State, writeInBackground, writeState } from "./writer.ts";
 
 export type { ReadOptions, SaveOptions, State };
@@ -249,7 +250,7 @@ class Opened implements Disposable {
         throw new CheckpointError(
           missing === undefined
             ? `it is damaged: ${name} has ${there.size} tensors, the index has ${tensors.length} of them`
-            : `it is damaged: tensor ${missing} is not in ${name}`,
+            : `it is damaged: tensor ${cut(missing)} is not in ${name}`,
         );
       }
     }
@@ -291,7 +292,7 @@ export function loadNow(path: string | URL, { only, ...options }: LoadOptions = 
       only === undefined || only.some((part) => name === part || name.startsWith(`${part}.`));
     let json: Record<string, unknown> = {}, isWanted = isIn;
     if (isCheckpoint) {
-      json = JSON.parse(metadata.toro_state ?? "{}") as Record<string, unknown>;
+      json = parseState(metadata.toro_state ?? "{}");
       if (only !== undefined) {
         json = Object.fromEntries(Object.entries(json).filter(([name]) => only.includes(name)));
         const named = namedIn(json);
@@ -303,15 +304,16 @@ export function loadNow(path: string | URL, { only, ...options }: LoadOptions = 
       for (const [name, tensor] of file.read(isWanted, options)) tensors.set(name, tensor);
     }
     if (!isCheckpoint) return { isCheckpoint, state: Object.fromEntries(tensors) };
-    const state = decode(json, (name) => {
-      const tensor = tensors.get(name);
-      if (tensor === undefined) {
-        throw new CheckpointError(`it is damaged: tensor ${name} is missing`);
-      }
-      return tensor;
+    const state = decode(json, (name, type) => {
+      const tensor = tensors.get(name) ?? missing(name);
+      return type === null ? tensor : arrayOf(tensor, type);
     });
     return { isCheckpoint, state: state as Record<string, unknown> };
   });
+}
+
+function missing(name: string): never {
+  throw new CheckpointError(`it is damaged: tensor ${cut(name)} is missing`);
 }
 
 /** What `verifyNow` tells of a file. */
@@ -331,6 +333,13 @@ export function verifyNow(path: string | URL): Verified {
     using opened = open(source);
     const { files, isCheckpoint, metadata } = opened;
     for (const file of files) file.verify();
+    if (isCheckpoint) {
+      const entries = new Map(files.flatMap((f) => f.header.entries).map((e) => [e.name, e]));
+      decode(parseState(metadata.toro_state ?? "{}"), (name, type) => {
+        const { info, shape } = entries.get(name) ?? missing(name);
+        if (type !== null) checkArray(type, info.name, shape);
+      });
+    }
     return { isCheckpoint, metadata, files };
   });
 }

@@ -21,6 +21,7 @@ import { cast, copyOf } from "../ops/map.ts";
 import { contiguousStrides } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
 import { loadFailure } from "./disk.ts";
+import { cut } from "./json.ts";
 import {
   CHECKSUM,
   checksumIn,
@@ -145,7 +146,7 @@ export class SafetensorsFile implements Disposable {
 
   #part({ name, info, begin, end }: Entry, checksum: string | null): Part {
     const [at, bytes, isBool] = [this.#start + begin, end - begin, info.name === "bool"];
-    return { name: `tensor ${name}`, at, bytes, checksum, isBool };
+    return { name: `tensor ${cut(name)}`, at, bytes, checksum, isBool };
   }
 
   #copies(

@@ -7,6 +7,7 @@
 import { type DType, type DTypeInfo, DTYPES } from "../dtype.ts";
 import { CheckpointError } from "../errors.ts";
 import { numelOf } from "../shape.ts";
+import { brief, cut, parseJson, parsing } from "./json.ts";
 
 /** The format's names of our types. */
 const NAMES: Record<DType, string> = {
@@ -25,6 +26,8 @@ const TYPES = new Map(Object.entries(NAMES).map(([dtype, name]) => [name, DTYPES
 
 /** The format's own limit. */
 const MOST_HEADER = 100_000_000;
+/** Deeper than any header. */
+const MOST_DEPTH = 8;
 
 /** One tensor of a file. */
 export interface Entry {
@@ -150,7 +153,10 @@ export function readHeader(text: Uint8Array, dataBytes: number): Header {
   if (text[0] !== 0x7b) {
     throw new CheckpointError("it is no safetensors file: its header does not begin with {");
   }
-  const parsed = parseHeader(text);
+  const parsed = parsing("its header is damaged", () => parseJson(text, MOST_DEPTH)) as Record<
+    string,
+    unknown
+  >;
   const metadata: [string, string][] = [], entries: Entry[] = [];
   for (const [name, value] of Object.entries(parsed)) {
     if (name !== "__metadata__") {
@@ -192,73 +198,6 @@ export function readHeader(text: Uint8Array, dataBytes: number): Header {
     );
   }
   return { metadata: Object.fromEntries(metadata), entries, bytes: at };
-}
-
-/** The header's JSON, whose nesting and keys are looked at first: `JSON.parse` takes the last of two equal keys. */
-function parseHeader(bytes: Uint8Array): Record<string, unknown> {
-  try {
-    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    checkKeys(text);
-    return JSON.parse(text);
-  } catch (cause) {
-    const { message } = cause as Error;
-    throw new CheckpointError(`its header is damaged: ${message}`, { cause });
-  }
-}
-
-/** Deeper than any header; each level that is looked at costs memory. */
-const MOST_DEPTH = 8;
-
-/** Fails where a JSON text is nested deeply or an object has a key twice. What is no JSON is for `JSON.parse` to say. */
-function checkKeys(text: string): void {
-  /** Of each open object its keys, of a list null. An object takes over the set of the last one at its depth. */
-  const open: (Set<string> | null)[] = [], sets: Set<string>[] = [];
-  for (let at = 0; at < text.length; at++) {
-    const c = text.charCodeAt(at);
-    if (c === 0x7b || c === 0x5b) {
-      const depth = open.length;
-      if (depth === MOST_DEPTH) {
-        throw new CheckpointError(`it is nested more than ${MOST_DEPTH} levels deep`);
-      }
-      (sets[depth] ??= new Set()).clear();
-      open.push(c === 0x7b ? sets[depth] : null);
-    } else if (c === 0x7d || c === 0x5d) open.pop();
-    else if (c === 0x22) {
-      const start = at + 1;
-      at = endOfText(text, start);
-      const keys = open.at(-1);
-      let next = at + 1;
-      while (" \t\n\r".includes(text[next])) next++;
-      // A text before a colon is a key.
-      if (!keys || text[next] !== ":") continue;
-      const raw = text.slice(start, at), key = raw.includes("\\") ? JSON.parse(`"${raw}"`) : raw;
-      if (keys.has(key)) throw new CheckpointError(`it has the key ${cut(key)} twice`);
-      keys.add(key);
-    }
-  }
-}
-
-/** Where the quote is that ends a text in JSON, or the end. */
-function endOfText(json: string, start: number): number {
-  for (let at = start;;) {
-    const quote = json.indexOf('"', at);
-    if (quote < 0) return json.length;
-    // It counts unless an odd number of backslashes stands before it.
-    let before = quote;
-    while (before > start && json.charCodeAt(before - 1) === 0x5c) before--;
-    if ((quote - before) % 2 === 0) return quote;
-    at = quote + 1;
-  }
-}
-
-/** A value of the file for an error text. */
-function brief(value: unknown): string {
-  return value === undefined ? "nothing" : cut(JSON.stringify(value));
-}
-
-/** A name of the file for an error text. */
-function cut(text: string): string {
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
 function readEntry(name: string, value: unknown): Entry {

@@ -7,11 +7,16 @@ import { basename, dirname, join } from "@std/path";
 import type { Head } from "../../ffi/file_writer.ts";
 import { openFile } from "../../ffi/tensor_files.ts";
 import { CheckpointError } from "../errors.ts";
+import { brief, cut, parseJson, parsing } from "./json.ts";
 import { verifyText, VERSION } from "./reader.ts";
 import { CHECKSUM, type Described, DIGITS } from "./safetensors.ts";
 
 /** More than an index has: one of 100,000 tensors has 10 MB. */
 const MOST_INDEX = 100_000_000;
+/** Deeper than any index. */
+const MOST_DEPTH = 8;
+/** Bytes of a file's name that no file system exceeds. */
+const MOST_NAME = 255;
 
 /** Whether a path is an index's. */
 export function isIndex(path: string): boolean {
@@ -132,12 +137,10 @@ export function readIndex(path: string): Index {
     throw new CheckpointError(`it has ${file.size} bytes, and an index at most ${MOST_INDEX}`);
   }
   const bytes = file.readBytes(0, file.size);
-  let parsed: { metadata?: Record<string, unknown>; weight_map?: Record<string, unknown> };
-  try {
-    parsed = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new CheckpointError(`it is no index: ${(cause as Error).message}`, { cause });
-  }
+  const parsed = parsing("it is no index", () => parseJson(bytes, MOST_DEPTH)) as {
+    metadata?: Record<string, unknown>;
+    weight_map?: Record<string, unknown>;
+  } | null;
   const { metadata = {}, weight_map: weights } = parsed ?? {};
   const isObject = (x: unknown) => typeof x === "object" && x !== null && !Array.isArray(x);
   if (!isObject(metadata) || !isObject(weights)) {
@@ -154,12 +157,10 @@ export function readIndex(path: string): Index {
   const files = new Map<string, string[]>();
   for (const [name, value] of Object.entries(weights!)) {
     const isName = typeof value === "string" && /^[^/\\\0]+$/.test(value) && value !== ".." &&
-      value !== ".";
+      value !== "." && value.length <= MOST_NAME;
     if (!isName) {
       throw new CheckpointError(
-        `it is damaged: tensor ${name} lies in ${
-          JSON.stringify(value)
-        }, which names no file beside it`,
+        `it is damaged: tensor ${cut(name)} lies in ${brief(value)}, which names no file beside it`,
       );
     }
     const names = files.get(value);

@@ -5,6 +5,7 @@
  */
 import type { DType, TypedArray } from "../dtype.ts";
 import { CheckpointError, show } from "../errors.ts";
+import { brief, cut, parseJson, parsing } from "./json.ts";
 import { isOptions } from "../op.ts";
 import { fromElements, Tensor } from "../tensor.ts";
 
@@ -18,6 +19,10 @@ export interface Encoded {
 
 /** What JSON cannot say is an object with one key that begins with this sign. */
 const MARK = "$";
+
+/** A state in a state; each is up to three levels of JSON. */
+const MOST_DEPTH = 300;
+const MOST_JSON_DEPTH = 1000;
 
 const ARRAY_TYPES: readonly (readonly [string, new (n: number) => TypedArray, DType])[] = [
   ["Float32Array", Float32Array, "float32"],
@@ -63,6 +68,11 @@ export function encode(state: unknown): Encoded {
       }
       if (above.has(value)) {
         throw new CheckpointError(`Cannot save ${path || "the state"}: it leads back to itself`);
+      }
+      if (above.size === MOST_DEPTH) {
+        throw new CheckpointError(
+          `Cannot save the state: it is nested deeper than ${MOST_DEPTH} levels`,
+        );
       }
       above.add(value);
       const made = container(value, path);
@@ -114,27 +124,74 @@ export function namedIn(json: unknown): Set<string> {
   return names;
 }
 
-/** Puts a state together again. `tensorOf` gives the tensors that JSON names. */
-export function decode(json: unknown, tensorOf: (name: string) => Tensor): unknown {
+/** A state's JSON out of a file. */
+export function parseState(text: string): Record<string, unknown> {
+  const json = parsing("its state is damaged", () => parseJson(text, MOST_JSON_DEPTH));
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    throw damaged(`it is no object but ${brief(json)}`);
+  }
+  return json as Record<string, unknown>;
+}
+
+const damaged = (what: string) => new CheckpointError(`its state is damaged: ${what}`);
+
+const NUMBERS: ReadonlyMap<unknown, number> = new Map([
+  ["-0", -0],
+  ["NaN", NaN],
+  ["Infinity", Infinity],
+  ["-Infinity", -Infinity],
+]);
+
+/**
+ * Puts a state together again. `leaf` gives the tensor that JSON names, or, where there is a type, the typed array of its
+ * elements. Each is named once, so a state is not larger than its file.
+ */
+export function decode(
+  json: unknown,
+  leaf: (name: string, type: string | null) => unknown,
+): unknown {
+  const named = new Set<string>();
+  const once = (name: unknown, type: unknown): unknown => {
+    if (typeof name !== "string" || type !== null && typeof type !== "string") {
+      throw damaged(`a tensor is named ${brief(name)}, of type ${brief(type)}`);
+    }
+    if (named.has(name)) throw damaged(`it has tensor ${cut(name)} twice`);
+    named.add(name);
+    return leaf(name, type);
+  };
   const walk = (value: unknown): unknown => {
     if (typeof value !== "object" || value === null) return value;
     if (Array.isArray(value)) return value.map(walk);
-    const marked = value as Record<string, unknown>;
-    if (Object.keys(marked)[0]?.startsWith(MARK)) {
-      if (typeof marked.$number === "string") return Number(marked.$number);
-      if (typeof marked.$bigint === "string") return BigInt(marked.$bigint);
-      if (marked.$undefined === true) return undefined;
-      if (typeof marked.$tensor === "string") return tensorOf(marked.$tensor);
-      if (typeof marked.$array === "string") {
-        return arrayOf(tensorOf(marked.$array), String(marked.type));
-      }
-      if (Array.isArray(marked.$map)) {
-        return new Map(marked.$map.map(([k, v]) => [walk(k), walk(v)]));
-      }
-      if (typeof marked.$object === "object") return entriesOf(marked.$object as object);
-      throw new CheckpointError(`it holds a value of an unknown kind, ${Object.keys(marked)[0]}`);
+    const keys = Object.keys(value);
+    if (!keys.some((key) => key.startsWith(MARK))) return entriesOf(value);
+    const made = keys.length <= 2 ? marked(keys[0], value as Record<string, unknown>) : UNKNOWN;
+    if (made === UNKNOWN) throw damaged(`it has a value of an unknown kind, ${brief(value)}`);
+    return made;
+  };
+  const marked = (key: string, value: Record<string, unknown>): unknown => {
+    const content = value[key], isAlone = Object.keys(value).length === 1;
+    if (key === "$array" && !isAlone) return once(content, value.type);
+    if (!isAlone) return UNKNOWN;
+    switch (key) {
+      case "$number":
+        return NUMBERS.get(content) ?? UNKNOWN;
+      case "$bigint":
+        return /^-?\d+$/.test(String(content)) ? BigInt(content as string) : UNKNOWN;
+      case "$undefined":
+        return undefined;
+      case "$tensor":
+        return once(content, null);
+      case "$map":
+        return Array.isArray(content) ? new Map(content.map(pair)) : UNKNOWN;
+      case "$object":
+        return isRecord(content) ? entriesOf(content) : UNKNOWN;
+      default:
+        return UNKNOWN;
     }
-    return entriesOf(marked);
+  };
+  const pair = (each: unknown): [unknown, unknown] => {
+    if (!Array.isArray(each) || each.length !== 2) throw damaged(`a Map has ${brief(each)}`);
+    return [walk(each[0]), walk(each[1])];
   };
   // fromEntries, so that a key such as __proto__ is data.
   const entriesOf = (object: object) =>
@@ -142,11 +199,23 @@ export function decode(json: unknown, tensorOf: (name: string) => Tensor): unkno
   return walk(json);
 }
 
-function arrayOf(tensor: Tensor, type: string): TypedArray {
-  const values = tensor.toTypedArray();
+const UNKNOWN = Symbol();
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Fails where a tensor cannot keep the elements of a typed array. */
+export function checkArray(type: string, dtype: DType, shape: readonly number[]): void {
   const found = ARRAY_TYPES.find(([name]) => name === type);
-  if (found === undefined || !(values instanceof found[1])) {
-    throw new CheckpointError(`it holds a ${type} whose elements are ${tensor.dtype}`);
+  if (found === undefined) throw damaged(`it has an array of type ${cut(type)}`);
+  if (found[2] !== dtype || shape.length !== 1) {
+    throw damaged(`it has a ${type} whose elements are ${dtype} [${shape.join(", ")}]`);
   }
-  return values;
+}
+
+/** A typed array of a tensor's elements. */
+export function arrayOf(tensor: Tensor, type: string): TypedArray {
+  checkArray(type, tensor.dtype, tensor.shape);
+  return tensor.toTypedArray();
 }

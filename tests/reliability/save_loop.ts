@@ -12,7 +12,11 @@ for (let k = Number(first);; k++) {
   const state = uniform(k, Number(bytes));
   if (form === "async") await checkpoint.asyncSave(path, state);
   else {
-    await checkpoint.save(path, state, form === "shards" ? { maxShardBytes: Number(bytes) / 3 } : {});
+    await checkpoint.save(
+      path,
+      state,
+      form === "shards" ? { maxShardBytes: Number(bytes) / 3 } : {},
+    );
   }
   page.note = k;
   if (k === Number(first)) console.log("saving");

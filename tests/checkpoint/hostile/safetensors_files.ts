@@ -1,4 +1,5 @@
 /** Hostile and odd safetensors files. */
+import { checksumOf } from "../../../ffi/tensor_files.ts";
 import { type Hostile, join, u64, utf8 } from "./bytes.ts";
 
 /** A file of a header, as JSON or as text or bytes, and of so many bytes of data. */
@@ -32,6 +33,67 @@ const make = (
 /** A header as text, for what `JSON.stringify` would not write. */
 const entry = (shape: string, offsets: string, dtype = '"F32"'): string =>
   `{"x":{"dtype":${dtype},"shape":${shape},"data_offsets":${offsets}}}`;
+
+/** A checkpoint with right checksums whatever its state says; tensor x is two float32. */
+export function sealed(state: string, data: number): Uint8Array<ArrayBuffer> {
+  const blank = "0".repeat(32), bytes = new Uint8Array(data);
+  const file = safetensors({
+    __metadata__: {
+      format: "pt",
+      toro_checksum: blank,
+      toro_checksums: checksumOf(bytes),
+      toro_version: "2",
+      toro_state: state,
+    },
+    ...good,
+  }, bytes);
+  return seal(file);
+}
+
+/** Puts the right checksum into a checkpoint's header, where it has a place for one. */
+export function seal(file: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const place = '"toro_checksum":"', at = new TextDecoder("latin1").decode(file).indexOf(place);
+  if (at < 0) return file;
+  const length = Number(new DataView(file.buffer).getBigUint64(0, true)), from = at + place.length;
+  file.fill(0x30, from, from + 32);
+  file.set(utf8(checksumOf(file.slice(0, 8 + length))).subarray(0, file.length - from), from);
+  return file;
+}
+
+const damagedState = "its state is damaged";
+
+/** States that no save writes: what is wrong, what the refusal says, the JSON. */
+const states: readonly (readonly [string, Hostile["refused"], string])[] = [
+  ["is fine", null, '{"x":{"$tensor":"x"}}'],
+  ["names no tensor", null, "{}"],
+  ["is no JSON", damagedState, "{nope"],
+  ["is a list", damagedState, "[]"],
+  ["is null", damagedState, "null"],
+  ["has a key twice", /twice/, '{"a":1,"a":2}'],
+  ["names a tensor that is not there", "tensor y is missing", '{"y":{"$tensor":"y"}}'],
+  ["names a tensor twice", /twice/, '{"a":{"$tensor":"x"},"b":{"$tensor":"x"}}'],
+  ["names a tensor by a number", damagedState, '{"a":{"$tensor":1}}'],
+  [
+    "has an array 1000 times",
+    /twice/,
+    `{"a":[${new Array(1000).fill('{"$array":"x","type":"Float32Array"}').join(",")}]}`,
+  ],
+  ["has an array of another type", damagedState, '{"a":{"$array":"x","type":"Float64Array"}}'],
+  ["has an array of no type", damagedState, '{"a":{"$array":"x"}}'],
+  ["has an array of type constructor", damagedState, '{"a":{"$array":"x","type":"constructor"}}'],
+  ["has a number that is none", damagedState, '{"a":{"$number":"seven"}}'],
+  ["has a bigint that is none", damagedState, '{"a":{"$bigint":"0x10"}}'],
+  ["has a bigint of 900,000 digits", null, `{"a":{"$bigint":"${"9".repeat(900_000)}"}}`],
+  ["has a Map of no pairs", damagedState, '{"a":{"$map":[1,2]}}'],
+  ["has a Map that is a text", damagedState, '{"a":{"$map":"ab"}}'],
+  ["has an object that is null", damagedState, '{"a":{"$object":null}}'],
+  ["has a value of an unknown kind", damagedState, '{"a":{"$run":"rm"}}'],
+  ["has a mark beside other keys", damagedState, '{"a":{"$tensor":"x","b":1}}'],
+  ["has a mark behind another key", damagedState, '{"a":{"b":1,"$tensor":"x"}}'],
+  ["has names from Object's prototype", null, '{"__proto__":{"$tensor":"x"},"constructor":1}'],
+  ["is nested 200,000 times", damagedState, `{"a":${"[".repeat(200_000)}${"]".repeat(200_000)}}`],
+  ["is nested 900 times", null, `{"a":${"[".repeat(900)}${"]".repeat(900)}}`],
+];
 
 /** The files. */
 export const safetensorsFiles: readonly Hostile[] = [
@@ -316,16 +378,27 @@ export const safetensorsFiles: readonly Hostile[] = [
     () => safetensors({ __metadata__: { note: "n".repeat(500_000) } }),
   ),
   make(
+    "a checkpoint of format 1",
+    "earlier version",
+    () =>
+      safetensors({ __metadata__: { format: "toro", version: "1", toro_sha256: "", state: "{}" } }),
+  ),
+  make(
     "a checkpoint without a checksum",
-    "damaged",
-    () => safetensors({ __metadata__: { format: "toro", version: "1", state: "{}" } }),
+    "checksum is missing",
+    () => safetensors({ __metadata__: { toro_version: "2", toro_state: "{}" } }),
   ),
   make(
     "a checkpoint with a checksum that is no such thing",
-    "damaged",
+    "checksum is missing",
     () =>
-      safetensors({
-        __metadata__: { format: "toro", version: "1", state: "{}", toro_sha256: "yes" },
-      }),
+      safetensors({ __metadata__: { toro_version: "2", toro_state: "{}", toro_checksum: "yes" } }),
+  ),
+  make("a checkpoint with another checksum", "checksum differs", () =>
+    safetensors({
+      __metadata__: { toro_version: "2", toro_state: "{}", toro_checksum: "0".repeat(32) },
+    })),
+  ...states.map(([name, refused, state]) =>
+    make(`a checkpoint whose state ${name}`, refused, () => sealed(state, 8))
   ),
 ];

@@ -3,7 +3,7 @@ import { arange, checkpoint, nn, ones, optim, type Tensor, tensor, zeros } from 
 import type { ByteSource } from "../../../src/checkpoint/disk.ts";
 import { readWhole, readZip, ZipWriter } from "../../../src/checkpoint/zip.ts";
 import { join, u64, utf8 } from "./bytes.ts";
-import { safetensors } from "./safetensors_files.ts";
+import { safetensors, seal, sealed } from "./safetensors_files.ts";
 
 /** A good file and what may be damaged of it. */
 export interface Seed {
@@ -49,7 +49,7 @@ export function everything(): Record<string, unknown> {
 }
 
 /** The length and header of a safetensors file, and its data. */
-export function takeApart(
+function takeApart(
   file: Uint8Array<ArrayBuffer>,
 ): { header: Uint8Array<ArrayBuffer>; data: Uint8Array<ArrayBuffer> } {
   const length = Number(new DataView(file.buffer).getBigUint64(0, true));
@@ -104,6 +104,7 @@ export async function seeds(folder: string): Promise<Seed[]> {
   const path = `${folder}/seed`;
   await checkpoint.save(`${path}.safetensors`, everything());
   const saved = await Deno.readFile(`${path}.safetensors`);
+  const { header, data } = takeApart(saved);
   // A model and its optimiser after a step, which is what most files of PyTorch's hold.
   const model = new nn.Sequential(new nn.Linear(2, 3), new nn.BatchNorm1d(3));
   const optimizer = new optim.Adam(model.parameters());
@@ -138,6 +139,22 @@ export async function seeds(folder: string): Promise<Seed[]> {
   return [
     { name: "checkpoint", ending: ".safetensors", inner: saved, wrap: asItIs, isSealed: true },
     {
+      name: "checkpoint header",
+      ending: ".safetensors",
+      inner: header,
+      wrap: (inner) => seal(join(u64(inner.length), inner, data)),
+      isSealed: false,
+    },
+    {
+      name: "checkpoint state",
+      ending: ".safetensors",
+      inner: utf8(
+        '{"x":{"$tensor":"x"},"m":{"$map":[[1,2],["k",{"$number":"NaN"}]]},"b":{"$bigint":"12"},"o":{"$object":{"$a":[1,null,true]}},"u":{"$undefined":true}}',
+      ),
+      wrap: (inner) => sealed(new TextDecoder().decode(inner), 8),
+      isSealed: false,
+    },
+    {
       name: "safetensors",
       ending: ".safetensors",
       inner: safetensors(plain, 27),
@@ -153,7 +170,7 @@ export async function seeds(folder: string): Promise<Seed[]> {
     },
     { name: "torch", ending: ".pth", inner: pth, wrap: asItIs, isSealed: false },
     archived("torch pickle", ".pth", pth, (entry) => entry.endsWith("/data.pkl")),
-    ...["values.pth", "run_adamw.pth", "protocol5.pth", "module.pth"].map((name) =>
+    ...["values.pth", "run_adamw.pth", "protocol5.pth", "protocol4.pth"].map((name) =>
       archived(`torch pickle ${name}`, ".pth", golden(name), (entry) => entry.endsWith("/data.pkl"))
     ),
     { name: "npy", ending: ".npy", inner: npy, wrap: asItIs, isSealed: false },
