@@ -86,7 +86,8 @@ function kindOf(bytes: ByteSource): "safetensors" | "torch" | "npy" | "npz" {
     return names.length > 0 && names.every((name) => name.endsWith(".npy")) ? "npz" : "torch";
   }
   // What is older than PyTorch's archives is refused by its name.
-  return /^\x80[\x01-\x05]/.test(head) || head.startsWith("ustar", 257) ? "torch" : "safetensors";
+  const isPickle = head.startsWith("\x80") && head.charCodeAt(1) <= 5;
+  return isPickle || head.startsWith("ustar", 257) ? "torch" : "safetensors";
 }
 
 function safetensors(path: string): Inspection {

@@ -139,7 +139,7 @@ Deno.test("what is not read is refused by its name", async () => {
     "module.pth": "it asks for torch.nn.modules.linear.Linear, which is none of the",
     "grid.npy": "it is a file of NumPy",
     "../models/gpt2.safetensors": "it is a safetensors file",
-    "absent.pth": "there is no such file or folder",
+    "absent.pth": "there is no such file",
   };
   for (const [name, reason] of Object.entries(refused)) {
     const error = await assertRejects(
