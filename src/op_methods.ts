@@ -7,7 +7,9 @@
 import * as arithmetic from "./ops/arithmetic.ts";
 import * as differences from "./ops/differences.ts";
 import * as indexWrites from "./ops/index_writes.ts";
-import * as linalg from "./ops/linalg.ts";
+import * as systems from "./ops/linear_systems.ts";
+import * as leastSquares from "./ops/least_squares.ts";
+import * as matrixFunctions from "./ops/matrix_functions.ts";
 import * as forms from "./ops/linalg_forms.ts";
 import * as logic from "./ops/logic.ts";
 import * as pointwise from "./ops/pointwise.ts";
@@ -195,19 +197,19 @@ export interface OpMethods {
   /** The solution X of A X = B for a triangular A, and a copy of A. */
   triangularSolve: Method<typeof forms.triangularSolve>;
   /** The determinant of square matrices (…, N, N) → (…). */
-  det: Method<typeof linalg.det>;
+  det: Method<typeof systems.det>;
   /** The inverse of square matrices, as `linalg.inv`. */
-  inverse: Method<typeof linalg.inverse>;
+  inverse: Method<typeof systems.inverse>;
   /** The logarithm of the determinant; NaN where that is negative. */
-  logdet: Method<typeof linalg.logdet>;
+  logdet: Method<typeof systems.logdet>;
   /** `e^A = Σ Aᵏ / k!` of square matrices: a Taylor polynomial of A / 2ˢ, squared s times. */
-  matrixExp: Method<typeof linalg.matrixExp>;
+  matrixExp: Method<typeof matrixFunctions.matrixExp>;
   /** A square matrix to a whole power, by squaring; a negative one is that of the inverse. */
-  matrixPower: Method<typeof linalg.matrixPower>;
+  matrixPower: Method<typeof matrixFunctions.matrixPower>;
   /** The pseudo-inverse with a relative bound. */
-  pinverse: Method<typeof linalg.pinverse>;
+  pinverse: Method<typeof leastSquares.pinverse>;
   /** The sign and the logarithm of the absolute value of the determinant: `{ sign, logabsdet }`. */
-  slogdet: Method<typeof linalg.slogdet>;
+  slogdet: Method<typeof systems.slogdet>;
   /** `bitwiseLeftShift` in place. */
   bitwiseLeftShift_: Method<typeof logic.bitwiseLeftShift_>;
   /** `bitwiseNot` in place. */
@@ -384,13 +386,13 @@ const ops: { readonly [K in keyof OpMethods]: AnyOp } = {
   ormqr: forms.ormqr,
   svd: forms.svd,
   triangularSolve: forms.triangularSolve,
-  det: linalg.det,
-  inverse: linalg.inverse,
-  logdet: linalg.logdet,
-  matrixExp: linalg.matrixExp,
-  matrixPower: linalg.matrixPower,
-  pinverse: linalg.pinverse,
-  slogdet: linalg.slogdet,
+  det: systems.det,
+  inverse: systems.inverse,
+  logdet: systems.logdet,
+  matrixExp: matrixFunctions.matrixExp,
+  matrixPower: matrixFunctions.matrixPower,
+  pinverse: leastSquares.pinverse,
+  slogdet: systems.slogdet,
   bitwiseLeftShift_: logic.bitwiseLeftShift_,
   bitwiseNot_: logic.bitwiseNot_,
   bitwiseRightShift_: logic.bitwiseRightShift_,

@@ -17,7 +17,7 @@ import { sameShape, shapeText } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
 import { type NestedValues, tensor } from "./creation.ts";
 import { checkOperand, checkTensor, type Operand } from "./map.ts";
-import { vander as powers } from "./linalg.ts";
+import { vander as powers } from "./matrix_functions.ts";
 import { fill_ } from "./pointwise.ts";
 import { flip } from "./rearranging.ts";
 import { transpose } from "./view.ts";

@@ -25,7 +25,7 @@ import {
   solveTriangle,
   upperOf,
 } from "./factorizations.ts";
-import { type CholeskyOptions, reflected, solveFactored } from "./linalg.ts";
+import { type CholeskyOptions, reflected, solveFactored } from "./decompositions.ts";
 import { checkTensor } from "./map.ts";
 import { matmul } from "./matmul.ts";
 import { add, mul, sub } from "./pointwise.ts";

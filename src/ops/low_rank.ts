@@ -8,7 +8,7 @@ import { ArgumentError, DTypeError, ShapeError, show } from "../errors.ts";
 import { op } from "../op.ts";
 import { shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { qr, svd } from "./linalg.ts";
+import { qr, svd } from "./decompositions.ts";
 import { matmul } from "./matmul.ts";
 import { type Named, named } from "./named.ts";
 import { sub } from "./pointwise.ts";

@@ -10,7 +10,7 @@ import { op } from "../op.ts";
 import { shapeText, wrapDim } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { checkMatrix, factorSvd } from "./factorizations.ts";
-import { invEx } from "./linalg.ts";
+import { invEx } from "./linear_systems.ts";
 import { ne, where } from "./logic.ts";
 import { cast, checkTensor } from "./map.ts";
 import { abs } from "./math.ts";

@@ -756,16 +756,10 @@ export {
   triangularSolve,
   type TriangularSolveOptions,
 } from "./linalg_forms.ts";
-export {
-  type CholeskyOptions,
-  det,
-  inverse,
-  logdet,
-  matrixExp,
-  matrixPower,
-  pinverse,
-  slogdet,
-} from "./linalg.ts";
+export { type CholeskyOptions } from "./decompositions.ts";
+export { det, inverse, logdet, slogdet } from "./linear_systems.ts";
+export { matrixExp, matrixPower } from "./matrix_functions.ts";
+export { pinverse } from "./least_squares.ts";
 export { type Named } from "./named.ts";
 export {
   aliasCopy,
