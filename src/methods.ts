@@ -21,11 +21,16 @@ import * as moments from "./ops/moments.ts";
 import * as extremes from "./ops/extreme.ts";
 import * as scans from "./ops/scan.ts";
 import * as orders from "./ops/order_statistics.ts";
+import * as filling from "./ops/filling.ts";
 import * as pointwise from "./ops/pointwise.ts";
+import * as ternary from "./ops/ternary.ts";
+import * as map from "./ops/map.ts";
+import * as bounds from "./ops/bounds.ts";
 import * as random from "./ops/random.ts";
 import * as reduction from "./ops/reduction.ts";
 import * as views from "./ops/view.ts";
 import * as windows from "./ops/window.ts";
+import * as indexOps from "./ops/index_ops.ts";
 import * as indexing from "./ops/indexing.ts";
 import * as scattering from "./ops/scattering.ts";
 import * as masking from "./ops/masking.ts";
@@ -77,109 +82,109 @@ export interface Methods extends OpMethods {
   registerPostAccumulateGradHook(hook: (leaf: Tensor) => void): () => void;
 
   /** `this + alpha · other`. */
-  add(other: pointwise.Operand, alpha?: Scalar | pointwise.AlphaOptions): Tensor;
+  add(other: map.Operand, alpha?: Scalar | pointwise.AlphaOptions): Tensor;
   /** `this += alpha · other`. */
-  add_(other: pointwise.Operand, alpha?: Scalar | pointwise.AlphaOptions): Tensor;
+  add_(other: map.Operand, alpha?: Scalar | pointwise.AlphaOptions): Tensor;
   /** `this - alpha · other`. */
-  sub(other: pointwise.Operand, alpha?: Scalar | pointwise.AlphaOptions): Tensor;
+  sub(other: map.Operand, alpha?: Scalar | pointwise.AlphaOptions): Tensor;
   /** `this -= alpha · other`. */
-  sub_(other: pointwise.Operand, alpha?: Scalar | pointwise.AlphaOptions): Tensor;
+  sub_(other: map.Operand, alpha?: Scalar | pointwise.AlphaOptions): Tensor;
   /** `this · other`. */
-  mul(other: pointwise.Operand): Tensor;
+  mul(other: map.Operand): Tensor;
   /** `this ·= other`. */
-  mul_(other: pointwise.Operand): Tensor;
+  mul_(other: map.Operand): Tensor;
   /** `this / other`, true division unless `roundingMode` is given. */
   div(
-    other: pointwise.Operand,
+    other: map.Operand,
     roundingMode?: pointwise.RoundingMode | pointwise.DivOptions,
   ): Tensor;
   /** `this /= other`. */
   div_(
-    other: pointwise.Operand,
+    other: map.Operand,
     roundingMode?: pointwise.RoundingMode | pointwise.DivOptions,
   ): Tensor;
   /** The quotient rounded down. */
-  floorDivide(other: pointwise.Operand): Tensor;
+  floorDivide(other: map.Operand): Tensor;
   /** `floorDivide` in place. */
-  floorDivide_(other: pointwise.Operand): Tensor;
+  floorDivide_(other: map.Operand): Tensor;
   /** The remainder with the divisor's sign. */
-  remainder(other: pointwise.Operand): Tensor;
+  remainder(other: map.Operand): Tensor;
   /** `remainder` in place. */
-  remainder_(other: pointwise.Operand): Tensor;
+  remainder_(other: map.Operand): Tensor;
   /** The remainder with the dividend's sign. */
-  fmod(other: pointwise.Operand): Tensor;
+  fmod(other: map.Operand): Tensor;
   /** `fmod` in place. */
-  fmod_(other: pointwise.Operand): Tensor;
+  fmod_(other: map.Operand): Tensor;
   /** `this` to a power. */
-  pow(exponent: pointwise.Operand): Tensor;
+  pow(exponent: map.Operand): Tensor;
   /** `pow` in place. */
-  pow_(exponent: pointwise.Operand): Tensor;
+  pow_(exponent: map.Operand): Tensor;
   /** The greater value; NaN where either is. */
-  maximum(other: pointwise.Operand): Tensor;
+  maximum(other: map.Operand): Tensor;
   /** The smaller value; NaN where either is. */
-  minimum(other: pointwise.Operand): Tensor;
+  minimum(other: map.Operand): Tensor;
   /** The greater value; a NaN gives way. */
-  fmax(other: pointwise.Operand): Tensor;
+  fmax(other: map.Operand): Tensor;
   /** The smaller value; a NaN gives way. */
-  fmin(other: pointwise.Operand): Tensor;
+  fmin(other: map.Operand): Tensor;
   /** The angle of the point (other, this). */
-  atan2(other: pointwise.Operand): Tensor;
+  atan2(other: map.Operand): Tensor;
   /** `√(this² + other²)`. */
-  hypot(other: pointwise.Operand): Tensor;
+  hypot(other: map.Operand): Tensor;
   /** This magnitude with the sign of other. */
-  copysign(other: pointwise.Operand): Tensor;
+  copysign(other: map.Operand): Tensor;
   /** `log(eᵗʰⁱˢ + eᵒᵗʰᵉʳ)`. */
-  logaddexp(other: pointwise.Operand): Tensor;
+  logaddexp(other: map.Operand): Tensor;
   /** `this · log(other)`. */
-  xlogy(other: pointwise.Operand): Tensor;
+  xlogy(other: map.Operand): Tensor;
   /** Values kept between two bounds. */
   clamp(
-    min?: pointwise.Operand | null | pointwise.ClampOptions,
-    max?: pointwise.Operand | null | pointwise.ClampOptions,
+    min?: map.Operand | null | bounds.ClampOptions,
+    max?: map.Operand | null | bounds.ClampOptions,
   ): Tensor;
   /** `clamp` in place. */
   clamp_(
-    min?: pointwise.Operand | null | pointwise.ClampOptions,
-    max?: pointwise.Operand | null | pointwise.ClampOptions,
+    min?: map.Operand | null | bounds.ClampOptions,
+    max?: map.Operand | null | bounds.ClampOptions,
   ): Tensor;
   /** `max(this, min)`. */
-  clampMin(min: pointwise.Operand): Tensor;
+  clampMin(min: map.Operand): Tensor;
   /** `clampMin` in place. */
-  clampMin_(min: pointwise.Operand): Tensor;
+  clampMin_(min: map.Operand): Tensor;
   /** `min(this, max)`. */
-  clampMax(max: pointwise.Operand): Tensor;
+  clampMax(max: map.Operand): Tensor;
   /** `clampMax` in place. */
-  clampMax_(max: pointwise.Operand): Tensor;
+  clampMax_(max: map.Operand): Tensor;
   /** `this + weight · (end - this)`. */
-  lerp(end: Tensor, weight: pointwise.Operand): Tensor;
+  lerp(end: Tensor, weight: map.Operand): Tensor;
   /** `lerp` in place. */
-  lerp_(end: Tensor, weight: pointwise.Operand): Tensor;
+  lerp_(end: Tensor, weight: map.Operand): Tensor;
   /** `this + value · tensor1 · tensor2`. */
-  addcmul(tensor1: Tensor, tensor2: Tensor, value?: Scalar | pointwise.ValueOptions): Tensor;
+  addcmul(tensor1: Tensor, tensor2: Tensor, value?: Scalar | ternary.ValueOptions): Tensor;
   /** `addcmul` in place. */
-  addcmul_(tensor1: Tensor, tensor2: Tensor, value?: Scalar | pointwise.ValueOptions): Tensor;
+  addcmul_(tensor1: Tensor, tensor2: Tensor, value?: Scalar | ternary.ValueOptions): Tensor;
   /** `this + value · tensor1 / tensor2`. */
-  addcdiv(tensor1: Tensor, tensor2: Tensor, value?: Scalar | pointwise.ValueOptions): Tensor;
+  addcdiv(tensor1: Tensor, tensor2: Tensor, value?: Scalar | ternary.ValueOptions): Tensor;
   /** `addcdiv` in place. */
-  addcdiv_(tensor1: Tensor, tensor2: Tensor, value?: Scalar | pointwise.ValueOptions): Tensor;
+  addcdiv_(tensor1: Tensor, tensor2: Tensor, value?: Scalar | ternary.ValueOptions): Tensor;
   /** Sets every element. */
-  fill_(value: pointwise.Operand): Tensor;
+  fill_(value: map.Operand): Tensor;
   /** Sets every element to 0. */
   zero_(): Tensor;
   /** Copies another tensor's elements into this one. */
   copy_(src: Tensor): Tensor;
   /** Whether equal, elementwise. */
-  eq(other: pointwise.Operand): Tensor;
+  eq(other: map.Operand): Tensor;
   /** Whether different, elementwise. */
-  ne(other: pointwise.Operand): Tensor;
+  ne(other: map.Operand): Tensor;
   /** Whether less, elementwise. */
-  lt(other: pointwise.Operand): Tensor;
+  lt(other: map.Operand): Tensor;
   /** Whether less or equal, elementwise. */
-  le(other: pointwise.Operand): Tensor;
+  le(other: map.Operand): Tensor;
   /** Whether greater, elementwise. */
-  gt(other: pointwise.Operand): Tensor;
+  gt(other: map.Operand): Tensor;
   /** Whether greater or equal, elementwise. */
-  ge(other: pointwise.Operand): Tensor;
+  ge(other: map.Operand): Tensor;
   /** Whether NaN. */
   isnan(): Tensor;
   /** Whether infinite. */
@@ -211,39 +216,39 @@ export interface Methods extends OpMethods {
     options?: logic.CloseOptions,
   ): boolean;
   /** Whether both differ from 0. */
-  logicalAnd(other: pointwise.Operand): Tensor;
+  logicalAnd(other: map.Operand): Tensor;
   /** `logicalAnd` in place. */
-  logicalAnd_(other: pointwise.Operand): Tensor;
+  logicalAnd_(other: map.Operand): Tensor;
   /** Whether either differs from 0. */
-  logicalOr(other: pointwise.Operand): Tensor;
+  logicalOr(other: map.Operand): Tensor;
   /** `logicalOr` in place. */
-  logicalOr_(other: pointwise.Operand): Tensor;
+  logicalOr_(other: map.Operand): Tensor;
   /** Whether one of both differs from 0. */
-  logicalXor(other: pointwise.Operand): Tensor;
+  logicalXor(other: map.Operand): Tensor;
   /** `logicalXor` in place. */
-  logicalXor_(other: pointwise.Operand): Tensor;
+  logicalXor_(other: map.Operand): Tensor;
   /** Bits that both have. */
-  bitwiseAnd(other: pointwise.Operand): Tensor;
+  bitwiseAnd(other: map.Operand): Tensor;
   /** `bitwiseAnd` in place. */
-  bitwiseAnd_(other: pointwise.Operand): Tensor;
+  bitwiseAnd_(other: map.Operand): Tensor;
   /** Bits that either has. */
-  bitwiseOr(other: pointwise.Operand): Tensor;
+  bitwiseOr(other: map.Operand): Tensor;
   /** `bitwiseOr` in place. */
-  bitwiseOr_(other: pointwise.Operand): Tensor;
+  bitwiseOr_(other: map.Operand): Tensor;
   /** Bits that one of both has. */
-  bitwiseXor(other: pointwise.Operand): Tensor;
+  bitwiseXor(other: map.Operand): Tensor;
   /** `bitwiseXor` in place. */
-  bitwiseXor_(other: pointwise.Operand): Tensor;
+  bitwiseXor_(other: map.Operand): Tensor;
   /** Bits moved up. */
-  bitwiseLeftShift(other: pointwise.Operand): Tensor;
+  bitwiseLeftShift(other: map.Operand): Tensor;
   /** Bits moved down. */
-  bitwiseRightShift(other: pointwise.Operand): Tensor;
+  bitwiseRightShift(other: map.Operand): Tensor;
   /** `condition ? this : other`, elementwise. */
-  where(condition: Tensor, other: pointwise.Operand): Tensor;
+  where(condition: Tensor, other: map.Operand): Tensor;
   /** `value` where the mask holds. */
-  maskedFill(mask: Tensor, value: pointwise.Operand): Tensor;
+  maskedFill(mask: Tensor, value: map.Operand): Tensor;
   /** `maskedFill` in place. */
-  maskedFill_(mask: Tensor, value: pointwise.Operand): Tensor;
+  maskedFill_(mask: Tensor, value: map.Operand): Tensor;
   /** `-this`. */
   neg(): Tensor;
   /** `neg` in place. */
@@ -682,7 +687,7 @@ export interface Methods extends OpMethods {
   /** Reads by indices, as PyTorch's `x[…]`. */
   at(...indices: readonly Index[]): Tensor;
   /** Writes by indices, in place: `x.set([0], 1)`. */
-  set(indices: readonly Index[], value: pointwise.Operand): Tensor;
+  set(indices: readonly Index[], value: map.Operand): Tensor;
   /** Slices of a dim at indices. */
   indexSelect(dim: number, index: Tensor): Tensor;
   /** With slices added at indices of a dim. */
@@ -694,19 +699,19 @@ export interface Methods extends OpMethods {
   /** `indexCopy` in place. */
   indexCopy_(dim: number, index: Tensor, source: Tensor): Tensor;
   /** With one number at indices of a dim. */
-  indexFill(dim: number, index: Tensor, value: pointwise.Operand): Tensor;
+  indexFill(dim: number, index: Tensor, value: map.Operand): Tensor;
   /** `indexFill` in place. */
-  indexFill_(dim: number, index: Tensor, value: pointwise.Operand): Tensor;
+  indexFill_(dim: number, index: Tensor, value: map.Operand): Tensor;
   /** With values at the places that tensors of indices give. */
   indexPut(
     indices: readonly (Tensor | null)[],
-    values: pointwise.Operand,
+    values: map.Operand,
     options?: { accumulate?: boolean },
   ): Tensor;
   /** `indexPut` in place. */
   indexPut_(
     indices: readonly (Tensor | null)[],
-    values: pointwise.Operand,
+    values: map.Operand,
     options?: { accumulate?: boolean },
   ): Tensor;
   /** One element for each index along a dim. */
@@ -715,14 +720,14 @@ export interface Methods extends OpMethods {
   scatter(
     dim: number,
     index: Tensor,
-    src?: pointwise.Operand | null | scattering.ScatterOptions,
+    src?: map.Operand | null | scattering.ScatterOptions,
     options?: scattering.ScatterOptions,
   ): Tensor;
   /** `scatter` in place. */
   scatter_(
     dim: number,
     index: Tensor,
-    src?: pointwise.Operand | null | scattering.ScatterOptions,
+    src?: map.Operand | null | scattering.ScatterOptions,
     options?: scattering.ScatterOptions,
   ): Tensor;
   /** With elements added at indices of a dim. */
@@ -924,16 +929,16 @@ const methods: Installed & ThisType<Tensor> = {
     return pointwise.pow_(this, exponent);
   },
   maximum(other) {
-    return pointwise.maximum(this, other);
+    return bounds.maximum(this, other);
   },
   minimum(other) {
-    return pointwise.minimum(this, other);
+    return bounds.minimum(this, other);
   },
   fmax(other) {
-    return pointwise.fmax(this, other);
+    return bounds.fmax(this, other);
   },
   fmin(other) {
-    return pointwise.fmin(this, other);
+    return bounds.fmin(this, other);
   },
   atan2(other) {
     return pointwise.atan2(this, other);
@@ -951,49 +956,49 @@ const methods: Installed & ThisType<Tensor> = {
     return pointwise.xlogy(this, other);
   },
   clamp(...args) {
-    return pointwise.clamp(this, ...args);
+    return bounds.clamp(this, ...args);
   },
   clamp_(...args) {
-    return pointwise.clamp_(this, ...args);
+    return bounds.clamp_(this, ...args);
   },
   clampMin(min) {
-    return pointwise.clampMin(this, min);
+    return bounds.clampMin(this, min);
   },
   clampMin_(min) {
-    return pointwise.clampMin_(this, min);
+    return bounds.clampMin_(this, min);
   },
   clampMax(max) {
-    return pointwise.clampMax(this, max);
+    return bounds.clampMax(this, max);
   },
   clampMax_(max) {
-    return pointwise.clampMax_(this, max);
+    return bounds.clampMax_(this, max);
   },
   lerp(end, weight) {
-    return pointwise.lerp(this, end, weight);
+    return ternary.lerp(this, end, weight);
   },
   lerp_(end, weight) {
-    return pointwise.lerp_(this, end, weight);
+    return ternary.lerp_(this, end, weight);
   },
   addcmul(...args) {
-    return pointwise.addcmul(this, ...args);
+    return ternary.addcmul(this, ...args);
   },
   addcmul_(...args) {
-    return pointwise.addcmul_(this, ...args);
+    return ternary.addcmul_(this, ...args);
   },
   addcdiv(...args) {
-    return pointwise.addcdiv(this, ...args);
+    return ternary.addcdiv(this, ...args);
   },
   addcdiv_(...args) {
-    return pointwise.addcdiv_(this, ...args);
+    return ternary.addcdiv_(this, ...args);
   },
   fill_(value) {
-    return pointwise.fill_(this, value);
+    return filling.fill_(this, value);
   },
   zero_() {
-    return pointwise.zero_(this);
+    return filling.zero_(this);
   },
   copy_(src) {
-    return pointwise.copy_(this, src);
+    return filling.copy_(this, src);
   },
   eq(other) {
     return logic.eq(this, other);
@@ -1374,34 +1379,34 @@ const methods: Installed & ThisType<Tensor> = {
     return converts.typeAs(this, other);
   },
   float() {
-    return pointwise.cast(this, "float32");
+    return map.cast(this, "float32");
   },
   double() {
-    return pointwise.cast(this, "float64");
+    return map.cast(this, "float64");
   },
   half() {
-    return pointwise.cast(this, "float16");
+    return map.cast(this, "float16");
   },
   bfloat16() {
-    return pointwise.cast(this, "bfloat16");
+    return map.cast(this, "bfloat16");
   },
   long() {
-    return pointwise.cast(this, "int64");
+    return map.cast(this, "int64");
   },
   int() {
-    return pointwise.cast(this, "int32");
+    return map.cast(this, "int32");
   },
   short() {
-    return pointwise.cast(this, "int16");
+    return map.cast(this, "int16");
   },
   char() {
-    return pointwise.cast(this, "int8");
+    return map.cast(this, "int8");
   },
   byte() {
-    return pointwise.cast(this, "uint8");
+    return map.cast(this, "uint8");
   },
   bool() {
-    return pointwise.cast(this, "bool");
+    return map.cast(this, "bool");
   },
   sum(dim, options) {
     return reduction.sum(this, dim, options);
@@ -1620,31 +1625,31 @@ const methods: Installed & ThisType<Tensor> = {
     return indexing.set(this, indices, value);
   },
   indexSelect(dim, index) {
-    return indexing.indexSelect(this, dim, index);
+    return indexOps.indexSelect(this, dim, index);
   },
   indexAdd(dim, index, source, options) {
-    return indexing.indexAdd(this, dim, index, source, options);
+    return indexOps.indexAdd(this, dim, index, source, options);
   },
   indexAdd_(dim, index, source, options) {
-    return indexing.indexAdd_(this, dim, index, source, options);
+    return indexOps.indexAdd_(this, dim, index, source, options);
   },
   indexCopy(dim, index, source) {
-    return indexing.indexCopy(this, dim, index, source);
+    return indexOps.indexCopy(this, dim, index, source);
   },
   indexCopy_(dim, index, source) {
-    return indexing.indexCopy_(this, dim, index, source);
+    return indexOps.indexCopy_(this, dim, index, source);
   },
   indexFill(dim, index, value) {
-    return indexing.indexFill(this, dim, index, value);
+    return indexOps.indexFill(this, dim, index, value);
   },
   indexFill_(dim, index, value) {
-    return indexing.indexFill_(this, dim, index, value);
+    return indexOps.indexFill_(this, dim, index, value);
   },
   indexPut(indices, values, options) {
-    return indexing.indexPut(this, indices, values, options);
+    return indexOps.indexPut(this, indices, values, options);
   },
   indexPut_(indices, values, options) {
-    return indexing.indexPut_(this, indices, values, options);
+    return indexOps.indexPut_(this, indices, values, options);
   },
   gather(dim, index) {
     return scattering.gather(this, dim, index);

@@ -13,6 +13,7 @@ import * as matrixFunctions from "./ops/matrix_functions.ts";
 import * as forms from "./ops/linalg_forms.ts";
 import * as logic from "./ops/logic.ts";
 import * as pointwise from "./ops/pointwise.ts";
+import type * as map from "./ops/map.ts";
 import * as products from "./ops/products.ts";
 import * as special from "./ops/special.ts";
 import * as distributions from "./ops/distributions.ts";
@@ -297,7 +298,7 @@ export interface OpMethods {
   /** The nth derivative of `digamma`. */
   polygamma(n: number): Tensor;
   /** A power computed in float64. */
-  floatPower(exponent: pointwise.Operand): Tensor;
+  floatPower(exponent: map.Operand): Tensor;
 }
 
 type AnyOp = (input: Tensor, ...rest: never[]) => unknown;
@@ -436,7 +437,7 @@ const ops: { readonly [K in keyof OpMethods]: AnyOp } = {
   geometric_: distributions.geometric_,
   logNormal_: distributions.logNormal_,
   polygamma: (x: Tensor, n: number) => special.polygamma(n, x),
-  floatPower: (x: Tensor, exponent: pointwise.Operand) => arithmetic.floatPower(x, exponent),
+  floatPower: (x: Tensor, exponent: map.Operand) => arithmetic.floatPower(x, exponent),
 };
 
 for (const [name, op] of Object.entries(ops)) {

@@ -5,7 +5,7 @@
  */
 import { inMode } from "./autograd.ts";
 import { getDefaultDtype } from "./dtype.ts";
-import { indexSelect } from "./ops/indexing.ts";
+import { indexSelect } from "./ops/index_ops.ts";
 import { fromElements, type Tensor } from "./tensor.ts";
 
 const DIGITS = 4;

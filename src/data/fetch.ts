@@ -7,7 +7,7 @@ import { inMode } from "../autograd.ts";
 import { IndexError, show } from "../errors.ts";
 import { unscoped } from "../memory.ts";
 import { indexSelect } from "../ops/mod.ts";
-import { cast } from "../ops/pointwise.ts";
+import { cast } from "../ops/map.ts";
 import { fromElements, Tensor } from "../tensor.ts";
 import { defaultCollate } from "./collate.ts";
 import {

@@ -5,14 +5,13 @@
  */
 import { inMode } from "../autograd.ts";
 import { loadNow } from "../checkpoint/file.ts";
-import { type DType, dtypeInfo } from "../dtype.ts";
+import { type DType, dtypeInfo, type TypedArray } from "../dtype.ts";
 import { ArgumentError, CheckpointError, ShapeError, show } from "../errors.ts";
 import type { Module, StateDict } from "../nn/module.ts";
 import { isOptions } from "../op.ts";
 import { deviceNumber, type NestedValues } from "../ops/creation.ts";
 import { cat, narrow, tensor } from "../ops/mod.ts";
-import { cast } from "../ops/pointwise.ts";
-import type { TypedArray } from "../dtype.ts";
+import { cast } from "../ops/map.ts";
 import { turn } from "../signals.ts";
 import { Tensor } from "../tensor.ts";
 import { quantizeDynamic } from "./quantize.ts";

@@ -6,7 +6,7 @@
 import { inMode } from "../autograd.ts";
 import { ArgumentError, ShapeError, show } from "../errors.ts";
 import { op } from "../op.ts";
-import { mapOut } from "../ops/pointwise.ts";
+import { mapOut } from "../ops/map.ts";
 import * as random from "../ops/random.ts";
 import { shapeText } from "../shape.ts";
 import { fromElements, Tensor } from "../tensor.ts";

@@ -5,8 +5,7 @@
  */
 import "../methods.ts";
 
-export { Parameter, type ParameterOptions } from "./parameter.ts";
-export { Buffer, type BufferOptions } from "./parameter.ts";
+export { Buffer, type BufferOptions, Parameter, type ParameterOptions } from "./parameter.ts";
 export {
   type LoadReport,
   Module,

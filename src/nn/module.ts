@@ -7,7 +7,7 @@
 import { type DType, type DTypeInfo, dtypeInfo, DTYPES } from "../dtype.ts";
 import { ArgumentError, CheckpointError, show } from "../errors.ts";
 import { deviceNumber } from "../ops/creation.ts";
-import { cast, mapOut } from "../ops/pointwise.ts";
+import { cast, mapOut } from "../ops/map.ts";
 import { sameShape, shapeText } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";

@@ -7,7 +7,7 @@ import type { DType } from "../dtype.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
 import { ShapeError } from "../errors.ts";
 import { bind, declare, type Signature } from "../op.ts";
-import { mapOut } from "../ops/pointwise.ts";
+import { mapOut } from "../ops/map.ts";
 import { shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { batchNorm, layerNorm } from "./functional.ts";

@@ -6,7 +6,7 @@
 import { type DType, type DTypeInfo, dtypeInfo, getDefaultDtype } from "../dtype.ts";
 import { ArgumentError, show } from "../errors.ts";
 import { deviceNumber } from "../ops/creation.ts";
-import { copy_ } from "../ops/pointwise.ts";
+import { copy_ } from "../ops/filling.ts";
 import { clone } from "../ops/view.ts";
 import { empty, type Tensor } from "../tensor.ts";
 import { Parameter } from "./parameter.ts";

@@ -8,7 +8,7 @@ import type { DType } from "../dtype.ts";
 import { ArgumentError, DTypeError, ShapeError, show } from "../errors.ts";
 import { bind, declare, parseSignature, type Signature } from "../op.ts";
 import { zeros } from "../ops/creation.ts";
-import { indexSelect } from "../ops/indexing.ts";
+import { indexSelect } from "../ops/index_ops.ts";
 import { cat, stack } from "../ops/joining.ts";
 import { cast } from "../ops/map.ts";
 import { linear } from "../ops/matmul.ts";

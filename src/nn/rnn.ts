@@ -5,7 +5,7 @@
  */
 import { ArgumentError, ShapeError, show } from "../errors.ts";
 import { op } from "../op.ts";
-import { indexSelect } from "../ops/indexing.ts";
+import { indexSelect } from "../ops/index_ops.ts";
 import { cat, pad, stack } from "../ops/joining.ts";
 import { transpose } from "../ops/view.ts";
 import { narrow, select, split } from "../ops/window.ts";

@@ -27,7 +27,8 @@ import {
   type Unary,
   zerosOf,
 } from "./map.ts";
-import { copy_, div, type Either, mul, mul_, pow, sub, type Sum } from "./pointwise.ts";
+import { copy_ } from "./filling.ts";
+import { div, type Either, mul, mul_, pow, sub, type Sum } from "./pointwise.ts";
 import { type Named, named } from "./named.ts";
 import { fullLike } from "./creation.ts";
 import { clone } from "./view.ts";

@@ -15,7 +15,8 @@ import { checkReduction, type LossOptions, type LossReduction, reduceLoss } from
 import { cast, checkTensor } from "./map.ts";
 import { eq, ge, logicalNot, lt, where } from "./logic.ts";
 import { neg } from "./math.ts";
-import { add, clampMin, mul, pow, sub } from "./pointwise.ts";
+import { add, mul, pow, sub } from "./pointwise.ts";
+import { clampMin } from "./bounds.ts";
 import { gather, scatterAdd } from "./scattering.ts";
 import { cumprod } from "./scan.ts";
 import { reshape, unsqueeze } from "./view.ts";

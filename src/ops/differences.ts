@@ -16,11 +16,12 @@ import { matmul } from "./matmul.ts";
 import { sqrt, square } from "./math.ts";
 import { norm } from "./moments.ts";
 import { inplaceOf } from "./inplace.ts";
-import { add, clamp, clampMin, div, mul, sub } from "./pointwise.ts";
+import { add, div, mul, sub } from "./pointwise.ts";
+import { clamp, clampMin } from "./bounds.ts";
 import { triuIndices } from "./rearranging.ts";
 import { mean, sum } from "./reduction.ts";
 import { cumsum } from "./scan.ts";
-import { indexSelect } from "./indexing.ts";
+import { indexSelect } from "./index_ops.ts";
 import { reshape, transpose, unsqueeze } from "./view.ts";
 import { diagonal, narrow } from "./window.ts";
 

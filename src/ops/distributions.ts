@@ -11,7 +11,9 @@ import { empty, type Tensor } from "../tensor.ts";
 import { DTYPES } from "../dtype.ts";
 import { checkNumber } from "./map.ts";
 import { ceil, exp, log1p, neg, tan } from "./math.ts";
-import { add, clampMin, copy_, div, mul, sub } from "./pointwise.ts";
+import { add, div, mul, sub } from "./pointwise.ts";
+import { clampMin } from "./bounds.ts";
+import { copy_ } from "./filling.ts";
 import { floatsOnly, normal_, uniform_ } from "./random.ts";
 
 /** Fails unless a scale is a number above 0. */

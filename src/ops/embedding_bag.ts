@@ -23,7 +23,7 @@ import {
   sumOfRows,
   wrapPadding,
 } from "./embedding.ts";
-import { indexAdd, indexSelect } from "./indexing.ts";
+import { indexAdd, indexSelect } from "./index_ops.ts";
 import { eq, ge, logicalNot, maskedFill } from "./logic.ts";
 import { cast } from "./map.ts";
 import { div, mul, sub } from "./pointwise.ts";

@@ -12,7 +12,7 @@ import { op } from "../op.ts";
 import { shapeText, wrapDim } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
 import { zerosOf } from "./map.ts";
-import { maximum, minimum } from "./pointwise.ts";
+import { maximum, minimum } from "./bounds.ts";
 import { droppedShape, extremeOver, keptShape, reshaped, unreduced } from "./reduction.ts";
 import { scatter } from "./scattering.ts";
 

@@ -8,7 +8,7 @@ import { op } from "../op.ts";
 import { numelOf, shapeText, wrapDim } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
 import { full, fullLike, zeros } from "./creation.ts";
-import { indexPut } from "./indexing.ts";
+import { indexPut } from "./index_ops.ts";
 import { inplaceOf } from "./inplace.ts";
 import { cat } from "./joining.ts";
 import { eq, logicalAnd, lt, where } from "./logic.ts";

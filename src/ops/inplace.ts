@@ -5,7 +5,7 @@ import { op, signatureOf } from "../op.ts";
 import { sameShape, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { copyBefore } from "./map.ts";
-import { copy_ } from "./pointwise.ts";
+import { copy_ } from "./filling.ts";
 import { resize_ } from "./view_inplace.ts";
 
 /** An op whose first argument is the tensor that its in-place form changes. */

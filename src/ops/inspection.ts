@@ -18,7 +18,7 @@ import { Tensor } from "../tensor.ts";
 import { type NestedValues, tensor } from "./creation.ts";
 import { checkOperand, checkTensor, type Operand } from "./map.ts";
 import { vander as powers } from "./matrix_functions.ts";
-import { fill_ } from "./pointwise.ts";
+import { fill_ } from "./filling.ts";
 import { flip } from "./rearranging.ts";
 import { transpose } from "./view.ts";
 import { asStrided } from "./window.ts";

@@ -13,7 +13,7 @@ import { op } from "../op.ts";
 import { sameShape, shapeText, wrapDim } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
 import { filled } from "./creation.ts";
-import { cast, mapOut, word } from "./pointwise.ts";
+import { cast, mapOut, word } from "./map.ts";
 import { reshape, unsqueeze } from "./view.ts";
 import { narrow, select } from "./window.ts";
 

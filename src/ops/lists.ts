@@ -9,7 +9,7 @@ import { ArgumentError, DTypeError, ShapeError, show } from "../errors.ts";
 import { op } from "../op.ts";
 import { broadcastShapes as broadcastPair, checkSize, shapeText } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
-import { indexSelect } from "./indexing.ts";
+import { indexSelect } from "./index_ops.ts";
 import { hstack } from "./joining.ts";
 import { tensor } from "./creation.ts";
 import { cast, checkTensor } from "./map.ts";

@@ -89,6 +89,9 @@ export function checkTensor(name: string, value: unknown, what: string): asserts
   }
 }
 
+/** A zero that promotes to nothing wider than the floats around it. */
+export const ZERO: Float = new Float(0);
+
 /** Fails unless an option is a number. */
 export function checkNumber(name: string, value: unknown, what: string): asserts value is Scalar {
   if (!isScalar(value)) {

@@ -14,7 +14,8 @@ import { checkReduction, type LossOptions, type LossReduction, reduceLoss } from
 import { checkTensor, zerosOf } from "./map.ts";
 import { exp, log, log1p, neg, sqrt } from "./math.ts";
 import { norm } from "./moments.ts";
-import { add, clampMin, div, minimum, mul, sub } from "./pointwise.ts";
+import { add, div, mul, sub } from "./pointwise.ts";
+import { clampMin, minimum } from "./bounds.ts";
 import { amin, sum } from "./reduction.ts";
 import { expand, unsqueeze } from "./view.ts";
 

@@ -13,9 +13,11 @@ import { op } from "../op.ts";
 import { broadcastShapes, contiguousStrides, sameShape, shapeText, wrapDim } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
 import { filled } from "./creation.ts";
-import { apartFrom, copyOf, indexSelect, nonzeroOf } from "./indexing.ts";
+import { apartFrom, copyOf } from "./places.ts";
+import { indexSelect } from "./index_ops.ts";
+import { nonzeroOf } from "./indexing.ts";
 import { maskedFill } from "./logic.ts";
-import { gradFor, stretched } from "./pointwise.ts";
+import { gradFor, stretched } from "./map.ts";
 import { reshape, unsqueeze } from "./view.ts";
 import { intoWindow, narrow, unbind } from "./window.ts";
 

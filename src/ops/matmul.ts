@@ -10,8 +10,8 @@ import { DTypeError, ShapeError, show } from "../errors.ts";
 import { op } from "../op.ts";
 import { broadcastShapes, sameShape, shapeText } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
-import { checkTensor } from "./map.ts";
-import { add, checkOperand, mapOut, mul, needs, stretched } from "./pointwise.ts";
+import { checkOperand, checkTensor, mapOut, needs, stretched } from "./map.ts";
+import { add, mul } from "./pointwise.ts";
 import { sumTo } from "./reduction.ts";
 import { expand, permute, reshape, transpose, unsqueeze } from "./view.ts";
 

@@ -16,7 +16,8 @@ import { filled } from "./creation.ts";
 import { cast, mapOut, needs } from "./map.ts";
 import { sqrt } from "./math.ts";
 import { norm } from "./moments.ts";
-import { add, clampMin, div, mul, sub } from "./pointwise.ts";
+import { add, div, mul, sub } from "./pointwise.ts";
+import { clampMin } from "./bounds.ts";
 import { type Dims, mean, reshaped, sum } from "./reduction.ts";
 import { clone, expand, reshape } from "./view.ts";
 

@@ -1,31 +1,18 @@
 /**
- * Elementwise arithmetic of several operands: sums, products, divisions, powers, extremes, interpolation. Functions of
- * one number are in math.ts, comparisons and logic in logic.ts, what all are made of in map.ts.
+ * Elementwise arithmetic of two operands: sums, products, divisions, powers, angles. Extremes are in bounds.ts, what takes
+ * three operands in ternary.ts, copies and constants in filling.ts, functions of one number in math.ts, comparisons and logic
+ * in logic.ts; what all are made of is map.ts.
  *
  * @module
  */
-import { run } from "../../ffi/instruction.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
-import { checkInplace, isGradEnabled, record, recordInplace, wantsAny } from "../autograd.ts";
-import { type DType, DTYPES, Float, resultType, type Scalar, scalarCategory } from "../dtype.ts";
+import { isGradEnabled } from "../autograd.ts";
+import { type DType, DTYPES, Float, type Scalar, scalarCategory } from "../dtype.ts";
 import { ArgumentError, DTypeError, show } from "../errors.ts";
 import { op } from "../op.ts";
 import { Tensor } from "../tensor.ts";
+import { eq, ge, le, logicalAnd, maskedFill, where } from "./logic.ts";
 import {
-  eq,
-  ge,
-  gt,
-  isnan,
-  le,
-  logicalAnd,
-  logicalNot,
-  logicalOr,
-  lt,
-  maskedFill,
-  where,
-} from "./logic.ts";
-import {
-  apartOperand,
   applyBinary,
   applyBinaryInplace,
   type Binary,
@@ -36,48 +23,16 @@ import {
   binaryOfTensors,
   checkNumber,
   checkOperand,
-  checkResult,
   checkTensor,
-  copyBefore,
-  gradFor,
   mapAll,
-  mapAllOut,
-  mapInto,
-  needs,
   numberOf,
   type Operand,
   toFloat,
   word,
+  ZERO,
   zerosOf,
 } from "./map.ts";
 import { exp, log, neg, reciprocal, sqrt, square } from "./math.ts";
-
-export {
-  apart,
-  applyBinary,
-  type Binary,
-  binary,
-  type BinaryInplace,
-  binaryInplace,
-  cast,
-  checkOperand,
-  copyOf,
-  gradFor,
-  mapAll,
-  mapAllOut,
-  mapInto,
-  mapOut,
-  needs,
-  type Operand,
-  stretched,
-  type Unary,
-  unary,
-  unaryInplace,
-  word,
-} from "./map.ts";
-
-/** A zero that promotes to nothing wider than the floats around it. */
-const ZERO = new Float(0);
 
 // ---- sums ---------------------------------------------------------------------------------------
 
@@ -344,190 +299,6 @@ export const pow_: BinaryInplace = op("pow_(input, exponent)", (x: Tensor, b: Op
   return applyBinaryInplace("pow_", powForm, x, b);
 });
 
-// ---- extremes -----------------------------------------------------------------------------------
-
-/** Of two equal values each takes half of the gradient. */
-function share(
-  g: Tensor,
-  a: Operand,
-  b: Operand,
-  loses: (a: Tensor, b: Operand) => Tensor,
-): Tensor {
-  const [t, other] = a instanceof Tensor ? [a, b] : [b as Tensor, a];
-  const halved = where(eq(t, other), mul(g, 0.5), g);
-  return maskedFill(halved, loses(t, other), 0);
-}
-
-const maximumForm: BinaryForm = {
-  opcode: OP.maximum,
-  saves: true,
-  rules: [(g, a, b) => share(g, a, b, lt), (g, a, b) => share(g, b, a, lt)],
-};
-const minimumForm: BinaryForm = {
-  opcode: OP.minimum,
-  saves: true,
-  rules: [(g, a, b) => share(g, a, b, gt), (g, a, b) => share(g, b, a, gt)],
-};
-
-/** The greater value, elementwise; NaN where either is. Equal values share the gradient. */
-export const maximum: Binary = binary("maximum", maximumForm);
-/** The smaller value, elementwise; NaN where either is. Equal values share the gradient. */
-export const minimum: Binary = binary("minimum", minimumForm);
-
-/** An operand takes the gradient where it wins or the other is NaN; equal values take half of it each. */
-function extreme(opcode: number, wins: (a: Tensor, b: Operand) => Tensor): BinaryForm {
-  const rule = (g: Tensor, a: Tensor, b: Operand, second: boolean) => {
-    const halved = where(eq(a, b), mul(g, 0.5), g);
-    const won = wins(a, b);
-    // Of two NaN the first is taken.
-    const other = b instanceof Tensor ? isnan(b) : null;
-    const free = second && other !== null ? logicalAnd(other, logicalNot(isnan(a))) : other;
-    const takes = free === null ? won : logicalOr(won, free);
-    return where(takes, halved, ZERO);
-  };
-  return {
-    opcode,
-    saves: true,
-    rules: [
-      (g, a, b) => rule(g, a as Tensor, b, false),
-      (g, a, b) => rule(g, b as Tensor, a, true),
-    ],
-  };
-}
-
-/** The greater value, elementwise; a NaN gives way to a number. */
-export const fmax: Binary = binaryOfTensors("fmax", extreme(OP.fmax, (a, b) => ge(a, b)));
-/** The smaller value, elementwise; a NaN gives way to a number. */
-export const fmin: Binary = binaryOfTensors("fmin", extreme(OP.fmin, (a, b) => le(a, b)));
-
-/** What `clamp` takes by name. */
-export interface ClampOptions {
-  /** The least value; default: none. */
-  min?: Operand | null;
-  /** The greatest value; default: none. */
-  max?: Operand | null;
-}
-/** A value kept between two bounds. */
-export type Clamp = (
-  input: Tensor,
-  min?: Operand | null | ClampOptions,
-  max?: Operand | null | ClampOptions,
-) => Tensor;
-
-function clampOp(name: string, inplace: boolean): Clamp {
-  return op<Clamp>(
-    `${name}(input, min=null, max=null)`,
-    (x: Tensor, low: Operand | null, high: Operand | null) => {
-      if (low === null && high === null) {
-        throw new ArgumentError(`Cannot ${name} ${show(x)}: min, max or both must be given`, {
-          op: name,
-        });
-      }
-      if (low !== null) checkOperand(name, x, low, "min");
-      if (high !== null) checkOperand(name, x, high, "max");
-      return clampTo(name, x, low, high, inplace);
-    },
-  );
-}
-
-/** The gradient of what is kept between bounds, for each tensor among (x, low, high). */
-function clampGrads(
-  g: Tensor,
-  x: Tensor,
-  low: Operand | null,
-  high: Operand | null,
-  wanted: boolean,
-): (Tensor | null)[] {
-  if (!(low instanceof Tensor) && !(high instanceof Tensor)) {
-    return [wanted ? insideGrad(g, x, low, high) : null];
-  }
-  // As the two extremes one after the other; equal values share the gradient.
-  const t = low === null ? x : maximum(x, low);
-  const inner = high === null ? g : share(g, t, high, gt);
-  return [
-    wanted ? gradFor(low === null ? inner : share(inner, x, low, lt), x) : null,
-    ...(low instanceof Tensor ? [needs(low) ? gradFor(share(inner, low, x, lt), low) : null] : []),
-    ...(high instanceof Tensor ? [needs(high) ? gradFor(share(g, high, t, gt), high) : null] : []),
-  ];
-}
-
-/** The gradient of a clamp to numbers: nothing at a bound or past it. */
-function insideGrad(g: Tensor, x: Tensor, low: Scalar | null, high: Scalar | null): Tensor {
-  if (!isGradEnabled() && g.info === x.info) {
-    const least = low === null ? -Infinity : numberOf(low);
-    const most = high === null ? Infinity : numberOf(high);
-    return mapInto("clamp", OP.clamp_grad, g, x, x.info, x.info, [least, most]);
-  }
-  const above = low === null ? null : gt(x, low), below = high === null ? null : lt(x, high);
-  const inside = above === null ? below! : below === null ? above : logicalAnd(above, below);
-  return gradFor(where(inside, g, ZERO), x);
-}
-
-function clampTo(
-  name: string,
-  x: Tensor,
-  low: Operand | null,
-  high: Operand | null,
-  inplace: boolean,
-): Tensor {
-  const bounds = [low, high].filter((o) => o !== null);
-  const compute = DTYPES[resultType([x, ...bounds])];
-  const opcode = low === null ? OP.minimum : high === null ? OP.maximum : OP.clamp;
-  const tensors = [x, ...bounds.filter((o) => o instanceof Tensor)];
-  const recording = wantsAny(tensors), wanted = needs(x);
-  if (!inplace) {
-    const out = bounds.length === 1
-      ? mapInto(name, opcode, x, bounds[0], compute, compute)
-      : mapAll(name, opcode, [x, ...bounds], compute, compute);
-    if (recording) {
-      record(
-        name,
-        tensors,
-        [out],
-        ([g]) => g === null ? [] : clampGrads(g, x, low, high, wanted),
-        tensors,
-      );
-    }
-    return out;
-  }
-  checkResult(name, x, compute.name, bounds);
-  checkInplace(name, x, tensors.slice(1));
-  const before = recording ? copyBefore(x) : x;
-  mapAllOut(name, opcode, x, [x, ...bounds.map((b) => apartOperand(b, x, name))], compute);
-  recordInplace(
-    name,
-    x,
-    tensors.slice(1),
-    ([g]) => g === null ? [] : clampGrads(g, before, low, high, wanted),
-    recording ? tensors.slice(1) : [],
-  );
-  return x;
-}
-
-/** `min(max(input, min), max)`, elementwise; bounds are numbers or tensors. NaN stays. */
-export const clamp: Clamp = clampOp("clamp", false);
-/** `clamp` in place. */
-export const clamp_: Clamp = clampOp("clamp_", true);
-
-/** A value kept on one side of a bound. */
-export type ClampOne = (input: Tensor, bound: Operand) => Tensor;
-
-function clampOne(name: string, bound: "min" | "max", inplace: boolean): ClampOne {
-  return op<ClampOne>(`${name}(input, ${bound})`, (x: Tensor, b: Operand) => {
-    checkOperand(name, x, b, bound);
-    return clampTo(name, x, bound === "min" ? b : null, bound === "max" ? b : null, inplace);
-  });
-}
-
-/** `max(input, min)`, elementwise. */
-export const clampMin: ClampOne = clampOne("clampMin", "min", false);
-/** `clampMin` in place. */
-export const clampMin_: ClampOne = clampOne("clampMin_", "min", true);
-/** `min(input, max)`, elementwise. */
-export const clampMax: ClampOne = clampOne("clampMax", "max", false);
-/** `clampMax` in place. */
-export const clampMax_: ClampOne = clampOne("clampMax_", "max", true);
-
 // ---- other functions of two ---------------------------------------------------------------------
 
 const atan2Form: BinaryForm = {
@@ -606,171 +377,3 @@ const xlogyForm: BinaryForm = {
 export const xlogy: Either = either("xlogy", xlogyForm);
 /** `xlogy` in place. */
 export const xlogy_: BinaryInplace = binaryInplace("xlogy_", xlogyForm);
-
-// ---- functions of three -------------------------------------------------------------------------
-
-/** `input + weight · (end - input)`; the weight is a number or a tensor. */
-export type Lerp = (input: Tensor, end: Tensor, weight: Operand) => Tensor;
-
-function lerpOp(name: string, inplace: boolean): Lerp {
-  return op<Lerp>(`${name}(input, end, weight)`, (x: Tensor, end: Tensor, weight: Operand) => {
-    checkTensor(name, end, "end");
-    checkOperand(name, x, end, "end");
-    checkOperand(name, x, weight, "weight");
-    if (
-      !x.info.isFloat || end.info !== x.info || (weight instanceof Tensor && weight.info !== x.info)
-    ) {
-      throw new DTypeError(
-        `Cannot ${name} ${show(x)} to ${show(end)} by ${
-          show(weight)
-        }: all must have one float dtype`,
-        { op: name },
-      );
-    }
-    const weights = weight instanceof Tensor ? [weight] : [];
-    const start = inplace && wantsAny([x, end, ...weights]) ? copyBefore(x) : x;
-    const wanted = needs(x);
-    const grads = ([g]: readonly (Tensor | null)[]) => {
-      if (g === null) return [];
-      const w = weight instanceof Tensor ? weight : new Float(numberOf(weight));
-      const rest = w instanceof Tensor ? add(neg(w), 1) : new Float(1 - w.value);
-      return [
-        wanted ? gradFor(mul(g, rest), x) : null,
-        needs(end) ? gradFor(mul(g, w), end) : null,
-        ...weights.map((t) => needs(t) ? gradFor(mul(g, sub(end, start)), t) : null),
-      ];
-    };
-    return ternary(name, OP.lerp, [x, end, weight], [], inplace, grads, [end, ...weights]);
-  });
-}
-
-/** Runs a recorded op of three operands; `saved` are those that its gradients read, beside the first. */
-function ternary(
-  name: string,
-  opcode: number,
-  operands: readonly [Tensor, Operand, Operand],
-  scalars: readonly (number | bigint)[],
-  inplace: boolean,
-  grads: (g: readonly (Tensor | null)[]) => (Tensor | null)[],
-  saved: readonly Tensor[],
-): Tensor {
-  const [x, ...rest] = operands;
-  const info = DTYPES[resultType(operands)];
-  const tensors = rest.filter((o) => o instanceof Tensor);
-  if (!inplace) {
-    const out = mapAll(name, opcode, operands, info, info, scalars);
-    if (wantsAny([x, ...tensors])) record(name, [x, ...tensors], [out], grads, [x, ...saved]);
-    return out;
-  }
-  checkResult(name, x, info.name, rest);
-  checkInplace(name, x, tensors);
-  const recording = wantsAny([x, ...tensors]);
-  mapAllOut(name, opcode, x, [x, ...rest.map((o) => apartOperand(o, x, name))], info, scalars);
-  recordInplace(name, x, tensors, grads, recording ? saved : []);
-  return x;
-}
-
-/** `input + weight · (end - input)`. Shapes: broadcast. Types: one float dtype. */
-export const lerp: Lerp = lerpOp("lerp", false);
-/** `lerp` in place. */
-export const lerp_: Lerp = lerpOp("lerp_", true);
-
-/** What `addcmul` and `addcdiv` take by name. */
-export interface ValueOptions {
-  /** Multiplies the product or quotient; default 1. */
-  value?: Scalar;
-}
-/** `input + value · tensor1 ∘ tensor2`. */
-export type AddCombined = (
-  input: Tensor,
-  tensor1: Tensor,
-  tensor2: Tensor,
-  value?: Scalar | ValueOptions,
-) => Tensor;
-
-function combined(name: string, quotient: boolean, inplace: boolean): AddCombined {
-  return op<AddCombined>(
-    `${name}(input, tensor1, tensor2, value=1)`,
-    (x: Tensor, a: Tensor, b: Tensor, value: Scalar) => {
-      checkTensor(name, a, "tensor1");
-      checkTensor(name, b, "tensor2");
-      checkOperand(name, x, a, "tensor1");
-      checkOperand(name, x, b, "tensor2");
-      checkNumber(name, value, "value");
-      const info = DTYPES[resultType([x, a, b])];
-      if (scalarCategory(value) > info.category || (quotient && !info.isFloat)) {
-        throw new DTypeError(
-          `Cannot ${name} ${show(x)}, ${show(a)} and ${show(b)} with value ${
-            numberOf(value)
-          }: the result is ${info.name}`,
-          { op: name },
-        );
-      }
-      const wanted = needs(x);
-      const v = typeof value === "bigint" ? value : new Float(numberOf(value));
-      const grads = ([g]: readonly (Tensor | null)[]) => {
-        if (g === null) return [];
-        const scaled = numberOf(v) === 1 ? g : mul(g, v);
-        const ga = () => quotient ? div(scaled, b) : mul(scaled, b);
-        const gb = () => quotient ? neg(div(mul(scaled, a), square(b))) : mul(scaled, a);
-        return [
-          wanted ? gradFor(g, x) : null,
-          needs(a) ? gradFor(ga(), a) : null,
-          needs(b) ? gradFor(gb(), b) : null,
-        ];
-      };
-      const opcode = quotient ? OP.addcdiv : OP.addcmul;
-      return ternary(name, opcode, [x, a, b], [word(v, info)], inplace, grads, [a, b]);
-    },
-  );
-}
-
-/** `input + value · tensor1 · tensor2`. Shapes: broadcast. */
-export const addcmul: AddCombined = combined("addcmul", false, false);
-/** `addcmul` in place. */
-export const addcmul_: AddCombined = combined("addcmul_", false, true);
-/** `input + value · tensor1 / tensor2`. Shapes: broadcast. Types: floats. */
-export const addcdiv: AddCombined = combined("addcdiv", true, false);
-/** `addcdiv` in place. */
-export const addcdiv_: AddCombined = combined("addcdiv_", true, true);
-
-// ---- filling ------------------------------------------------------------------------------------
-
-/** Sets every element to one number, or to the value of a 0-d tensor. */
-export const fill_: (input: Tensor, value: Operand) => Tensor = op(
-  "fill_(input, value)",
-  (x: Tensor, value: Operand) => {
-    checkOperand("fill_", x, value, "value");
-    if (value instanceof Tensor) {
-      return copy_(x, value.storage === x.storage ? value.clone() : value);
-    }
-    checkInplace("fill_", x, []);
-    run("fill_", OP.fill, [x], [], [x.info.code, word(value, x.info)]);
-    recordInplace("fill_", x, [], ([g]) => [g && zerosOf(g)], []);
-    return x;
-  },
-);
-
-/** Sets every element to 0. */
-export const zero_: (input: Tensor) => Tensor = op("zero_(input)", (x: Tensor) => fill_(x, 0));
-
-/** Copies another tensor's elements into this one; they broadcast and are converted. */
-export const copy_: (input: Tensor, src: Tensor) => Tensor = op(
-  "copy_(input, src)",
-  (x: Tensor, src: Tensor) => {
-    checkTensor("copy_", src, "src");
-    checkOperand("copy_", x, src, "src");
-    checkResult("copy_", x, x.info.name, [src]);
-    checkInplace("copy_", x, [src]);
-    const compute = DTYPES[resultType([x, src])];
-    mapAllOut("copy_", OP.copy, x, [apartOperand(src, x, "copy_")], compute);
-    recordInplace(
-      "copy_",
-      x,
-      [src],
-      ([g]) => g === null ? [] : [zerosOf(g), needs(src) ? gradFor(g, src) : null],
-      [],
-    );
-    return x;
-  },
-);

@@ -11,7 +11,9 @@ import { empty, Tensor } from "../tensor.ts";
 import { pad } from "./joining.ts";
 import { lt, where } from "./logic.ts";
 import { abs, round } from "./math.ts";
-import { cast, clamp, div } from "./pointwise.ts";
+import { cast } from "./map.ts";
+import { clamp } from "./bounds.ts";
+import { div } from "./pointwise.ts";
 import { amax, sum } from "./reduction.ts";
 import { contiguous, permute, reshape, unsqueeze } from "./view.ts";
 

@@ -12,7 +12,8 @@ import { op } from "../op.ts";
 import { contiguousStrides, sameShape, shapeText, wrapDims } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
 import { eq, isnan, logicalAnd, logicalNot, logicalOr } from "./logic.ts";
-import { add, cast, div, mul, sub } from "./pointwise.ts";
+import { add, div, mul, sub } from "./pointwise.ts";
+import { cast } from "./map.ts";
 import { expand, reshape } from "./view.ts";
 
 /** Dims to reduce: one, several, or null for all. */

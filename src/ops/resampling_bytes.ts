@@ -6,10 +6,11 @@
  */
 import { inMode } from "../autograd.ts";
 import { fromElements, type Tensor } from "../tensor.ts";
-import { indexSelect } from "./indexing.ts";
+import { indexSelect } from "./index_ops.ts";
 import { bitwiseRightShift } from "./logic.ts";
 import { cast } from "./map.ts";
-import { add, clamp, mul } from "./pointwise.ts";
+import { add, mul } from "./pointwise.ts";
+import { clamp } from "./bounds.ts";
 
 /** How bytes are weighed. */
 export interface ByteForm {

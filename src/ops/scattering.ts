@@ -12,9 +12,10 @@ import { op } from "../op.ts";
 import { broadcastShapes, shapeText, wrapDim } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
 import { filled } from "./creation.ts";
-import { apartFrom, checkIndex, copyOf, placesOf, put, runChecked } from "./indexing.ts";
+import { apartFrom, checkIndex, copyOf, placesOf, put, runChecked } from "./places.ts";
 import { eq, logicalAnd, lt, where } from "./logic.ts";
-import { add, cast, div, mul, type Operand, word } from "./pointwise.ts";
+import { add, div, mul } from "./pointwise.ts";
+import { cast, type Operand, word } from "./map.ts";
 import { expand, reshape } from "./view.ts";
 import { intoWindow, narrow } from "./window.ts";
 

@@ -13,8 +13,8 @@ import { sameShape, shapeText, wrapDim } from "../shape.ts";
 import { empty, fromElements, Tensor } from "../tensor.ts";
 import { filled } from "./creation.ts";
 import { type ValuesIndices, valuesIndices } from "./extreme.ts";
-import { indexSelect } from "./indexing.ts";
-import { word } from "./pointwise.ts";
+import { indexSelect } from "./index_ops.ts";
+import { word } from "./map.ts";
 import { scatterAdd } from "./scattering.ts";
 import { movedim, reshape, squeeze } from "./view.ts";
 

@@ -18,7 +18,7 @@ import {
   wrapDims,
 } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
-import { mapInto, type Unary } from "./pointwise.ts";
+import { mapInto, type Unary } from "./map.ts";
 import { sumTo } from "./reduction.ts";
 
 /** A view of x; `backward` takes the gradient of the view to that of x. */

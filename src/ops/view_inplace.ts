@@ -12,8 +12,7 @@ import { allocate, unscoped } from "../memory.ts";
 import { op } from "../op.ts";
 import { checkSize, contiguousStrides, numelOf, shapeText } from "../shape.ts";
 import { adoptWindow, Tensor } from "../tensor.ts";
-import { checkTensor } from "./map.ts";
-import { mapOut } from "./pointwise.ts";
+import { checkTensor, mapOut } from "./map.ts";
 import {
   type DimsArgument,
   type Sized,

@@ -8,7 +8,7 @@ import { op, signatureOf } from "../op.ts";
 import { sameShape, shapeText, wrapDim } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { checkTensor } from "./map.ts";
-import { copy_ } from "./pointwise.ts";
+import { copy_ } from "./filling.ts";
 import {
   clone,
   expand as expandView,

@@ -12,7 +12,8 @@ import { op } from "../op.ts";
 import { contiguousStrides, isContiguous, numelOf, shapeText, wrapDim } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
 import { filled } from "./creation.ts";
-import { div, mapOut } from "./pointwise.ts";
+import { div } from "./pointwise.ts";
+import { mapOut } from "./map.ts";
 import { clone, makeView } from "./view.ts";
 
 /** A tensor of zeros in whose part `window` stands g: the gradient of a view. Differentiable in g. */

@@ -5,10 +5,10 @@
  */
 import { ArgumentError, show } from "../errors.ts";
 import { zeros } from "../ops/creation.ts";
-import { indexSelect } from "../ops/indexing.ts";
+import { indexSelect } from "../ops/index_ops.ts";
 import { ne } from "../ops/logic.ts";
 import { nonzero } from "../ops/masking.ts";
-import { copy_, fill_ } from "../ops/pointwise.ts";
+import { copy_, fill_ } from "../ops/filling.ts";
 import { any } from "../ops/reduction.ts";
 import { rowsOf, RowSparse } from "../rows.ts";
 import type { Tensor } from "../tensor.ts";

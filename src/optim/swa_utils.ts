@@ -11,7 +11,9 @@ import { BatchNorm1d, BatchNorm2d, BatchNorm3d } from "../nn/norm.ts";
 import { Buffer } from "../nn/parameter.ts";
 import { bind, declare } from "../op.ts";
 import { zeros } from "../ops/creation.ts";
-import { add, copy_, div, fill_, lerp_, mul, sub } from "../ops/pointwise.ts";
+import { add, div, mul, sub } from "../ops/pointwise.ts";
+import { copy_, fill_ } from "../ops/filling.ts";
+import { lerp_ } from "../ops/ternary.ts";
 import { Tensor } from "../tensor.ts";
 import type { Optimizer } from "./optimizer.ts";
 import {
