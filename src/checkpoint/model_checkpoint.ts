@@ -11,7 +11,15 @@ import { ArgumentError, CheckpointError, show, ToroError } from "../errors.ts";
 import { getRngState, setRngState } from "../random.ts";
 import { interrupted, pendingSignal, watchSignals } from "../signals.ts";
 import { pathOf } from "./disk.ts";
-import { type Contents, loadNow, saveNow, type State, verifyNow } from "./file.ts";
+import {
+  type Contents,
+  finishPending,
+  loadNow,
+  saveAside,
+  saveNow,
+  type State,
+  verifyNow,
+} from "./file.ts";
 import { before, listCheckpoints, type Named, nameFor, remove } from "./names.ts";
 import {
   type Latest,
@@ -67,16 +75,17 @@ export class ModelCheckpoint {
 
   /** Follows the loader; writes nothing yet. */
   constructor(parts: TrainingParts, options: ModelCheckpointOptions) {
-    const { dir, everySteps = 0, keepLast = 5, best } = options ?? {};
+    const { dir, everySteps = 0, everyEpochs = 1, keepLast = 5, best, async: isAsync = false } =
+      options ?? {};
     const wrong = (text: string) =>
       new ArgumentError(`Cannot make ModelCheckpoint: ${text}`, { op: "ModelCheckpoint" });
     if (dir === undefined) throw wrong("dir is missing");
     for (
-      const [name, value, least] of [["everySteps", everySteps, 0], [
-        "keepLast",
-        keepLast,
-        1,
-      ]] as const
+      const [name, value, least] of [
+        ["everySteps", everySteps, 0],
+        ["everyEpochs", everyEpochs, 1],
+        ["keepLast", keepLast, 1],
+      ] as const
     ) {
       if (!Number.isInteger(value) || value < least) {
         throw wrong(`${name} must be a whole number from ${least} on, got ${show(value)}`);
@@ -97,7 +106,7 @@ export class ModelCheckpoint {
       }
     }
     this.#parts = parts;
-    this.#options = { dir, everySteps, keepLast, best };
+    this.#options = { dir, everySteps, everyEpochs, keepLast, best, async: isAsync };
     this.#dir = pathOf(dir, "write");
     const { loader } = parts;
     if (loader !== undefined) this.#follow(loader);
@@ -150,6 +159,8 @@ export class ModelCheckpoint {
         const path = this.#savedStep === this.#step
           ? nameFor(this.#runningEpoch(), this.#step, false)
           : this.#saveMid();
+        // The message must be true.
+        finishPending();
         throw interrupted(
           signal,
           `Stopped by ${signal} after ${this.#step} steps; ${
@@ -189,14 +200,22 @@ export class ModelCheckpoint {
 
   /**
    * Ends an epoch: writes the state, keeps the best, removes what is too old. `values` are kept beside it and come back
-   * by `load`. Returns the file's path.
+   * by `load`. Returns the file's path, or null where `everyEpochs` asks for none and the epoch is not the best; with
+   * `async` the file is there a little later, and what then fails is thrown by the next save.
    */
   // deno-lint-ignore require-await
-  async save(epoch: number, metrics: Metrics = {}, values: State = {}): Promise<string> {
-    return this.#saveEnd(epoch, metrics, values, null);
+  async save(epoch: number, metrics: Metrics = {}, values: State = {}): Promise<string | null> {
+    const isDue = (epoch + 1) % this.#options.everyEpochs === 0;
+    return this.#saveEnd(epoch, metrics, values, null, isDue);
   }
 
-  #saveEnd(epoch: number, metrics: Metrics, values: State, force: boolean | null): string {
+  #saveEnd(
+    epoch: number,
+    metrics: Metrics,
+    values: State,
+    force: boolean | null,
+    isDue: boolean,
+  ): string | null {
     if (!Number.isInteger(epoch) || epoch < 0) {
       throw new ArgumentError(
         `Cannot save epoch ${show(epoch)}: it must be a whole number from 0 on`,
@@ -204,37 +223,52 @@ export class ModelCheckpoint {
       );
     }
     const name = nameFor(epoch, this.#step, true);
-    const isBest = this.#judge(epoch, metrics, name, force);
-    this.#write(name, epoch + 1, metrics, values);
-    if (isBest) this.#keepBest(name);
+    const before = this.#best, isBest = this.#judge(epoch, metrics, name, force);
+    const now = { epoch, step: this.#step, ended: true };
+    if (isDue || isBest) {
+      try {
+        this.#write(name, epoch + 1, metrics, values, () => {
+          if (isBest) this.#keepBest(name);
+          this.#removeOld(now);
+        });
+      } catch (error) {
+        this.#best = before;
+        throw error;
+      }
+    }
     this.#epoch = epoch + 1;
     this.#loaderEpoch = this.#loaderState()?.epoch ?? null;
-    this.#removeOld({ epoch, step: this.#step, ended: true });
-    return join(this.#dir, name);
+    return isDue || isBest ? join(this.#dir, name) : null;
   }
 
   #saveMid(): string {
     const epoch = this.#runningEpoch(), name = nameFor(epoch, this.#step, false);
-    this.#write(name, epoch, {}, {});
+    const now = { epoch, step: this.#step, ended: false };
+    this.#write(name, epoch, {}, {}, () => this.#removeOld(now));
     this.#savedStep = this.#step;
-    this.#removeOld({ epoch, step: this.#step, ended: false });
     return name;
   }
 
-  #write(name: string, epoch: number, metrics: Metrics, values: State): void {
+  #write(
+    name: string,
+    epoch: number,
+    metrics: Metrics,
+    values: State,
+    done: () => void,
+  ): void {
     const parts: Record<string, unknown> = {};
     for (const [key, part] of Object.entries(this.#parts)) {
       if (part !== undefined) parts[key] = part.stateDict();
     }
     const progress: Progress = { epoch, step: this.#step, best: this.#best };
     this.#attempt(() => Deno.mkdirSync(this.#dir, { recursive: true }), "make the folder");
-    saveNow(join(this.#dir, name), {
-      progress,
-      metrics,
-      values,
-      ...parts,
-      rng: getRngState(),
-    });
+    const path = join(this.#dir, name);
+    const state = { progress, metrics, values, ...parts, rng: getRngState() };
+    if (this.#options.async) saveAside(path, state, {}, done);
+    else {
+      saveNow(path, state);
+      done();
+    }
   }
 
   #attempt(action: () => void, what: string): void {
@@ -308,6 +342,7 @@ export class ModelCheckpoint {
 
   /** The newest file that is whole, by a reading of all its bytes, and those that were passed over; null without one. */
   latest(): Latest | null {
+    finishPending();
     const found = this.#newest(verifyNow);
     return found && found.latest;
   }
@@ -340,6 +375,7 @@ export class ModelCheckpoint {
    */
   // deno-lint-ignore require-await
   async resume({ from }: { from?: string | URL } = {}): Promise<number> {
+    finishPending();
     let contents: Contents;
     if (from !== undefined) contents = loadNow(from);
     else {
@@ -404,7 +440,7 @@ export class ModelCheckpoint {
     metrics: Metrics = {},
     isBest?: boolean,
   ): Promise<string> {
-    return this.#saveEnd(epoch, { loss, ...metrics }, {}, isBest ?? null);
+    return this.#saveEnd(epoch, { loss, ...metrics }, {}, isBest ?? null, true)!;
   }
 
   /** Takes over a file and returns what was saved beside the parts' states; `epoch` is the one to run next. */
@@ -412,6 +448,7 @@ export class ModelCheckpoint {
   async loadCheckpoint(
     path: string | URL,
   ): Promise<{ epoch: number; loss: number | undefined; metrics: Metrics; values: State }> {
+    finishPending();
     const contents = loadNow(path);
     const { epoch } = this.#take(contents, path);
     const metrics = contents.state.metrics as Metrics;

@@ -35,8 +35,12 @@ export interface ModelCheckpointOptions {
   dir: string | URL;
   /** Also save whenever so many batches have been trained on; default: only at `save`. */
   everySteps?: number;
+  /** `save` writes every so many epochs, and whenever an epoch is the best; default: each. */
+  everyEpochs?: number;
   /** How many of the newest files stay; default 5. */
   keepLast?: number;
+  /** Writes beside the training, out of a copy of the state; see `asyncSave`. Default false. */
+  async?: boolean;
   /** Keeps the best epoch as `best.safetensors` too. */
   best?: {
     /** A name among the metrics given to `save`. */

@@ -8,6 +8,7 @@ import "../methods.ts";
 export { Buffer, type BufferOptions, Parameter, type ParameterOptions } from "./parameter.ts";
 export {
   type LoadReport,
+  type LoadStateOptions,
   Module,
   type StateDict,
   type TensorModule,

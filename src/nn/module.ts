@@ -30,6 +30,21 @@ export interface LoadReport {
   readonly missingKeys: string[];
   /** Keys of the state that the module lacks. */
   readonly unexpectedKeys: string[];
+  /** Keys whose tensors have other shapes in the state, which were passed over. */
+  readonly mismatchedKeys: string[];
+}
+
+/** How `loadStateDict` takes a state. */
+export interface LoadStateOptions {
+  /** Whether keys must be the same on both sides; default true. */
+  strict?: boolean;
+  /**
+   * The module's key for a key of the state: a record, in which keys that stay may be left out, or a function. Null leaves
+   * a tensor out.
+   */
+  rename?: Readonly<Record<string, string | null>> | ((key: string) => string | null);
+  /** Passes over tensors of another shape and reports them; default false. */
+  ignoreMismatchedSizes?: boolean;
 }
 
 /** Where and in what type a module's tensors shall be. */
@@ -239,21 +254,22 @@ export abstract class Module {
 
   /**
    * Copies values into parameters and persistent buffers, which stay the same objects; dtypes are converted. All or
-   * nothing: it is checked before anything is written. With `{ strict: false }` missing and unexpected keys are borne and
-   * returned; a difference in shape never is.
+   * nothing: it is checked before anything is written. With `{ strict: false }` missing and unexpected keys are borne, with
+   * `{ ignoreMismatchedSizes: true }` tensors of another shape too; all are returned. `rename` brings the state's keys to
+   * the module's.
    *
    * Errors: CheckpointError that lists missing, unexpected and mismatched keys.
    */
   loadStateDict(
     state: Readonly<StateDict> | ReadonlyMap<string, Tensor>,
-    { strict = true }: { strict?: boolean } = {},
+    { strict = true, rename, ignoreMismatchedSizes = false }: LoadStateOptions = {},
   ): LoadReport {
-    const given = state instanceof Map
-      ? state as ReadonlyMap<string, Tensor>
-      : new Map(Object.entries(state));
+    const title = `Cannot load state into ${this.constructor.name}`;
+    const given = renamed(state, rename, title);
     const own = new Map(Object.entries(this.stateDict()));
     const missingKeys = [...own.keys()].filter((key) => !given.has(key));
     const unexpectedKeys = [...given.keys()].filter((key) => !own.has(key));
+    const mismatchedKeys: string[] = [];
     const wrong: string[] = [];
     const copies: [Tensor, Tensor][] = [];
     for (const [key, target] of own) {
@@ -261,13 +277,15 @@ export abstract class Module {
       if (value === undefined) continue;
       if (!(value instanceof Tensor)) {
         wrong.push(`${key} is ${show(value)} in the state, not a tensor`);
-      } else if (!sameShape(value.shape, target.shape)) {
+      } else if (sameShape(value.shape, target.shape)) copies.push([target, value]);
+      else if (ignoreMismatchedSizes) mismatchedKeys.push(key);
+      else {
         wrong.push(
           `${key} is ${shapeText(target.shape)} in the module and ${
             shapeText(value.shape)
           } in the state`,
         );
-      } else copies.push([target, value]);
+      }
     }
     const reasons: string[] = [];
     if (strict && missingKeys.length > 0) {
@@ -278,18 +296,19 @@ export abstract class Module {
     }
     if (wrong.length > 0) reasons.push(`of another shape: ${list(wrong)}`);
     if (reasons.length > 0) {
-      throw new CheckpointError(
-        `Cannot load state into ${this.constructor.name}: ${reasons.join("; ")}`,
-        {
-          op: "loadStateDict",
-          ...(wrong.length === 0
-            ? { hint: "{ strict: false } bears missing and unexpected keys" }
-            : {}),
-        },
-      );
+      throw new CheckpointError(`${title}: ${reasons.join("; ")}`, {
+        op: "loadStateDict",
+        hint: wrong.length === 0
+          ? "{ strict: false } bears missing and unexpected keys"
+          : "{ ignoreMismatchedSizes: true } passes over them",
+      });
+    }
+    // What a lazily loaded file turns out to lack comes before anything is written, too.
+    for (const [, { storage }] of copies) {
+      if (storage.state !== 0) storage.settle("loadStateDict");
     }
     for (const [target, value] of copies) copyInto(target, value);
-    return { missingKeys, unexpectedKeys };
+    return { missingKeys, unexpectedKeys, mismatchedKeys };
   }
 
   // ---- hooks ----
@@ -426,4 +445,34 @@ function list(keys: readonly string[]): string {
   return keys.length > 10
     ? `${keys.slice(0, 10).join(", ")} and ${keys.length - 10} more`
     : keys.join(", ");
+}
+
+/** A state under the keys that a module has for them. */
+function renamed(
+  state: Readonly<StateDict> | ReadonlyMap<string, Tensor>,
+  rename: LoadStateOptions["rename"],
+  title: string,
+): ReadonlyMap<string, Tensor> {
+  const given = state instanceof Map
+    ? state as ReadonlyMap<string, Tensor>
+    : new Map(Object.entries(state));
+  if (rename === undefined) return given;
+  const keys = new Map<string, string>(), out = new Map<string, Tensor>();
+  for (const [key, value] of given) {
+    const name = typeof rename === "function"
+      ? rename(key)
+      : Object.hasOwn(rename, key)
+      ? rename[key]
+      : key;
+    if (name === null) continue;
+    const other = keys.get(name);
+    if (other !== undefined) {
+      throw new CheckpointError(`${title}: ${other} and ${key} are both renamed to ${name}`, {
+        op: "loadStateDict",
+      });
+    }
+    keys.set(name, key);
+    out.set(name, value);
+  }
+  return out;
 }

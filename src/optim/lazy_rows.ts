@@ -7,7 +7,7 @@
 import { type Operand, run, runRaw } from "../../ffi/instruction.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
 import { DTYPES } from "../dtype.ts";
-import { Block, PENDING, type Pending, Storage, unscoped } from "../memory.ts";
+import { Block, collectGarbage, PENDING, type Pending, Storage, unscoped } from "../memory.ts";
 import { LazyTable, type RowSparse } from "../rows.ts";
 import { empty, Tensor } from "../tensor.ts";
 import type { Rule } from "./rule.ts";
@@ -17,6 +17,9 @@ const RING = 16384;
 
 /** Rows that are brought up to date at a time where only a copy of the table is wanted. */
 const STRETCH = 65536;
+
+/** Bytes of lent states before whose copying a collection is worth its time. */
+const LARGE = 16 * 2 ** 20;
 
 /** Whether a parameter can be updated by rows. */
 export function canBeLazy(p: Tensor): boolean {
@@ -167,10 +170,14 @@ export class LazyRows extends LazyTable {
 
   /** Makes what was lent and is still wanted: before a step, which changes it. */
   settleLent(): void {
-    for (const ref of this.#lent) {
-      const storage = ref.deref();
-      if (storage?.pending instanceof LentState) storage.settle("step");
-    }
+    if (this.#lent.length === 0) return;
+    const wanted = () =>
+      this.#lent.map((ref) => ref.deref()).filter((storage) =>
+        storage?.pending instanceof LentState
+      ) as Storage[];
+    // Mostly a saver has had it and it is only not collected yet, which costs less than tables do.
+    if (wanted().reduce((sum, { bytes }) => sum + bytes, 0) >= LARGE) collectGarbage();
+    for (const storage of wanted()) storage.settle("step");
     this.#lent = [];
   }
 

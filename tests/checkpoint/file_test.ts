@@ -1,20 +1,9 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { checkpoint, memory, nn, ones, tensor, zeros } from "@toro/toro";
+import { names } from "./folders.ts";
+import { inFolder } from "./python.ts";
 
 memory(); // opens the library before the sanitizers look
-
-async function inFolder(body: (dir: string) => Promise<void>): Promise<void> {
-  const dir = await Deno.makeTempDir();
-  try {
-    await body(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-}
-
-function names(dir: string): string[] {
-  return [...Deno.readDirSync(dir)].map((entry) => entry.name).sort();
-}
 
 Deno.test("a nested state comes back as it was", () =>
   inFolder(async (dir) => {

@@ -1,22 +1,11 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { arange, checkpoint, data, memory, nn, type Tensor } from "@toro/toro";
+import { arange, checkpoint, data, memory, nn, type Tensor, zeros } from "@toro/toro";
+import { names } from "./folders.ts";
+import { inFolder } from "./python.ts";
 
 memory(); // opens the library before the sanitizers look
 
 const script = new URL("./training_script.ts", import.meta.url).pathname;
-
-async function inFolder(body: (dir: string) => Promise<void>): Promise<void> {
-  const dir = await Deno.makeTempDir();
-  try {
-    await body(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-}
-
-function names(dir: string): string[] {
-  return [...Deno.readDirSync(dir)].map((entry) => entry.name).sort();
-}
 
 function parts(): { model: nn.Linear; loader: data.DataLoader<{ x: Tensor }> } {
   return {
@@ -76,6 +65,22 @@ Deno.test("the newest and the best stay, the others go", () =>
     assertEquals(again.best?.value, 0.9);
   }));
 
+Deno.test("files come every so many epochs, and for a new best", () =>
+  inFolder(async (dir) => {
+    const saver = new checkpoint.ModelCheckpoint(parts(), {
+      dir,
+      everyEpochs: 3,
+      best: { metric: "loss", mode: "min" },
+    });
+    const written: (string | null)[] = [];
+    for (const [epoch, loss] of [5, 6, 7, 4, 4].entries()) {
+      written.push(await saver.save(epoch, { loss }));
+    }
+    assertEquals(written.map((path) => path !== null), [true, false, true, true, false]);
+    const again = new checkpoint.ModelCheckpoint(parts(), { dir });
+    assertEquals(await again.resume(), 4);
+  }));
+
 Deno.test("a run that was cut in mid-epoch goes on with the next batch", () =>
   inFolder(async (dir) => {
     const run = parts();
@@ -98,7 +103,7 @@ Deno.test("latest passes over files that are not whole and says so", () =>
   inFolder(async (dir) => {
     const saver = new checkpoint.ModelCheckpoint(parts(), { dir });
     assertEquals(saver.latest(), null);
-    const first = await saver.save(0), second = await saver.save(1);
+    const first = (await saver.save(0))!, second = (await saver.save(1))!;
     await Deno.truncate(second, 100);
     await Deno.writeTextFile(`${dir}/.x.safetensors.999999999-0.tmp`, "left by a killed process");
     const found = saver.latest();
@@ -163,6 +168,25 @@ Deno.test("resuming from any checkpoint ends in the same bits", () =>
       }
       assertEquals(await train(cut), whole, files[until - 1]);
     }
+  }));
+
+Deno.test("a run that saves beside the training writes the same, and a failure is thrown by the next save", () =>
+  inFolder(async (dir) => {
+    const whole = await train(`${dir}/whole`);
+    assertEquals(await train(`${dir}/beside`, "3", "0", "async"), whole);
+    assertEquals(names(`${dir}/beside`), names(`${dir}/whole`));
+    for (const name of names(`${dir}/beside`).slice(8)) await Deno.remove(`${dir}/beside/${name}`);
+    assertEquals(await train(`${dir}/beside`, "3", "0", "async"), whole);
+
+    const saver = new checkpoint.ModelCheckpoint(parts(), { dir: `${dir}/gone`, async: true });
+    await saver.save(0);
+    assertEquals(saver.latest()?.epoch, 0);
+    const large = { large: zeros([8_000_000]) };
+    await saver.save(1, {}, large);
+    await Deno.remove(`${dir}/gone`, { recursive: true });
+    await assertRejects(() => saver.save(2), Error, `Cannot save ${dir}/gone/epoch-0001`);
+    await saver.save(2);
+    assertEquals(saver.latest()?.epoch, 2);
   }));
 
 for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {

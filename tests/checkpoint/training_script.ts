@@ -1,7 +1,7 @@
-// A small training run with a checkpoint, for tests that cut it: DIR [epochs] [delay in ms a step].
+// A small training run with a checkpoint, for tests that cut it: DIR [epochs] [delay in ms a step] [async].
 import { arange, checkpoint, data, manualSeed, nn, optim } from "../../mod.ts";
 
-const [dir, epochs = "3", delay = "0"] = Deno.args;
+const [dir, epochs = "3", delay = "0", form = ""] = Deno.args;
 manualSeed(7);
 const rows = 64;
 const x = arange(rows * 3).reshape([rows, 3]).to("float32").div(100);
@@ -23,6 +23,7 @@ const saver = new checkpoint.ModelCheckpoint({ model, optimizer, scheduler, load
   dir,
   everySteps: 3,
   keepLast: 100,
+  async: form === "async",
   best: { metric: "loss", mode: "min" },
 });
 for (let epoch = await saver.resume(); epoch < Number(epochs); epoch++) {

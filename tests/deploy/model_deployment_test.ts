@@ -73,7 +73,7 @@ Deno.test("weights come from a training checkpoint, a saved state or a flat file
   inFolder(async (dir) => {
     const trained = new nn.Linear(2, 1),
       saver = new checkpoint.ModelCheckpoint({ model: trained }, { dir });
-    const files = [await saver.save(0), `${dir}/flat.safetensors`, `${dir}/nested.safetensors`];
+    const files = [(await saver.save(0))!, `${dir}/flat.safetensors`, `${dir}/nested.safetensors`];
     await checkpoint.save(files[1], trained.stateDict());
     await checkpoint.save(files[2], { model: trained.stateDict(), note: "x" });
     for (const file of files) {

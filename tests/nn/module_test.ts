@@ -114,7 +114,11 @@ Deno.test("to, half and loadStateDict keep each parameter's identity", () => {
   m.to({ dtype: "float32", device: "cpu" });
   const state = m.stateDict();
   const other = new Pair();
-  assertEquals(other.loadStateDict(state), { missingKeys: [], unexpectedKeys: [] });
+  assertEquals(other.loadStateDict(state), {
+    missingKeys: [],
+    unexpectedKeys: [],
+    mismatchedKeys: [],
+  });
   assertEquals(other.inProj.weight.toArray(), m.inProj.weight.toArray());
   assert(other.inProj.weight.requiresGrad);
   assertThrows(
@@ -142,8 +146,33 @@ Deno.test("loadStateDict lists what is missing, unexpected and mismatched, and w
   assertEquals(m.loadStateDict(state, { strict: false }), {
     missingKeys: ["bias"],
     unexpectedKeys: ["extra"],
+    mismatchedKeys: [],
   });
   assertEquals(m.weight.toArray(), [[1, 1]]);
+  const other = { weight: ones([2, 2]), bias: tensor([5]) };
+  assertEquals(m.loadStateDict(other, { ignoreMismatchedSizes: true }), {
+    missingKeys: [],
+    unexpectedKeys: [],
+    mismatchedKeys: ["weight"],
+  });
+  assertEquals([m.weight.toArray(), m.bias!.toArray()], [[[1, 1]], [5]]);
+});
+
+Deno.test("loadStateDict takes other names for keys", () => {
+  const m = new nn.Linear(2, 1);
+  const state = { "old.w": ones([1, 2]), bias: tensor([3]), "old.steps": ones([1]) };
+  m.loadStateDict(state, { rename: { "old.w": "weight", "old.steps": null } });
+  assertEquals([m.weight.toArray(), m.bias!.toArray()], [[[1, 1]], [3]]);
+  const report = m.loadStateDict(state, {
+    strict: false,
+    rename: (key) => key.replace(/^old\./, "").replace(/^w$/, "weight"),
+  });
+  assertEquals(report.unexpectedKeys, ["steps"]);
+  assertThrows(
+    () => m.loadStateDict(state, { rename: () => "weight" }),
+    Error,
+    "Cannot load state into Linear: old.w and bias are both renamed to weight",
+  );
 });
 
 Deno.test("training mode, zeroGrad, apply and requiresGrad_ reach every module", () => {

@@ -606,3 +606,162 @@ fn await_all(of: impl Fn(u32) -> bool) {
 extern "C" fn at_exit() {
     await_all(|_| true);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Device;
+    use crate::memory;
+
+    const OWNER: u32 = 4_000_002;
+
+    /// A folder of its own, and a storage of so many bytes that count up.
+    fn place(name: &str, bytes: usize) -> (PathBuf, f64) {
+        let folder = std::env::temp_dir().join(format!("toro_{name}_{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let handle = memory::allocate(OWNER, bytes as f64, Device::CPU).unwrap();
+        let held = memory::hold(handle).unwrap();
+        for i in 0..bytes {
+            // SAFETY: inside the storage.
+            unsafe { *held.address.add(i) = (i * 3 + i / 1000) as u8 };
+        }
+        (folder, handle)
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|e| e.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn begin_at(path: &Path) -> Value {
+        begin(&json!({ "path": path }), OWNER).unwrap().json["id"].clone()
+    }
+
+    #[test]
+    fn runs_have_one_checksum_however_they_are_cut() {
+        let bytes = 3 * PIECE + 1234;
+        let (folder, handle) = place("runs", bytes);
+        let path = folder.join("a.bin");
+        let id = begin_at(&path);
+        let cuts = [0, 100, PIECE - 50, PIECE + 7, bytes - 1, bytes];
+        let parts: Vec<Value> = cuts
+            .windows(2)
+            .map(|c| json!([handle, c[0], c[1] - c[0], c[1] == bytes]))
+            .collect();
+        let whole = json!([[handle, 0, bytes, true], [handle, 0, 0, true]]);
+        let one = write(&json!({ "id": id, "parts": parts })).unwrap().json;
+        let two = write(&json!({ "id": id, "parts": whole })).unwrap().json;
+        assert_eq!(one["checksums"][0], two["checksums"][0]);
+        assert_eq!(two["checksums"][1], hex(join(&[])));
+        assert_eq!(names(&folder).len(), 1);
+        assert!(!path.exists());
+        end(&json!({ "id": id })).unwrap();
+        assert_eq!(names(&folder), ["a.bin"]);
+        let got = fs::read(&path).unwrap();
+        assert_eq!(got[..bytes], got[bytes..]);
+        assert!(
+            end(&json!({ "id": id }))
+                .unwrap_err()
+                .contains("it has ended")
+        );
+        memory::free(handle).unwrap();
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_does_not_end_leaves_no_trace() {
+        let (folder, handle) = place("trace", 10);
+        let path = folder.join("a.bin");
+        fs::write(&path, b"old").unwrap();
+        let id = begin_at(&path);
+        let part = |at: usize| json!({ "id": id, "parts": [[handle, at, 10, true]] });
+        write(&part(0)).unwrap();
+        assert!(write(&part(1)).unwrap_err().contains("lie outside"));
+        abort(&json!({ "id": id })).unwrap();
+        assert_eq!(names(&folder), ["a.bin"]);
+        begin_at(&path);
+        close_owner(OWNER);
+        assert_eq!(names(&folder), ["a.bin"]);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        memory::free(handle).unwrap();
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_head_gets_the_checksums_and_its_own() {
+        let (folder, handle) = place("head", 100);
+        let path = folder.join("a.bin");
+        let id = begin_at(&path);
+        let text = format!("{:33}{:32}", "", "");
+        let head_of = memory::allocate(OWNER, 65.0, Device::CPU).unwrap();
+        let held = memory::hold(head_of).unwrap();
+        // SAFETY: the storage has 65 bytes.
+        unsafe { core::ptr::copy_nonoverlapping(text.as_ptr(), held.address, 65) };
+        let fields = json!({ "id": id, "handle": head_of, "bytes": 65, "sums": 0, "sum": 33 });
+        head(&fields).unwrap();
+        assert!(head(&fields).is_err());
+        let parts = json!([[handle, 0, 100, true]]);
+        let sums = write(&json!({ "id": id, "parts": parts })).unwrap().json;
+        end(&json!({ "id": id })).unwrap();
+        let mut got = fs::read(&path).unwrap();
+        assert_eq!(
+            &got[..32],
+            sums["checksums"][0].as_str().unwrap().as_bytes()
+        );
+        let own = String::from_utf8(got[33..65].to_vec()).unwrap();
+        got[33..65].fill(b'0');
+        assert_eq!(own, hex(join(&[xxhash3_128::Hasher::oneshot(&got[..65])])));
+        drop(held);
+        memory::free(head_of).unwrap();
+        memory::free(handle).unwrap();
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn steps_run_in_the_background_and_are_undone_after_a_failure() {
+        let (folder, handle) = place("steps", 1000);
+        let path = folder.join("a.bin");
+        let id = begin_at(&path);
+        let step = |kind: &str, bytes: usize| json!({ "kind": kind, "id": id, "parts": [[handle, 0, bytes, true]] });
+        let undo = json!([step("writeAbort", 0)]);
+        let bad = json!([
+            step("writeParts", 1000),
+            step("writeParts", 1001),
+            step("writeEnd", 0)
+        ]);
+        let started = start(&json!({ "steps": bad, "undo": undo }), OWNER)
+            .unwrap()
+            .json;
+        assert!(wait(&started).unwrap_err().contains("lie outside"));
+        wait(&started).unwrap();
+        assert!(names(&folder).is_empty());
+        let id = begin_at(&path);
+        let good = json!([{ "kind": "writeEnd", "id": id }]);
+        start(&json!({ "steps": good, "undo": [] }), OWNER).unwrap();
+        // What a thread leaves running is waited for when it ends.
+        await_all(|owner| owner == OWNER);
+        assert_eq!(names(&folder), ["a.bin"]);
+        memory::free(handle).unwrap();
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn names_of_files_aside_are_told_from_others() {
+        for (name, of, expected) in [
+            (".a.bin.12-3.tmp", Some("a.bin"), true),
+            (".a.bin.12-3.tmp", None, true),
+            (".a.bin.12-3.tmp", Some("bin"), false),
+            (".b.a.bin.12-3.tmp", Some("a.bin"), false),
+            ("a.bin.12-3.tmp", None, false),
+            (".a.bin.12-.tmp", None, false),
+            (".12-3.tmp", None, false),
+            (".a.12-3", None, false),
+        ] {
+            assert_eq!(is_aside(name, of), expected, "{name} {of:?}");
+        }
+    }
+}
