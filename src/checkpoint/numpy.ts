@@ -14,6 +14,7 @@ import { snapshot } from "../rows.ts";
 import { contiguousStrides, MAX_DIMS, numelOf } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
 import { type ByteSource, checkBools, piecesOf, put, reading, writeAside } from "./disk.ts";
+import type { TensorFacts } from "./inspect.ts";
 import { inflateEntry, readEntry, readZip, type ZipEntry, ZipWriter } from "./zip.ts";
 
 /** NumPy's names of our types, little-endian; bfloat16 has none. */
@@ -125,22 +126,27 @@ class ArrayReader {
   readonly #bytes: number;
   readonly #name: string;
   readonly #most: number;
+  readonly #keeps: boolean;
   /** What came of the header so far; afterwards the part of an element that came without the rest. */
   #rest = new Uint8Array(0);
   #header: ArrayHeader | null = null;
   #tensor: Tensor | null = null;
   #at = 0;
 
-  /** An array of so many bytes with its header. `most` bounds what its elements may take. */
-  constructor(bytes: number, name: string, most: number) {
+  /**
+   * An array of so many bytes with its header. `most` bounds what its elements may take; unless `keeps`, they are checked
+   * only.
+   */
+  constructor(bytes: number, name: string, most: number, keeps: boolean) {
     this.#bytes = bytes;
     this.#name = name;
     this.#most = most;
+    this.#keeps = keeps;
   }
 
   /** Takes a piece. */
   take(piece: Uint8Array<ArrayBuffer>): void {
-    if (this.#tensor !== null) return this.#fill(piece);
+    if (this.#header !== null) return this.#fill(piece);
     this.#rest = joined(this.#rest, piece);
     if (this.#rest.length < LONG) return;
     const end = headerEnd(this.#rest);
@@ -158,14 +164,14 @@ class ArrayReader {
       throw new CheckpointError(`its arrays have more than the ${this.#most} bytes of maxBytes`);
     }
     this.#header = header;
-    this.#tensor = empty(header.isFortran ? [...shape].reverse() : shape, info);
+    if (this.#keeps) this.#tensor = empty(header.isFortran ? [...shape].reverse() : shape, info);
     const rest = this.#rest.subarray(end);
     this.#rest = new Uint8Array(0);
     this.#fill(rest);
   }
 
   #fill(given: Uint8Array<ArrayBuffer>): void {
-    const { info, isSwapped } = this.#header!, { storage } = this.#tensor!;
+    const { info, isSwapped } = this.#header!;
     let piece = given;
     if (isSwapped) {
       const all = joined(this.#rest, given), whole = all.length - all.length % info.size;
@@ -174,25 +180,25 @@ class ArrayReader {
       for (let at = 0; at < whole; at += info.size) piece.subarray(at, at + info.size).reverse();
     }
     if (info.name === "bool") checkBools(piece, this.#name);
-    if (piece.length === 0) return;
-    writeNative(storage.handle, storage.byteOffset + this.#at, piece);
+    if (this.#tensor !== null && piece.length > 0) {
+      const { handle, byteOffset } = this.#tensor.storage;
+      writeNative(handle, byteOffset + this.#at, piece);
+    }
     this.#at += piece.length;
   }
 
-  /** The tensor, once all bytes came. */
-  finish(): Tensor {
-    if (this.#tensor === null || this.#header === null) {
-      throw new CheckpointError(`${this.#name} is truncated: ${this.#bytes} bytes hold no header`);
-    }
-    const { storage, info } = this.#tensor, { shape, isFortran } = this.#header;
-    if (!isFortran) return this.#tensor;
-    const strides = contiguousStrides([...shape].reverse()).reverse();
-    return new Tensor(storage, info, shape, strides, 0);
+  /** What the header says, once all bytes came. */
+  get header(): ArrayHeader {
+    if (this.#header !== null) return this.#header;
+    throw new CheckpointError(`${this.#name} is truncated: ${this.#bytes} bytes hold no header`);
   }
 
-  /** Bytes of its elements. */
-  get bytes(): number {
-    return this.#at;
+  /** The tensor, once all bytes came. */
+  get tensor(): Tensor {
+    const { shape, isFortran } = this.header, { storage, info } = this.#tensor!;
+    if (!isFortran) return this.#tensor!;
+    const strides = contiguousStrides([...shape].reverse()).reverse();
+    return new Tensor(storage, info, shape, strides, 0);
   }
 }
 
@@ -215,50 +221,74 @@ const MOST_INFLATION = 32, FREE_INFLATION = 16 * 2 ** 20;
 /** Bytes that pass through JavaScript at a time. */
 const CHUNK = 4 * 2 ** 20;
 
-async function readArchive(
+/** Reads a file's arrays: one without a name, or those of an archive. Unless `keeps`, they are checked only. */
+async function* readArrays(
   source: ByteSource,
   maxBytes: number | null,
-): Promise<Record<string, Tensor>> {
-  const entries = [...readZip(source).values()];
-  const most = maxBytes ?? MOST_INFLATION * source.size + FREE_INFLATION;
-  const inflated = entries.reduce(
-    (sum, e) => sum + (e.isDeflated || maxBytes !== null ? e.bytes : 0),
-    0,
-  );
-  if (inflated > most) {
-    throw new CheckpointError(
-      maxBytes === null
-        ? `its ${source.size} bytes would inflate to ${inflated}`
-        : `its arrays have ${inflated} bytes, maxBytes is ${maxBytes}`,
-      maxBytes === null ? { hint: `{ maxBytes: ${inflated} } allows it` } : {},
-    );
+  keeps: boolean,
+): AsyncGenerator<[name: string | null, array: ArrayReader]> {
+  const start = source.readBytes(0, Math.min(source.size, 4));
+  if (String.fromCharCode(...start) !== "PK\x03\x04") {
+    const reader = new ArrayReader(source.size, "it", maxBytes ?? Infinity, keeps);
+    for (let at = 0; at < source.size; at += CHUNK) {
+      const piece = source.readBytes(at, Math.min(CHUNK, source.size - at));
+      unscoped(() => reader.take(piece));
+    }
+    yield [null, reader];
+    return;
   }
-  const arrays: [string, Tensor][] = [];
+  const entries = [...readZip(source).values()];
+  checkSizes(source, entries, maxBytes);
   for (const entry of entries) {
     const title = JSON.stringify(entry.name.slice(0, 60));
     if (!entry.name.endsWith(".npy")) {
       throw new CheckpointError(`its entry ${title} is no array, whose names end in .npy`);
     }
-    const name = entry.name.slice(0, -4);
+    const reader = new ArrayReader(entry.bytes, "its array", Infinity, keeps);
+    const take = (piece: Uint8Array<ArrayBuffer>) => unscoped(() => reader.take(piece));
     try {
-      arrays.push([
-        name,
-        await readArray(source, entry, `array ${JSON.stringify(name.slice(0, 60))}`),
-      ]);
+      if (entry.isDeflated) { for await (const piece of inflateEntry(source, entry)) take(piece); }
+      else for (const piece of readEntry(source, entry)) take(piece);
+      void reader.header;
     } catch (error) {
       if (!(error instanceof CheckpointError) || error.message.includes(title)) throw error;
-      throw new CheckpointError(`its entry ${title}: ${error.message}`, { cause: error });
+      throw new CheckpointError(`in its entry ${title}, ${error.message}`, { cause: error });
     }
+    yield [entry.name.slice(0, -4), reader];
   }
-  return Object.fromEntries(arrays);
 }
 
-async function readArray(source: ByteSource, entry: ZipEntry, name: string): Promise<Tensor> {
-  const reader = new ArrayReader(entry.bytes, name, Infinity);
-  const take = (piece: Uint8Array<ArrayBuffer>) => unscoped(() => reader.take(piece));
-  if (entry.isDeflated) { for await (const piece of inflateEntry(source, entry)) take(piece); }
-  else for (const piece of readEntry(source, entry)) take(piece);
-  return reader.finish();
+/** Bounds what an archive may become before anything of it is. */
+function checkSizes(
+  source: ByteSource,
+  entries: readonly ZipEntry[],
+  maxBytes: number | null,
+): void {
+  let stored = 0, inflated = 0;
+  for (const { bytes, isDeflated } of entries) isDeflated ? inflated += bytes : stored += bytes;
+  if (maxBytes !== null && stored + inflated > maxBytes) {
+    throw new CheckpointError(
+      `its arrays have ${stored + inflated} bytes, maxBytes is ${maxBytes}`,
+    );
+  }
+  if (maxBytes === null && inflated > MOST_INFLATION * source.size + FREE_INFLATION) {
+    throw new CheckpointError(`its ${source.size} bytes would inflate to ${inflated}`, {
+      hint: `{ maxBytes: ${stored + inflated} } allows it`,
+    });
+  }
+}
+
+/** What a file of NumPy's holds, after all of it was read and checked. */
+export async function verifyNumpy(
+  source: ByteSource,
+): Promise<{ tensors: TensorFacts[]; checksums: number }> {
+  const tensors: TensorFacts[] = [];
+  let checksums = 0;
+  for await (const [name, { header: { info, shape } }] of readArrays(source, null, false)) {
+    tensors.push({ name: name ?? "", dtype: info.name, shape, bytes: numelOf(shape) * info.size });
+    if (name !== null) checksums++;
+  }
+  return { tensors, checksums };
 }
 
 /**
@@ -291,16 +321,12 @@ export async function loadNumpy<T extends Tensor | Record<string, Tensor> = Tens
     );
   }
   return await reading(path, "loadNumpy", async (source) => {
-    const start = source.readBytes(0, Math.min(source.size, 4));
-    if (String.fromCharCode(...start) === "PK\x03\x04") {
-      return await readArchive(source, maxBytes ?? null) as T;
+    const arrays: [string, Tensor][] = [];
+    for await (const [name, { tensor }] of readArrays(source, maxBytes ?? null, true)) {
+      if (name === null) return tensor as T;
+      arrays.push([name, tensor]);
     }
-    const reader = new ArrayReader(source.size, "it", maxBytes ?? Infinity);
-    for (let at = 0; at < source.size; at += CHUNK) {
-      const piece = source.readBytes(at, Math.min(CHUNK, source.size - at));
-      unscoped(() => reader.take(piece));
-    }
-    return reader.finish() as T;
+    return Object.fromEntries(arrays) as T;
   });
 }
 

@@ -10,6 +10,9 @@ import { CheckpointError } from "../errors.ts";
 export class Node {
   /** What it holds; grown in place while the pickle is read. */
   items: unknown[];
+  /** What it became, and how many values that are, each counted as often as it can be reached; 0 before. */
+  made: unknown = undefined;
+  size = 0;
   constructor(readonly kind: "dict" | "list" | "tuple" | "set", items: unknown[]) {
     this.items = items;
   }
@@ -30,9 +33,9 @@ export interface PickleHost {
 
 /** Marks that may be open at a time. */
 const MOST_MARKS = 1000;
-/** Containers that any pickle may have, beside one for each eight of its bytes: real ones need fewer. */
+/** Containers that any pickle may have, beside one for each four of its bytes: real ones need fewer. */
 const FREE_CONTAINERS = 65536;
-const BYTES_PER_CONTAINER = 8;
+const BYTES_PER_CONTAINER = 4;
 /** Of an integer: 255 bytes are beyond every size and seed. */
 const MOST_INT_BYTES = 255;
 const MOST_NAME = 256;
@@ -388,33 +391,31 @@ export interface ValueRules {
  * what is a thousand times larger than it looks because it is shared again and again.
  */
 export function valueOf(root: unknown, rules: ValueRules): unknown {
-  const done = new Map<Node, { value: unknown; size: number }>(), above = new Set<Node>();
-  const walk = (value: unknown): { value: unknown; size: number } => {
-    if (!(value instanceof Node)) return { value: plain(value, rules), size: 1 };
-    const known = done.get(value);
-    if (known !== undefined) return known;
-    if (above.has(value)) throw new CheckpointError(`its pickle leads back to itself`);
+  const above = new Set<Node>();
+  const walk = (node: Node): unknown => {
+    if (node.size > 0) return node.made;
+    if (above.has(node)) throw new CheckpointError("its pickle leads back to itself");
     if (above.size === MOST_DEPTH) {
       throw new CheckpointError(`its pickle is nested deeper than ${MOST_DEPTH} levels`);
     }
-    above.add(value);
+    above.add(node);
     let size = 1;
-    const items = value.items.map((item) => {
-      const made = walk(item);
-      size += made.size;
-      return made.value;
+    const items = node.items.map((item) => {
+      const made = item instanceof Node ? walk(item) : plain(item, rules);
+      size += item instanceof Node ? item.size : 1;
+      return made;
     });
     if (size > MOST_VALUES) {
       throw new CheckpointError(
         `its pickle expands to more than ${MOST_VALUES} values, which it shares again and again`,
       );
     }
-    above.delete(value);
-    const made = { value: container(value.kind, items, rules), size };
-    done.set(value, made);
-    return made;
+    above.delete(node);
+    node.made = container(node.kind, items, rules);
+    node.size = size;
+    return node.made;
   };
-  return walk(root).value;
+  return root instanceof Node ? walk(root) : plain(root, rules);
 }
 
 function plain(value: unknown, rules: ValueRules): unknown {

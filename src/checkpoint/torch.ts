@@ -12,8 +12,10 @@ import { allocate, type Storage, unscoped } from "../memory.ts";
 import { Parameter } from "../nn/parameter.ts";
 import { deviceNumber } from "../ops/creation.ts";
 import { LazyTable } from "../rows.ts";
+import { numelOf } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
 import { type ByteSource, checkBools, piecesOf, put, reading, writeAside } from "./disk.ts";
+import type { TensorFacts } from "./inspect.ts";
 import { Node, readPickle, valueOf } from "./pickle.ts";
 import { Pickler } from "./pickler.ts";
 import { ParameterRef, type StorageRef, STORAGES, TensorRef, TorchNames } from "./torch_names.ts";
@@ -33,6 +35,8 @@ export interface TorchFile {
   readonly storages: ReadonlyMap<string, StorageRef>;
   /** Where a storage's bytes lie. */
   entryOf(storage: StorageRef): ZipEntry;
+  /** All entries of the archive. */
+  readonly entries: readonly ZipEntry[];
 }
 
 const MAGIC = {
@@ -127,7 +131,7 @@ export function readTorch(source: ByteSource): TorchFile {
     return entry;
   };
   for (const storage of names.storages.values()) entryOf(storage);
-  return { root, storages: names.storages, entryOf };
+  return { root, storages: names.storages, entryOf, entries: [...entries.values()] };
 }
 
 const isCode = (folder: string) => (name: string) => name.startsWith(`${folder}code/`);
@@ -163,6 +167,48 @@ export interface LoadTorchOptions {
   maxBytes?: number;
 }
 
+/** What a file of PyTorch's holds, after all of it was read and checked. Nothing is made of it. */
+export function verifyTorch(source: ByteSource): { tensors: TensorFacts[]; checksums: number } {
+  const file = readTorch(source);
+  const bools = new Set<ZipEntry>();
+  for (const storage of file.storages.values()) {
+    if (storage.info.name === "bool") bools.add(file.entryOf(storage));
+  }
+  for (const entry of file.entries) {
+    for (const piece of readEntry(source, entry)) {
+      if (bools.has(entry)) checkBools(piece, `entry ${JSON.stringify(entry.name.slice(0, 60))}`);
+    }
+  }
+  return { tensors: describe(valueOf(file.root, { leaf: refOf })), checksums: file.entries.length };
+}
+
+/** A tensor's description; fails for what is no value. */
+function refOf(value: unknown): TensorRef {
+  if (value instanceof TensorRef) return value;
+  if (value instanceof ParameterRef) return value.tensor;
+  throw new CheckpointError("its pickle has a value that is neither plain nor a tensor");
+}
+
+/** The tensors in a state by the path that leads there; containers that are shared are looked into once. */
+function describe(root: unknown): TensorFacts[] {
+  const tensors: TensorFacts[] = [], seen = new Set<unknown>();
+  const walk = (value: unknown, path: string) => {
+    if (typeof value !== "object" || value === null || seen.has(value)) return;
+    seen.add(value);
+    const at = (key: unknown) => path === "" ? String(key) : `${path}.${String(key)}`;
+    if (value instanceof TensorRef) {
+      const { storage: { info }, shape } = value;
+      tensors.push({ name: path, dtype: info.name, shape, bytes: numelOf(shape) * info.size });
+    } else if (value instanceof Map || value instanceof Set) {
+      for (const [key, inner] of value.entries()) walk(inner, at(key));
+    } else if (!(value instanceof Uint8Array)) {
+      for (const [key, inner] of Object.entries(value)) walk(inner, at(key));
+    }
+  };
+  walk(root, "");
+  return tensors;
+}
+
 /** Makes the tensors that a file describes, each storage once, and the state around them. */
 class Builder {
   readonly #source: ByteSource;
@@ -187,12 +233,10 @@ class Builder {
     let made: Tensor;
     if (value instanceof ParameterRef) {
       made = new Parameter(this.#tensor(value.tensor), { requiresGrad: value.requiresGrad });
-    } else if (value instanceof TensorRef) {
-      const { storage, shape, strides, offset, requiresGrad } = value;
+    } else {
+      const { storage, shape, strides, offset, requiresGrad } = refOf(value);
       made = new Tensor(this.#storage(storage), storage.info, shape, strides, offset);
       if (requiresGrad) made.requiresGrad = true;
-    } else {
-      throw new CheckpointError("its pickle has a value that is neither plain nor a tensor");
     }
     this.#tensors.set(value as object, made);
     return made;

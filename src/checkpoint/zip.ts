@@ -153,31 +153,35 @@ function readDirectory(source: ByteSource, directory: Directory): Listed[] {
     } catch {
       throw damaged(`the name of entry ${i} is no UTF-8`);
     }
-    const title = shown(name);
-    if (seen.has(name)) throw damaged(`it has two entries ${title}`);
+    const title = () => shown(name);
+    if (seen.has(name)) throw damaged(`it has two entries ${title()}`);
     seen.add(name);
-    if (flags & 1) throw new CheckpointError(`entry ${title} is encrypted, which is not supported`);
+    if (flags & 1) {
+      throw new CheckpointError(`entry ${title()} is encrypted, which is not supported`);
+    }
     if (flags & ~(SIZES_FOLLOW | UTF8_NAME | 6)) {
-      throw damaged(`entry ${title} has the unknown flags 0x${flags.toString(16)}`);
+      throw damaged(`entry ${title()} has the unknown flags 0x${flags.toString(16)}`);
     }
     if (method !== STORED && method !== DEFLATED) {
       throw new CheckpointError(
-        `entry ${title} is compressed by method ${method}; known are 0, stored, and 8, deflated`,
+        `entry ${title()} is compressed by method ${method}; known are 0, stored, and 8, deflated`,
       );
     }
-    if (view.getUint16(at + 34, true) !== 0) throw damaged(`entry ${title} lies in another part`);
+    if (view.getUint16(at + 34, true) !== 0) throw damaged(`entry ${title()} lies in another part`);
     const extraAt = at + CENTRAL_BYTES + nameLength;
-    const large = largeValues(viewOf(bytes.subarray(extraAt, extraAt + extraLength)), title);
+    const large = extraLength === 0
+      ? []
+      : largeValues(viewOf(bytes.subarray(extraAt, extraAt + extraLength)), title());
     const value = (field: number) => {
       const short = view.getUint32(field, true);
       if (short !== LARGE_4) return short;
       const long = large.shift();
-      if (long === undefined) throw damaged(`entry ${title} lacks a large size`);
+      if (long === undefined) throw damaged(`entry ${title()} lacks a large size`);
       return long;
     };
     const length = value(at + 24), stored = value(at + 20), place = value(at + 42);
     if (method === STORED && length !== stored) {
-      throw damaged(`entry ${title} is stored, but of ${length} bytes ${stored} are there`);
+      throw damaged(`entry ${title()} is stored, but of ${length} bytes ${stored} are there`);
     }
     const crc = view.getUint32(at + 16, true);
     listed.push({
@@ -199,40 +203,40 @@ function readDirectory(source: ByteSource, directory: Directory): Listed[] {
 
 /** Compares an entry's own header with the directory's; returns where its bytes begin. */
 function checkLocal(source: ByteSource, entry: Listed, end: number): number {
-  const title = shown(entry.name);
+  const title = () => shown(entry.name);
   const { at, nameBytes } = entry, least = LOCAL_BYTES + nameBytes.length;
   if (at + least > end) {
-    throw damaged(`entry ${title} at byte ${at} overlaps what begins at byte ${end}`);
+    throw damaged(`entry ${title()} at byte ${at} overlaps what begins at byte ${end}`);
   }
   const bytes = source.readBytes(at, least), view = viewOf(bytes);
-  if (view.getUint32(0, true) !== LOCAL) throw damaged(`no entry begins at byte ${at}, ${title}`);
-  const name = bytes.subarray(LOCAL_BYTES);
-  if (
-    view.getUint16(26, true) !== name.length || name.some((byte, i) => byte !== nameBytes[i])
-  ) {
+  if (view.getUint32(0, true) !== LOCAL) throw damaged(`no entry begins at byte ${at}, ${title()}`);
+  let isSame = view.getUint16(26, true) === nameBytes.length;
+  for (let i = 0; isSame && i < nameBytes.length; i++) {
+    isSame = bytes[LOCAL_BYTES + i] === nameBytes[i];
+  }
+  if (!isSame) {
     throw damaged(
-      `the entry at byte ${at} has another name than ${title}, its name in the directory`,
+      `the entry at byte ${at} has another name than ${title()}, its name in the directory`,
     );
   }
   if (view.getUint16(6, true) !== entry.flags || view.getUint16(8, true) !== entry.method) {
-    throw damaged(`entry ${title} is described differently in the directory and at byte ${at}`);
+    throw damaged(`entry ${title()} is described differently in the directory and at byte ${at}`);
   }
-  const fields = [[14, entry.crc], [18, entry.stored], [22, entry.bytes]] as const;
-  for (const [field, value] of fields) {
-    const own = view.getUint32(field, true);
-    const isLeftOut = field !== 14 && own === LARGE_4 || entry.flags & SIZES_FOLLOW && own === 0;
-    if (own !== value && !isLeftOut) {
-      throw damaged(
-        `entry ${title} has ${
-          field === 14 ? "CRC" : "size"
-        } ${value} in the directory and ${own} at byte ${at}`,
-      );
-    }
-  }
+  const follows = (entry.flags & SIZES_FOLLOW) !== 0;
+  const compare = (what: string, own: number, value: number, isLeftOut: boolean) => {
+    if (own === value || isLeftOut || follows && own === 0) return;
+    throw damaged(
+      `entry ${title()} has ${what} ${value} in the directory and ${own} at byte ${at}`,
+    );
+  };
+  const stored = view.getUint32(18, true), size = view.getUint32(22, true);
+  compare("CRC", view.getUint32(14, true), entry.crc, false);
+  compare("size", stored, entry.stored, stored === LARGE_4);
+  compare("size", size, entry.bytes, size === LARGE_4);
   const start = at + least + view.getUint16(28, true);
   if (start + entry.stored > end) {
     throw damaged(
-      `entry ${title}, ${entry.stored} bytes from byte ${start} on, overlaps what begins at byte ${end}`,
+      `entry ${title()}, ${entry.stored} bytes from byte ${start} on, overlaps what begins at byte ${end}`,
     );
   }
   return start;
