@@ -6,9 +6,7 @@
  */
 import { checkedPath } from "../../ffi/files.ts";
 import { FileWriter } from "../../ffi/file_writer.ts";
-import { read } from "../../ffi/library.ts";
 import { CheckpointError, ToroError } from "../errors.ts";
-import type { Storage } from "../memory.ts";
 
 /** The path, once this script may read or write it; the error names the flag. */
 export function pathOf(path: string | URL, access: "read" | "write"): string {
@@ -133,41 +131,35 @@ export function checkBools(bytes: Uint8Array, what: string): void {
   );
 }
 
-/** Bytes that pass through JavaScript at a time. */
-const CHUNK = 4 * 2 ** 20;
-
-/** A part of a storage's bytes in pieces, each of which is gone when the next one comes. */
-export function* piecesOf(
-  { handle, byteOffset }: Storage,
-  from: number,
-  bytes: number,
-): Generator<Uint8Array<ArrayBuffer>> {
-  const buffer = new Uint8Array(Math.min(CHUNK, bytes));
-  for (let at = 0; at < bytes; at += CHUNK) {
-    const piece = buffer.subarray(0, Math.min(CHUNK, bytes - at));
-    read(handle, byteOffset + from + at, piece);
-    yield piece;
-  }
-}
-
-/** Writes bytes behind those that were written. */
-export function put(file: FileWriter, bytes: Uint8Array<ArrayBuffer>): void {
-  file.writeBytes(bytes);
-}
+/** Small pieces are gathered until there are so many bytes: each write is a job of the native library's. */
+const GATHERED = 256 * 1024;
 
 /**
- * Writes a file whole: `write` fills it aside, then it is flushed to the disk and put in place, and the folder is flushed. On
- * any failure the path holds what it held before. Errors: those of Toro that `write` throws, else CheckpointError.
+ * Writes a file whole: `write` gives its bytes to `put` aside, then they are flushed to the disk and put in place, and the
+ * folder is flushed. On any failure the path holds what it held before. Errors: those of Toro that `write` throws, else
+ * CheckpointError.
  */
 export function writeAside(
   path: string | URL,
   op: string,
-  write: (file: FileWriter) => void,
+  write: (put: (bytes: Uint8Array<ArrayBuffer>) => void) => void,
 ): void {
   const target = pathOf(path, "write");
   try {
     using file = new FileWriter(target);
-    write(file);
+    const gathered = new Uint8Array(GATHERED);
+    let length = 0;
+    const flush = () => {
+      file.writeBytes(gathered.subarray(0, length));
+      length = 0;
+    };
+    write((bytes) => {
+      if (length + bytes.length > GATHERED) flush();
+      if (bytes.length > GATHERED) return file.writeBytes(bytes);
+      gathered.set(bytes, length);
+      length += bytes.length;
+    });
+    flush();
     file.end();
   } catch (error) {
     throw saveFailure(target, op, error);

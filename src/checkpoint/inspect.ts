@@ -5,16 +5,12 @@
  */
 import { existsSync } from "node:fs";
 import type { DType } from "../dtype.ts";
-import { numelOf } from "../shape.ts";
-import { Tensor } from "../tensor.ts";
-import { type ByteSource, checkBools, pathOf, reading } from "./disk.ts";
+import { type ByteSource, pathOf, reading } from "./disk.ts";
 import { verifyNow } from "./file.ts";
-import { loadNumpy } from "./numpy.ts";
-import { valueOf } from "./pickle.ts";
+import { verifyNumpy } from "./numpy.ts";
 import { isIndex } from "./shards.ts";
-import { readTorch, type TorchFile } from "./torch.ts";
-import { ParameterRef, TensorRef } from "./torch_names.ts";
-import { readEntry, readZip } from "./zip.ts";
+import { verifyTorch } from "./torch.ts";
+import { readZip } from "./zip.ts";
 
 /** What kinds of file `inspect` knows. */
 export type FileFormat = "toro checkpoint" | "safetensors" | "torch" | "npy" | "npz";
@@ -69,10 +65,13 @@ export async function inspect(path: string | URL): Promise<Inspection> {
   const source = pathOf(path, "read");
   // Of a checkpoint in several files only the index may be there.
   const isOne = !isIndex(source) && existsSync(source);
-  const kind = isOne ? await reading(source, "inspect", kindOf) : "safetensors";
-  if (kind === "safetensors") return safetensors(source);
-  if (kind === "torch") return await reading(source, "inspect", (bytes) => torch(source, bytes));
-  return await numpy(source, kind);
+  if (!isOne) return safetensors(source);
+  return await reading(source, "inspect", async (bytes) => {
+    const format = kindOf(bytes);
+    if (format === "safetensors") return safetensors(source);
+    const found = format === "torch" ? verifyTorch(bytes) : await verifyNumpy(bytes);
+    return { path: source, format, fileBytes: bytes.size, metadata: {}, ...found };
+  });
 }
 
 /** What a file looks like by its first bytes. */
@@ -83,7 +82,7 @@ function kindOf(bytes: ByteSource): "safetensors" | "torch" | "npy" | "npz" {
   if (head.startsWith("\x93NUMPY")) return "npy";
   if (head.startsWith("PK\x03\x04") || head.startsWith("PK\x05\x06")) {
     const names = [...readZip(bytes).keys()];
-    return names.length > 0 && names.every((name) => name.endsWith(".npy")) ? "npz" : "torch";
+    return names.some((name) => name.endsWith(".npy")) ? "npz" : "torch";
   }
   // What is older than PyTorch's archives is refused by its name.
   const isPickle = head.startsWith("\x80") && head.charCodeAt(1) <= 5;
@@ -106,65 +105,5 @@ function safetensors(path: string): Inspection {
     metadata,
     // One for each tensor and one for each header.
     checksums: isCheckpoint ? entries.length + files.length : 0,
-  };
-}
-
-function torch(path: string, source: ByteSource): Inspection {
-  const file = readTorch(source);
-  for (const storage of file.storages.values()) {
-    for (const piece of readEntry(source, file.entryOf(storage))) {
-      if (storage.info.name === "bool") checkBools(piece, `storage ${JSON.stringify(storage.key)}`);
-    }
-  }
-  return {
-    path,
-    format: "torch",
-    fileBytes: source.size,
-    tensors: [...tensorsIn(file)],
-    metadata: {},
-    // One for each storage and one for the pickle.
-    checksums: file.storages.size + 1,
-  };
-}
-
-/** The tensors of a file of PyTorch's with their paths in its state; what is shared is told once. */
-function* tensorsIn({ root }: TorchFile): Generator<TensorFacts> {
-  const seen = new Set<unknown>();
-  const walk = function* (value: unknown, path: string): Generator<TensorFacts> {
-    if (typeof value !== "object" || value === null || seen.has(value)) return;
-    seen.add(value);
-    if (value instanceof ParameterRef) yield* walk(value.tensor, path);
-    else if (value instanceof TensorRef) {
-      const { storage: { info }, shape } = value;
-      yield { name: path, dtype: info.name, shape, bytes: numelOf(shape) * info.size };
-    } else if (!(value instanceof Uint8Array)) {
-      const items: Iterable<[unknown, unknown]> = value instanceof Map
-        ? value
-        : value instanceof Set
-        ? [...value].entries()
-        : Object.entries(value);
-      for (const [key, each] of items) yield* walk(each, path === "" ? `${key}` : `${path}.${key}`);
-    }
-  };
-  yield* walk(valueOf(root, { leaf: (value) => value }), "");
-}
-
-async function numpy(path: string, format: "npy" | "npz"): Promise<Inspection> {
-  const read = await loadNumpy<Tensor | Record<string, Tensor>>(path);
-  const arrays: [string, Tensor][] = read instanceof Tensor ? [["", read]] : Object.entries(read);
-  const tensors = arrays.map(([name, { dtype, shape, numel, info }]) => ({
-    name,
-    dtype,
-    shape: [...shape],
-    bytes: numel * info.size,
-  }));
-  for (const [, tensor] of arrays) tensor.dispose();
-  return {
-    path,
-    format,
-    fileBytes: Deno.statSync(path).size,
-    tensors,
-    metadata: {},
-    checksums: format === "npz" ? tensors.length : 0,
   };
 }

@@ -4,16 +4,14 @@
  * @module
  */
 import { write as writeNative } from "../../ffi/library.ts";
-import { inMode } from "../autograd.ts";
 import { type DType, type DTypeInfo, DTYPES } from "../dtype.ts";
 import { ArgumentError, CheckpointError, show } from "../errors.ts";
 import { unscoped } from "../memory.ts";
 import { isOptions } from "../op.ts";
-import { contiguous } from "../ops/view.ts";
-import { snapshot } from "../rows.ts";
 import { contiguousStrides, MAX_DIMS, numelOf } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
-import { type ByteSource, checkBools, piecesOf, put, reading, writeAside } from "./disk.ts";
+import { type ByteSource, checkBools, reading, writeAside } from "./disk.ts";
+import { bytesOf } from "./pieces.ts";
 import type { TensorFacts } from "./inspect.ts";
 import { inflateEntry, readEntry, readZip, type ZipEntry, ZipWriter } from "./zip.ts";
 
@@ -359,11 +357,7 @@ function written(tensor: Tensor, path: string): Written {
     bytes: head.length + numel * info.size,
     *pieces() {
       yield head;
-      // A table that lags behind is written as an up-to-date copy and stays as it is.
-      const whole = snapshot(tensor);
-      if (whole.storage.state !== 0) whole.storage.settle("saveNumpy");
-      const { storage, offset } = inMode(false, () => contiguous(whole));
-      yield* piecesOf(storage, offset * info.size, numel * info.size);
+      yield* bytesOf(tensor);
     },
   };
 }
@@ -382,8 +376,8 @@ export async function saveNumpy(
 ): Promise<void> {
   if (tensors instanceof Tensor) {
     const { pieces } = written(tensors, "the tensor");
-    return writeAside(path, "saveNumpy", (file) => {
-      for (const piece of pieces()) put(file, piece);
+    return writeAside(path, "saveNumpy", (put) => {
+      for (const piece of pieces()) put(piece);
     });
   }
   if (!isOptions(tensors) || !Object.values(tensors).every((t) => t instanceof Tensor)) {
@@ -393,8 +387,8 @@ export async function saveNumpy(
     );
   }
   const arrays = Object.entries(tensors).map(([name, t]) => [name, written(t, name)] as const);
-  writeAside(path, "saveNumpy", (file) => {
-    const zip = new ZipWriter((bytes) => put(file, bytes));
+  writeAside(path, "saveNumpy", (put) => {
+    const zip = new ZipWriter(put);
     for (const [name, { bytes, pieces }] of arrays) zip.add(`${name}.npy`, bytes, pieces());
     zip.finish();
   });

@@ -40,6 +40,9 @@ const BYTES_PER_CONTAINER = 4;
 const MOST_INT_BYTES = 255;
 const MOST_NAME = 256;
 
+/** Bytes of a short text. */
+const SHORT = 16;
+
 const NOTHING: unknown[] = [];
 
 /** Reads a pickle of protocols 2 to 5. Errors: CheckpointError with the byte at which it is refused. */
@@ -79,16 +82,16 @@ class Reader {
   }
 
   #run(): unknown {
-    if (this.#take(1)[0] !== 0x80) {
+    if (this.#byte() !== 0x80) {
       throw new CheckpointError("it does not begin with a protocol, as those of protocol 2 on do");
     }
-    const protocol = this.#take(1)[0];
+    const protocol = this.#byte();
     if (protocol < 2 || protocol > 5) {
       throw new CheckpointError(`it is of protocol ${protocol}; known are 2 to 5`);
     }
     for (;;) {
       this.#from = this.#at;
-      const code = this.#take(1)[0];
+      const code = this.#byte();
       if (code === STOP) break;
       this.#step(code);
     }
@@ -114,11 +117,11 @@ class Reader {
       case 0x4a: // BININT
         return this.#push(this.#view.getInt32(this.#skip(4), true));
       case 0x4b: // BININT1
-        return this.#push(this.#take(1)[0]);
+        return this.#push(this.#byte());
       case 0x4d: // BININT2
         return this.#push(this.#view.getUint16(this.#skip(2), true));
       case 0x8a: // LONG1
-        return this.#push(this.#long(this.#take(1)[0]));
+        return this.#push(this.#long(this.#byte()));
       case 0x8b: // LONG4
         return this.#push(this.#long(this.#view.getInt32(this.#skip(4), true)));
       case 0x47: // BINFLOAT
@@ -126,13 +129,13 @@ class Reader {
       case 0x58: // BINUNICODE
         return this.#push(this.#string(this.#length4()));
       case 0x8c: // SHORT_BINUNICODE
-        return this.#push(this.#string(this.#take(1)[0]));
+        return this.#push(this.#string(this.#byte()));
       case 0x8d: // BINUNICODE8
         return this.#push(this.#string(this.#length8()));
       case 0x42: // BINBYTES
         return this.#push(this.#take(this.#length4()).slice());
       case 0x43: // SHORT_BINBYTES
-        return this.#push(this.#take(this.#take(1)[0]).slice());
+        return this.#push(this.#take(this.#byte()).slice());
       case 0x8e: // BINBYTES8
       case 0x96: // BYTEARRAY8
         return this.#push(this.#take(this.#length8()).slice());
@@ -167,13 +170,13 @@ class Reader {
       case 0x75: // SETITEMS
         return this.#extend("dict", this.#popMark());
       case 0x71: // BINPUT
-        return this.#put(this.#take(1)[0]);
+        return this.#put(this.#byte());
       case 0x72: // LONG_BINPUT
         return this.#put(this.#length4());
       case 0x94: // MEMOIZE
         return this.#put(this.#memo.length);
       case 0x68: // BINGET
-        return this.#get(this.#take(1)[0]);
+        return this.#get(this.#byte());
       case 0x6a: // LONG_BINGET
         return this.#get(this.#length4());
       case 0x63: // GLOBAL
@@ -229,6 +232,10 @@ class Reader {
     return at;
   }
 
+  #byte(): number {
+    return this.#bytes[this.#skip(1)];
+  }
+
   #take(length: number): Uint8Array {
     const at = this.#skip(length);
     return this.#bytes.subarray(at, at + length);
@@ -254,9 +261,15 @@ class Reader {
   }
 
   #string(length: number): string {
-    const bytes = this.#take(length);
+    const at = this.#skip(length), bytes = this.#bytes;
+    if (length <= SHORT) {
+      // Most texts are short and plain: no decoder is quicker.
+      let text = "", i = at;
+      while (i < at + length && bytes[i] < 0x80) text += String.fromCharCode(bytes[i++]);
+      if (i === at + length) return text;
+    }
     try {
-      return this.#text.decode(bytes);
+      return this.#text.decode(bytes.subarray(at, at + length));
     } catch {
       throw new CheckpointError("a text is no UTF-8");
     }

@@ -5,6 +5,7 @@
  * @module
  */
 import { run } from "../../ffi/instruction.ts";
+import { read } from "../../ffi/library.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
 import { inMode } from "../autograd.ts";
 import { unscoped } from "../memory.ts";
@@ -37,6 +38,23 @@ export function* piecesOf(tensor: Tensor): Generator<Piece> {
       const copy = unscoped(() => inMode(false, () => copyOf(part)));
       yield { tensor: copy, isCopy: true };
       copy.dispose();
+    }
+  }
+}
+
+/** Bytes that pass through JavaScript at a time. */
+const CHUNK = 4 * 2 ** 20;
+
+/** The bytes of a tensor's elements in pieces, each of which is gone when the next one comes. */
+export function* bytesOf(tensor: Tensor): Generator<Uint8Array<ArrayBuffer>> {
+  const buffer = new Uint8Array(Math.min(CHUNK, tensor.numel * tensor.info.size));
+  for (const { tensor: piece } of piecesOf(tensor)) {
+    const { storage: { handle, byteOffset }, offset, numel, info: { size } } = piece;
+    const start = byteOffset + offset * size, bytes = numel * size;
+    for (let at = 0; at < bytes; at += CHUNK) {
+      const part = buffer.subarray(0, Math.min(CHUNK, bytes - at));
+      read(handle, start + at, part);
+      yield part;
     }
   }
 }

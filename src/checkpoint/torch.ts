@@ -11,13 +11,13 @@ import type { OptimizerState } from "../optim/optimizer.ts";
 import { allocate, type Storage, unscoped } from "../memory.ts";
 import { Parameter } from "../nn/parameter.ts";
 import { deviceNumber } from "../ops/creation.ts";
-import { LazyTable } from "../rows.ts";
 import { numelOf } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
-import { type ByteSource, checkBools, piecesOf, put, reading, writeAside } from "./disk.ts";
+import { type ByteSource, checkBools, reading, writeAside } from "./disk.ts";
 import type { TensorFacts } from "./inspect.ts";
 import { Node, readPickle, valueOf } from "./pickle.ts";
 import { Pickler } from "./pickler.ts";
+import { bytesOf } from "./pieces.ts";
 import { ParameterRef, type StorageRef, STORAGES, TensorRef, TorchNames } from "./torch_names.ts";
 import { readEntry, readWhole, readZip, type ZipEntry, ZipWriter } from "./zip.ts";
 
@@ -28,7 +28,7 @@ const MOST_NOTE = 64;
 const MOST_VERSION = 10;
 
 /** A file of PyTorch's, of which all but the tensors' elements was read and checked. */
-export interface TorchFile {
+interface TorchFile {
   /** What was pickled; tensors are references in it. */
   readonly root: unknown;
   /** The storages that it refers to, by key. */
@@ -76,8 +76,8 @@ function checkKind(source: ByteSource): void {
   throw new CheckpointError("it is no file of torch.save, which begins with PK");
 }
 
-/** Reads an archive's directory and its pickle, and checks every size against the entries. */
-export function readTorch(source: ByteSource): TorchFile {
+/** Reads an archive's pickle and checks every size in it against the entries. */
+function readTorch(source: ByteSource): TorchFile {
   checkKind(source);
   const entries = readZip(source);
   const [first] = entries.keys();
@@ -360,8 +360,8 @@ function without(object: Record<string, unknown>, names: readonly string[]): unk
 interface Kept {
   readonly key: string;
   readonly info: DTypeInfo;
-  /** Up to date, while the state's own may lag behind. */
-  readonly storage: Storage;
+  /** A tensor of all its elements. */
+  readonly whole: Tensor;
 }
 
 /** Numbers storages, and writes tensors as PyTorch pickles them. */
@@ -388,14 +388,14 @@ class TorchPickler {
   }
 
   #plain(t: Tensor, requiresGrad: boolean, out: Pickler): void {
-    const { key, info, storage } = this.#keep(t);
+    const { key, info, whole } = this.#keep(t);
     out.global("torch._utils", "_rebuild_tensor_v2");
     out.op(MARK, MARK);
     out.text("storage");
     out.global("torch", STORAGES[info.name]);
     out.text(key);
     out.text(t.device);
-    out.int(storage.bytes / info.size);
+    out.int(whole.numel);
     out.op(TUPLE, PERSISTENT);
     out.int(t.offset);
     out.tuple(t.shape, (n) => out.int(n));
@@ -416,12 +416,10 @@ class TorchPickler {
         { hint: "clone() gives it memory of its own" },
       );
     }
-    const { pending } = t.storage;
-    let { storage } = t;
-    // A table that lags behind is written as an up-to-date copy and stays as it is.
-    if (pending instanceof LazyTable) ({ storage } = pending.snapshot());
-    else storage.settle("saveTorch");
-    const kept = { key: String(this.storages.size), info: t.info, storage };
+    const { storage, info } = t, elements = storage.bytes / info.size;
+    const isWhole = t.isContiguous() && t.numel === elements;
+    const whole = isWhole ? t : new Tensor(storage, info, [elements], [1], 0);
+    const kept = { key: String(this.storages.size), info, whole };
     this.storages.set(t.storage, kept);
     return kept;
   }
@@ -453,8 +451,8 @@ const MARK = 0x28, TUPLE = 0x74, TUPLE_3 = 0x87, REDUCE = 0x52, PERSISTENT = 0x5
 // deno-lint-ignore require-await
 export async function saveTorch(path: string | URL, state: unknown): Promise<void> {
   const pickler = new TorchPickler(), pickle = pickler.dump(state);
-  writeAside(path, "saveTorch", (file) => {
-    const zip = new ZipWriter((bytes) => put(file, bytes));
+  writeAside(path, "saveTorch", (put) => {
+    const zip = new ZipWriter(put);
     const note = (name: string, text: string) => {
       const bytes = new TextEncoder().encode(text);
       zip.add(`archive/${name}`, bytes.length, [bytes]);
@@ -463,8 +461,8 @@ export async function saveTorch(path: string | URL, state: unknown): Promise<voi
     note(".format_version", "1");
     note(".storage_alignment", "64");
     note("byteorder", "little");
-    for (const { key, storage } of pickler.storages.values()) {
-      zip.add(`archive/data/${key}`, storage.bytes, piecesOf(storage, 0, storage.bytes));
+    for (const { key, whole } of pickler.storages.values()) {
+      zip.add(`archive/data/${key}`, whole.storage.bytes, bytesOf(whole));
     }
     note("version", "3\n");
     zip.finish();

@@ -5,7 +5,9 @@
 import { fromFileUrl } from "@std/path";
 import type { Hostile } from "./bytes.ts";
 import { indexFiles } from "./index_files.ts";
+import { numpyFiles } from "./numpy_files.ts";
 import { safetensorsFiles } from "./safetensors_files.ts";
+import { torchFiles } from "./torch_files.ts";
 
 /** What fuzzers found: any answer is right that is Toro's own. */
 export function finds(): { name: string; bytes: Uint8Array<ArrayBuffer> }[] {
@@ -17,5 +19,5 @@ export function finds(): { name: string; bytes: Uint8Array<ArrayBuffer> }[] {
 
 /** The whole corpus. */
 export function corpus(): Hostile[] {
-  return [...safetensorsFiles, ...indexFiles];
+  return [...safetensorsFiles, ...indexFiles, ...torchFiles, ...numpyFiles];
 }

@@ -108,7 +108,7 @@ export const numpyFiles: readonly Hostile[] = [
     () => zip([{ name: "x.npy", bytes: npy(floats, 8), deflate: true }]),
   ),
   arrays(
-    "names that are objects' own",
+    "archive names that are objects' own",
     null,
     () =>
       zip([{ name: "__proto__.npy", bytes: npy(floats, 8) }, {
@@ -153,7 +153,7 @@ export const numpyFiles: readonly Hostile[] = [
   arrays(
     "what is no array",
     "is no array, whose names end in .npy",
-    () => zip([{ name: "x.exe", bytes: utf8("MZ") }]),
+    () => zip([{ name: "x.npy", bytes: npy(floats, 8) }, { name: "x.exe", bytes: utf8("MZ") }]),
   ),
   arrays(
     "an array with objects",

@@ -133,11 +133,23 @@ const good = () => torch(pickle(tensor()), { 0: 8 });
 /** A file of 60,000 tensors of one element, as PyTorch would write it. */
 function manyTensors(): Uint8Array<ArrayBuffer> {
   const count = 60_000;
-  let codes = "ctorch._utils\n_rebuild_tensor_v2\nq\x00X\x07\x00\x00\x00storageq\x01" +
-    "ctorch\nFloatStorage\nq\x02X\x03\x00\x00\x00cpuq\x03ccollections\nOrderedDict\nq\x04}(";
+  // What all share is remembered by the first.
+  const names = [
+    "ctorch._utils\n_rebuild_tensor_v2\n",
+    "X\x07\0\0\0storage",
+    "ctorch\nFloatStorage\n",
+    "X\x03\0\0\0cpu",
+    "ccollections\nOrderedDict\n",
+  ];
+  let codes = "";
   for (let i = 0; i < count; i++) {
     const key = `X${String.fromCharCode(`${i}`.length)}\0\0\0${i}`;
-    codes += `${key}h\x00((h\x01h\x02${key}h\x03K\x01tQK\x00K\x01\x85K\x01\x85\x89h\x04)RtR`;
+    const [rebuild, storage, type, place, hooks] = names.map((name, k) => {
+      const memo = String.fromCharCode(k);
+      return i === 0 ? `${name}q${memo}` : `h${memo}`;
+    });
+    codes += `${key}${rebuild}((${storage}${type}${key}${place}K\x01tQ` +
+      `K\x00K\x01\x85K\x01\x85\x89${hooks})RtR`;
   }
   let all = new Uint8Array(2 ** 24), length = 0;
   const zip = new ZipWriter((bytes) => {
@@ -148,8 +160,7 @@ function manyTensors(): Uint8Array<ArrayBuffer> {
   });
   const add = (name: string, bytes: Uint8Array<ArrayBuffer>) =>
     zip.add(`a/${name}`, bytes.length, [bytes]);
-  // What is remembered first stays below, in a tuple.
-  add("data.pkl", pickle("(", codes, "ut"));
+  add("data.pkl", pickle("}(", codes, "u"));
   add("version", utf8("3"));
   const element = new Uint8Array(4);
   for (let i = 0; i < count; i++) add(`data/${i}`, element);
@@ -458,7 +469,6 @@ export const torchFiles: readonly Hostile[] = [
       ),
     )),
   // ---- archives ----
-  make("an empty file", "it is no file of torch.save", () => new Uint8Array(0)),
   make("a bare pickle", "it is a bare pickle", () => call("os", "system", PWNED)),
   make(
     "the format before 1.6",
@@ -606,7 +616,7 @@ export const torchFiles: readonly Hostile[] = [
       torch(pickle("N"), {}, (entries) => [...entries, { name: "a/data.pkl", bytes: pickle("N") }]),
   ),
   make(
-    "a name that is no UTF-8",
+    "an entry's name that is no UTF-8",
     "is no UTF-8",
     () =>
       torch(
