@@ -125,7 +125,7 @@ export function noGrad(): Disposable;
 /** Runs a function without recording. */
 export function noGrad<T>(body: () => T): T;
 export function noGrad<T>(body?: () => T): T | Disposable {
-  return body === undefined ? recording.enter(false) : recording.run(false, body);
+  return during("noGrad", false, body);
 }
 
 /** The opposite of `noGrad`, for use inside it. */
@@ -133,7 +133,7 @@ export function enableGrad(): Disposable;
 /** Runs a function with recording. */
 export function enableGrad<T>(body: () => T): T;
 export function enableGrad<T>(body?: () => T): T | Disposable {
-  return body === undefined ? recording.enter(true) : recording.run(true, body);
+  return during("enableGrad", true, body);
 }
 
 /** `enableGrad` or `noGrad`, as told: `setGradEnabled(training, () => model.forward(x))`, `using _ = setGradEnabled(false)`. */
@@ -146,7 +146,14 @@ export function setGradEnabled<T>(mode: boolean, body?: () => T): T | Disposable
       op: "setGradEnabled",
     });
   }
-  return body === undefined ? recording.enter(mode) : recording.run(mode, body);
+  return during("setGradEnabled", mode, body);
+}
+
+/** Sets the mode for a function, or until the result is disposed of. */
+function during<T>(op: string, mode: boolean, body?: () => T): T | Disposable {
+  if (body === undefined) return recording.enter(mode);
+  if (typeof body === "function") return recording.run(mode, body);
+  throw new ArgumentError(`Cannot ${op} for ${show(body)}: the body must be a function`, { op });
 }
 
 /** Runs a synchronous function in a mode, at no cost: for the engine, optimisers and in-place rules. */

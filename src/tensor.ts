@@ -98,10 +98,10 @@ export class Tensor {
   toArray(): NestedNumbers;
   /** The elements as nested arrays of bigints, for int64 beyond 2^53. */
   toArray(options: { bigint: true }): NestedBigints;
-  toArray(options: { bigint?: boolean } = {}): NestedNumbers | NestedBigints {
+  toArray(options?: { bigint?: boolean } | null): NestedNumbers | NestedBigints {
     const values = this.toTypedArray();
     let at = 0;
-    const convert = options.bigint
+    const convert = options?.bigint
       ? (x: number | bigint) => BigInt(x)
       : (x: number | bigint) => typeof x === "bigint" ? safeNumber(x, "toArray") : x;
     const build = (d: number): unknown => {

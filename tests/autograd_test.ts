@@ -1,5 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import {
+  ArgumentError,
   autograd,
   AutogradError,
   enableGrad,
@@ -144,6 +145,12 @@ Deno.test("noGrad holds for a block, a function and a promise, and nowhere else"
   await Promise.all([quiet, block, training]);
   assertEquals(inside, Array(10).fill(false));
   assertEquals(beside, Array(10).fill(true));
+  assertEquals(isGradEnabled(), true);
+  assertThrows(
+    () => noGrad(3 as never),
+    ArgumentError,
+    "Cannot noGrad for 3: the body must be a function",
+  );
   assertEquals(isGradEnabled(), true);
 });
 

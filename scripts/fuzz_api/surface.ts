@@ -37,7 +37,7 @@ const LEFT_OUT: Record<string, RegExp> = {
   "they are for deriving from, or only thrown":
     /Error$|^Tensor$|(^|\.)(Module|Optimizer|LRScheduler|ParamGroup|Dataset|IterableDataset|Sampler|Function|Slice)$/,
   "they only hand back a guard, or run the caller's own function":
-    /^(autograd\.onceDifferentiable|show|scope|noGrad|enableGrad|autograd\.detectAnomaly)$/,
+    /^(autograd\.onceDifferentiable|show|scope|noGrad|inferenceMode|enableGrad|setGradEnabled|autograd\.detectAnomaly)$/,
 };
 
 /** Parameters of what declares no signature. */

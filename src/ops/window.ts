@@ -418,16 +418,24 @@ export const chunk: (input: Tensor, chunks: number, dim?: DimArgument) => Tensor
   "chunk(input, chunks, dim=0)",
   (x: Tensor, chunks: number, dim: number) => {
     const d = dimToSplit("chunk", x, dim), n = x.shape[d];
-    if (whole(chunks, "chunk", "chunks") < 1) {
-      throw new ArgumentError(
-        `Cannot chunk ${shapeText(x.shape)} into ${chunks} pieces: at least 1 is needed`,
-        { op: "chunk" },
-      );
-    }
+    checkPieces("chunk", x, n, whole(chunks, "chunk", "chunks"), "pieces");
     if (n === 0) return pieces("chunk", x, d, new Array(chunks).fill(0));
     return split(x, Math.ceil(n / chunks), d);
   },
 );
+
+/** More pieces than a dim has elements are empty ones; past this many the number is a mistake. */
+const MOST_EMPTY = 2 ** 20;
+
+/** Fails where a dim of so many elements is not to be cut into so many pieces. */
+function checkPieces(op: string, x: Tensor, size: number, count: number, what: string): void {
+  const most = Math.max(size, MOST_EMPTY);
+  if (count >= 1 && count <= most) return;
+  const rule = count < 1 ? "at least 1 is needed" : `at most ${most} are made`;
+  throw new ArgumentError(`Cannot ${op} ${shapeText(x.shape)} into ${count} ${what}: ${rule}`, {
+    op,
+  });
+}
 
 /** So many pieces of nearly one size, the first ones larger by one, or pieces between the given indices. */
 export const tensorSplit: (
@@ -441,14 +449,7 @@ export const tensorSplit: (
     const given = where instanceof Tensor ? where.toArray() as number | number[] : where;
     if (!Array.isArray(given)) {
       const sections = whole(given, "tensorSplit", "indicesOrSections");
-      if (sections < 1) {
-        throw new ArgumentError(
-          `Cannot tensorSplit ${
-            shapeText(x.shape)
-          } into ${sections} sections: at least 1 is needed`,
-          { op: "tensorSplit" },
-        );
-      }
+      checkPieces("tensorSplit", x, n, sections, "sections");
       const sizes = Array.from(
         { length: sections },
         (_, i) => Math.floor(n / sections) + (i < n % sections ? 1 : 0),

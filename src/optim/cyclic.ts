@@ -452,6 +452,9 @@ export class CyclicLR extends LRScheduler {
       ];
     checkNumber(name, "stepSizeUp", up, 0);
     if (down !== null) checkNumber(name, "stepSizeDown", down, 0);
+    if (scaleFn !== null && typeof scaleFn !== "function") {
+      fail(name, `scaleFn must be a function, got ${show(scaleFn)}`);
+    }
     if (scaleFn === null && !["triangular", "triangular2", "exp_range"].includes(mode)) {
       fail(name, `mode must be "triangular", "triangular2" or "exp_range", got ${show(mode)}`);
     }

@@ -322,11 +322,11 @@ export class ConstantLR extends LRScheduler {
   ) {
     const [o, factor, total, last] = bindScheduler(CONSTANT, [optimizer, ...options]);
     checkNumber("ConstantLR", "totalIters", total, 0, true);
-    if (!((factor as number) >= 0 && (factor as number) <= 1)) {
+    if (!(typeof factor === "number" && factor >= 0 && factor <= 1)) {
       fail("ConstantLR", `factor must be from 0 to 1, got ${show(factor)}`);
     }
     super("ConstantLR", o as Optimizer, last);
-    this.factor = factor as number;
+    this.factor = factor;
     this.totalIters = total as number;
     this.start();
   }
@@ -378,16 +378,16 @@ export class LinearLR extends LRScheduler {
       | [startFactor: number | null, endFactor: number | null, options?: LinearOptions]
   ) {
     const [o, from, to, total, last] = bindScheduler(LINEAR, [optimizer, ...options]);
-    if (!((from as number) > 0 && (from as number) <= 1)) {
+    if (!(typeof from === "number" && from > 0 && from <= 1)) {
       fail("LinearLR", `startFactor must be above 0 and at most 1, got ${show(from)}`);
     }
-    if (!((to as number) >= 0 && (to as number) <= 1)) {
+    if (!(typeof to === "number" && to >= 0 && to <= 1)) {
       fail("LinearLR", `endFactor must be from 0 to 1, got ${show(to)}`);
     }
     checkNumber("LinearLR", "totalIters", total, 0, true);
     super("LinearLR", o as Optimizer, last);
-    this.startFactor = from as number;
-    this.endFactor = to as number;
+    this.startFactor = from;
+    this.endFactor = to;
     this.totalIters = total as number;
     this.start();
   }

@@ -131,3 +131,18 @@ Deno.test("iterating yields rows, printing is PyTorch's", () => {
   assertEquals(String(tensor([1], { requiresGrad: true })), "tensor([1.], requiresGrad=true)");
   assertEquals(String(tensor([0.03125, NaN, -Infinity])), "tensor([0.0312,    nan,   -inf])");
 });
+
+Deno.test("so many pieces that they can only be a mistake are refused", () => {
+  const x = zeros([2, 5]);
+  assertThrows(
+    () => x.tensorSplit(2 ** 31, 1),
+    ArgumentError,
+    "Cannot tensorSplit [2, 5] into 2147483648 sections: at most 1048576 are made",
+  );
+  assertThrows(
+    () => zeros([0]).chunk(2 ** 40),
+    ArgumentError,
+    "Cannot chunk [0] into 1099511627776 pieces: at most 1048576 are made",
+  );
+  assertEquals(x.tensorSplit(7, 1).map((piece) => piece.shape[1]), [1, 1, 1, 1, 1, 0, 0]);
+});

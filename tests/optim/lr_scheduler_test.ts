@@ -127,6 +127,18 @@ Deno.test("wrong arguments are named", () => {
       () => new L.LambdaLR(o, [() => 1, () => 1]),
       "Cannot make LambdaLR: 2 functions for 1 groups",
     ],
+    [
+      () => new L.LinearLR(o, { endFactor: 1n as never }),
+      "Cannot make LinearLR: endFactor must be from 0 to 1, got 1n",
+    ],
+    [
+      () => new L.ConstantLR(o, Symbol("half") as never),
+      "Cannot make ConstantLR: factor must be from 0 to 1, got Symbol(half)",
+    ],
+    [
+      () => new L.CyclicLR(o, 0.1, 1, { scaleFn: 2 as never }),
+      "Cannot make CyclicLR: scaleFn must be a function, got 2",
+    ],
   ];
   for (const [run, text] of cases) assertThrows(run, ArgumentError, text);
 });
