@@ -17,7 +17,8 @@ const child = fromFileUrl(new URL("./fuzz_files/child.ts", import.meta.url));
 const finds = fromFileUrl(new URL("../tests/checkpoint/hostile/finds", import.meta.url));
 /** So many files are read by one process. */
 const BATCH = 5000;
-const HUNG_MS = 120_000;
+/** So long no file may take, on a busy machine neither. */
+const HUNG_MS = 60_000;
 
 let left = Number(flags.count), seed = Number(flags.seed), files = 0, accepted = 0, wrong = 0;
 const kinds = new Map<string, [files: number, accepted: number]>();
@@ -34,6 +35,7 @@ function keep(path: string, seedName: string, what: string): void {
 
 while (left > 0) {
   const folder = await Deno.makeTempDir({ prefix: "toro-fuzz-" });
+  const started = Date.now();
   const process = new Deno.Command(Deno.execPath(), {
     args: [
       "run",
@@ -48,9 +50,14 @@ while (left > 0) {
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  const timer = setTimeout(() => process.kill("SIGKILL"), HUNG_MS);
+  const timer = setInterval(() => {
+    const times = [...Deno.readDirSync(folder)].map(({ name }) =>
+      Deno.statSync(join(folder, name)).mtime!.getTime()
+    );
+    if (Date.now() - Math.max(started, ...times) > HUNG_MS) process.kill("SIGKILL");
+  }, 1000);
   const { success, signal, stdout, stderr } = await process.output();
-  clearTimeout(timer);
+  clearInterval(timer);
   if (success) {
     const told: Told = JSON.parse(new TextDecoder().decode(stdout));
     files += told.files;

@@ -58,7 +58,7 @@ export function saveAside(
 ): AsyncSave {
   const target = pathOf(path, "write");
   finishPending();
-  const { work, copies } = writeInBackground(target, state, options);
+  const { work, copies, discard } = writeInBackground(target, state, options);
   let isSeen = false;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   // Who does not wait for it hears of it by the next call.
@@ -68,7 +68,10 @@ export function saveAside(
     pending = null;
     for (const copy of copies) copy.dispose();
     try {
-      if (error !== null) throw saveFailure(target, "save", error);
+      if (error !== null) {
+        discard();
+        throw saveFailure(target, "save", error);
+      }
       done();
       resolve();
     } catch (final) {

@@ -6,7 +6,7 @@
 import { basename, dirname, join } from "@std/path";
 import type { Head } from "../../ffi/file_writer.ts";
 import { openFile } from "../../ffi/tensor_files.ts";
-import { CheckpointError } from "../errors.ts";
+import { CheckpointError, ToroError } from "../errors.ts";
 import { brief, cut, parseJson, parsing } from "./json.ts";
 import { verifyText, VERSION } from "./reader.ts";
 import { CHECKSUM, type Described, DIGITS } from "./safetensors.ts";
@@ -91,8 +91,9 @@ export function oldFiles(path: string): string[] {
     try {
       const { metadata, files } = readIndex(join(folder, index));
       if (metadata.toro_version !== undefined) known.push(index, ...files.keys());
-    } catch {
-      // What cannot be read is not known to be ours.
+    } catch (error) {
+      if (error instanceof ToroError && error.name === "NativeError") throw error;
+      // What is no index of ours stays.
     }
   }
   return [...new Set([...known, ...cut])].map((name) => join(folder, name));

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { existsSync } from "node:fs";
 import { basename, dirname, join } from "@std/path";
 import { Background, FileWriter, type Source, type Step } from "../../ffi/file_writer.ts";
 import { CheckpointError } from "../errors.ts";
@@ -12,7 +13,7 @@ import { manifest } from "./manifest.ts";
 import { copyOfPieces, piecesOf } from "./pieces.ts";
 import { VERSION } from "./reader.ts";
 import { inFileOrder, writeHeader } from "./safetensors.ts";
-import { indexHead, indexPath, oldFiles, shardNames, shardsOf } from "./shards.ts";
+import { indexHead, indexPath, oldFiles, readIndex, shardNames, shardsOf } from "./shards.ts";
 import { encode } from "./values.ts";
 
 /** A nested state: plain objects, arrays and Maps of tensors, typed arrays, numbers, texts, booleans, bigints and null. */
@@ -51,12 +52,12 @@ export function writeInBackground(
   target: string,
   state: State,
   options: SaveOptions = {},
-): { work: Background; copies: Tensor[] } {
+): { work: Background; copies: Tensor[]; discard: () => void } {
   return saving(target, () => {
     const plan: Plan = { steps: [], undo: [], copies: [] };
     try {
-      write(target, state, options, plan);
-      return { work: new Background(plan.steps, plan.undo), copies: plan.copies };
+      const discard = write(target, state, options, plan);
+      return { work: new Background(plan.steps, plan.undo), copies: plan.copies, discard };
     } catch (error) {
       for (const copy of plan.copies) copy.dispose();
       throw error;
@@ -72,7 +73,13 @@ interface Plan {
   readonly copies: Tensor[];
 }
 
-function write(target: string, state: State, options: SaveOptions, plan: Plan | null): void {
+/** Returns what removes the files of an index that was not put in place after all. */
+function write(
+  target: string,
+  state: State,
+  options: SaveOptions,
+  plan: Plan | null,
+): () => void {
   const { maxShardBytes = Infinity, durable = true } = options;
   if (!(maxShardBytes > 0)) {
     throw new CheckpointError(
@@ -92,7 +99,7 @@ function write(target: string, state: State, options: SaveOptions, plan: Plan | 
     const writer = writers.begin(target, oldFiles(target).length > 0);
     writeFile(writer, ordered, facts, plan);
     writers.end([writer], oldFiles(target));
-    return;
+    return () => {};
   }
   // The index is begun first: it holds the folder, so that two such writers do not mix their files.
   const index = writers.begin(indexPath(target), true);
@@ -107,7 +114,42 @@ function write(target: string, state: State, options: SaveOptions, plan: Plan | 
   const stale = [...oldFiles(target), target].filter((path) =>
     path !== index.path && !names.includes(basename(path))
   );
-  writers.end([...parts, index], stale);
+  const discard = () => {
+    if (!isNamed(index.path, mark)) removeAll(parts);
+  };
+  try {
+    writers.end(parts);
+  } catch (error) {
+    removeAll(parts);
+    throw error;
+  }
+  try {
+    writers.end([index], stale);
+  } catch (error) {
+    discard();
+    throw error;
+  }
+  return discard;
+}
+
+/** Whether an index is the one of this mark, or may be. */
+function isNamed(index: string, mark: string): boolean {
+  try {
+    return existsSync(index) && readIndex(index).metadata.toro_save === mark;
+  } catch {
+    return true;
+  }
+}
+
+/** Removes files that no index names. */
+function removeAll(parts: readonly FileWriter[]): void {
+  for (const { path } of parts) {
+    try {
+      Deno.removeSync(path);
+    } catch {
+      // It is not there either.
+    }
+  }
 }
 
 /** Writers that end together, or leave everything as it was. */
@@ -115,7 +157,7 @@ class Writers implements Disposable {
   readonly #all: FileWriter[] = [];
   readonly #plan: Plan | null;
   readonly #durable: boolean;
-  #ended = false;
+  #ended = 0;
 
   constructor(plan: Plan | null, durable: boolean) {
     this.#plan = plan;
@@ -130,14 +172,18 @@ class Writers implements Disposable {
     return writer;
   }
 
-  /** Ends them in this order; the last one then removes what it stands for. */
-  end(order: readonly FileWriter[], remove: readonly string[]): void {
+  /** Ends some of them in this order; the last one then removes what it stands for. */
+  end(order: readonly FileWriter[], remove: readonly string[] = []): void {
     order.forEach((writer, i) => writer.end(i === order.length - 1 ? remove : []));
-    this.#ended = true;
+    this.#ended += order.length;
   }
 
   [Symbol.dispose](): void {
-    if (!this.#ended) { for (const writer of this.#all) writer[Symbol.dispose](); }
+    if (this.#ended < this.#all.length) {
+      for (const writer of this.#all) {
+        writer[Symbol.dispose]();
+      }
+    }
   }
 }
 

@@ -66,7 +66,7 @@ const forms: Record<string, () => Promise<string>> = {
   },
   async io() {
     const lines = [];
-    for (const form of ["save", "load"] as const) {
+    for (const form of ["save", "async", "shards", "load", "lazy"] as const) {
       const { points, failures, reported, survived, bad } = await failIo(form);
       assertEquals(bad, []);
       assert(failures > 0 && reported > 0);

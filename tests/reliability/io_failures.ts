@@ -54,8 +54,11 @@ async function underShim<T>(
   }
 }
 
+/** What is done while calls fail: a save, one beside the script, one into several files, a load, a lazy one. */
+export type IoForm = "save" | "async" | "shards" | "load" | "lazy";
+
 /** Lets each call fail in turn, or every `stride`-th. */
-export function failIo(form: "save" | "load", stride: number = 1): Promise<IoOutcome> {
+export function failIo(form: IoForm, stride: number = 1): Promise<IoOutcome> {
   return underShim(async (run) => JSON.parse(await run("./io_script.ts", form, String(stride))));
 }
 

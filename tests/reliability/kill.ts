@@ -21,10 +21,10 @@ export interface Killed {
   litter: number;
 }
 
-/** Names in a folder that are no checkpoint and no lock. */
+/** Names in a folder that belong to no checkpoint. */
 export function litterIn(folder: string): string[] {
   return [...Deno.readDirSync(folder)].map((entry) => entry.name)
-    .filter((name) => !name.endsWith(".safetensors") && !name.endsWith(".lock"));
+    .filter((name) => !/\.safetensors(\.index\.json)?$/.test(name));
 }
 
 /** How the killed process saves: while it waits, beside itself, or into several files. */
