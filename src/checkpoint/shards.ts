@@ -8,7 +8,7 @@ import type { Head } from "../../ffi/file_writer.ts";
 import { openFile } from "../../ffi/tensor_files.ts";
 import { CheckpointError, ToroError } from "../errors.ts";
 import { brief, cut, parseJson, parsing } from "./json.ts";
-import { verifyText, VERSION } from "./reader.ts";
+import { SafetensorsFile, verifyText, VERSION } from "./reader.ts";
 import { CHECKSUM, type Described, DIGITS } from "./safetensors.ts";
 
 /** More than an index has: one of 100,000 tensors has 10 MB. */
@@ -75,17 +75,30 @@ function namesIn(folder: string): string[] {
   }
 }
 
+/** What follows a stem in the name of a file of several, with a mark or without. */
+const SHARD = /^(-[0-9a-f]{8})?-\d{5}-of-\d{5}\.safetensors$/;
+
+/** Whether Toro wrote a file as one of several. */
+function isOurs(path: string): boolean {
+  try {
+    using file = new SafetensorsFile(path);
+    return file.header.metadata.toro_save !== undefined;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * What a new checkpoint under a path stands for: an index that Toro wrote and its files, and those of writers that were
- * killed before their index was there. Nothing that others wrote.
+ * killed before their index was there, or could not remove what it stood for. Nothing that others wrote.
  */
 export function oldFiles(path: string): string[] {
   const stem = stemOf(path), folder = dirname(path), index = `${stem}.safetensors.index.json`;
   const names = namesIn(folder);
-  const cut = names.filter((name) =>
-    name.startsWith(stem) &&
-    /^-[0-9a-f]{8}-\d{5}-of-\d{5}\.safetensors$/.test(name.slice(stem.length))
-  );
+  const cut = names.filter((name) => {
+    const found = name.startsWith(stem) && SHARD.exec(name.slice(stem.length));
+    return found && (found[1] !== undefined || isOurs(join(folder, name)));
+  });
   const known: string[] = [];
   if (names.includes(index)) {
     try {
