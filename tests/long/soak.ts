@@ -4,6 +4,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { parseArgs } from "@std/cli/parse-args";
+import { checkpoint } from "@toro/toro";
 import {
   failLoad,
   failOptimizer,
@@ -95,8 +96,9 @@ const forms: Record<string, () => Promise<string>> = {
     return [
       `training step: ${allocations(training)}`,
       `optimiser's step: ${allocations(await failOptimizer())}`,
-      `save: ${allocations(await inFolder(failSave))}`,
-      `load: ${allocations(await inFolder(failLoad))}`,
+      `save: ${allocations(await inFolder((dir) => failSave(dir)))}`,
+      `asyncSave: ${allocations(await inFolder((dir) => failSave(dir, 1, checkpoint.asyncSave)))}`,
+      `load: ${allocations(await inFolder((dir) => failLoad(dir)))}`,
     ].join("; ");
   },
   async leak() {

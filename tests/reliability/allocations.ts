@@ -139,7 +139,11 @@ export async function failOptimizer(stride = 1): Promise<Outcome> {
 }
 
 /** Lets allocations fail in a save: the file that was there stays whole, or the new one is, and nothing lies about. */
-export async function failSave(folder: string, stride = 1): Promise<Outcome> {
+export async function failSave(
+  folder: string,
+  stride = 1,
+  save: (path: string, state: checkpoint.State) => PromiseLike<void> = checkpoint.save,
+): Promise<Outcome> {
   const path = join(folder, "state.safetensors");
   const training = new Training();
   await checkpoint.save(path, training.state());
@@ -151,7 +155,7 @@ export async function failSave(folder: string, stride = 1): Promise<Outcome> {
   const held = async () => digest(await checkpoint.load(path));
   return await failEach({
     begin() {},
-    run: () => checkpoint.save(path, state),
+    run: async () => await save(path, state),
     async check() {
       before = await held();
       assertEquals(before, fresh);
