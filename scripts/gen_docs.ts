@@ -142,6 +142,7 @@ function namesTable(): string {
     ...Object.entries(ALIASES).map(([from, to]) => row(`\`${from}\``, `\`${to}\``)),
     "",
     "Of the names that are missing below, some have another form: `torch.save` and `load` are `checkpoint.save` and `load`,",
+    "and `checkpoint.saveTorch` and `loadTorch` for files that PyTorch reads and writes;",
     "`F.…_with_indices` is `{ returnIndices: true }`, `dropout_` and its kin are `{ inplace: true }`, the classes of",
     "`nn.utils.prune` are its functions, and what PyTorch calls deprecated (`init.uniform`, `nn.NLLLoss2d`, `F.upsample`) is left",
     "to the newer name. CTC loss and LOBPCG are absent.",

@@ -60,6 +60,8 @@ export interface ByteSource {
   readonly size: number;
   /** A copy of those from `at` on, which must be there. */
   readBytes(at: number, length: number): Uint8Array<ArrayBuffer>;
+  /** Fills a buffer with those from `at` on, which must be there. */
+  readInto(at: number, buffer: Uint8Array<ArrayBuffer>): void;
 }
 
 /** Bytes that are read at once where few are wanted: headers of an archive lie close together. */
@@ -80,11 +82,7 @@ class FileSource implements ByteSource {
   }
 
   readBytes(at: number, length: number): Uint8Array<ArrayBuffer> {
-    if (at + length > this.size) {
-      throw new CheckpointError(
-        `it is truncated: bytes ${at} to ${at + length} are needed, it has ${this.size}`,
-      );
-    }
+    this.#check(at, length);
     if (length > WINDOW / 4) return this.#read(at, length);
     if (at < this.#windowAt || at + length > this.#windowAt + this.#window.length) {
       this.#window = this.#read(at, Math.min(WINDOW, this.size - at));
@@ -93,14 +91,26 @@ class FileSource implements ByteSource {
     return this.#window.slice(at - this.#windowAt, at - this.#windowAt + length);
   }
 
-  #read(at: number, length: number): Uint8Array<ArrayBuffer> {
-    const bytes = new Uint8Array(length);
+  readInto(at: number, buffer: Uint8Array<ArrayBuffer>): void {
+    this.#check(at, buffer.length);
     this.#file.seekSync(at, Deno.SeekMode.Start);
-    for (let from = 0; from < length;) {
-      const n = this.#file.readSync(bytes.subarray(from));
+    for (let from = 0; from < buffer.length;) {
+      const n = this.#file.readSync(buffer.subarray(from));
       if (n === null) throw new CheckpointError("it was truncated while it was read");
       from += n;
     }
+  }
+
+  #check(at: number, length: number): void {
+    if (at + length <= this.size) return;
+    throw new CheckpointError(
+      `it is truncated: bytes ${at} to ${at + length} are needed, it has ${this.size}`,
+    );
+  }
+
+  #read(at: number, length: number): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(length);
+    this.readInto(at, bytes);
     return bytes;
   }
 }

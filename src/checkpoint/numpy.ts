@@ -217,7 +217,7 @@ export interface LoadNumpyOptions {
 const MOST_INFLATION = 32, FREE_INFLATION = 16 * 2 ** 20;
 
 /** Bytes that pass through JavaScript at a time. */
-const CHUNK = 4 * 2 ** 20;
+const CHUNK = 2 ** 20;
 
 /** Reads a file's arrays: one without a name, or those of an archive. Unless `keeps`, they are checked only. */
 async function* readArrays(
@@ -228,8 +228,10 @@ async function* readArrays(
   const start = source.readBytes(0, Math.min(source.size, 4));
   if (String.fromCharCode(...start) !== "PK\x03\x04") {
     const reader = new ArrayReader(source.size, "it", maxBytes ?? Infinity, keeps);
+    const buffer = new Uint8Array(Math.min(CHUNK, source.size));
     for (let at = 0; at < source.size; at += CHUNK) {
-      const piece = source.readBytes(at, Math.min(CHUNK, source.size - at));
+      const piece = buffer.subarray(0, Math.min(CHUNK, source.size - at));
+      source.readInto(at, piece);
       unscoped(() => reader.take(piece));
     }
     yield [null, reader];

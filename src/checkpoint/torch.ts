@@ -163,8 +163,10 @@ export interface LoadTorchOptions {
   only?: readonly string[];
   /** Where the tensors shall be, whatever the file says; default `"cpu"`. */
   mapLocation?: string | null;
-  /** Fails when tensors would take more; default: no limit but the file's size. */
+  /** The most bytes that the file's tensors may have; default: no limit but the file's size. */
   maxBytes?: number;
+  /** The most tensors that may be made. */
+  maxTensors?: number;
 }
 
 /** What a file of PyTorch's holds, after all of it was read and checked. Nothing is made of it. */
@@ -214,13 +216,15 @@ class Builder {
   readonly #source: ByteSource;
   readonly #file: TorchFile;
   readonly #device: number;
+  readonly #most: number;
   readonly #storages = new Map<StorageRef, Storage>();
   readonly #tensors = new Map<object, Tensor>();
 
-  constructor(source: ByteSource, file: TorchFile, device: number) {
+  constructor(source: ByteSource, file: TorchFile, device: number, maxTensors: number) {
     this.#source = source;
     this.#file = file;
     this.#device = device;
+    this.#most = maxTensors;
   }
 
   build(root: unknown): unknown {
@@ -230,6 +234,9 @@ class Builder {
   #tensor(value: unknown): Tensor {
     const known = this.#tensors.get(value as object);
     if (known !== undefined) return known;
+    if (this.#tensors.size >= this.#most) {
+      throw new CheckpointError(`it has more tensors than the ${this.#most} of maxTensors`);
+    }
     let made: Tensor;
     if (value instanceof ParameterRef) {
       made = new Parameter(this.#tensor(value.tensor), { requiresGrad: value.requiresGrad });
@@ -292,26 +299,24 @@ function numbered(value: Record<string, unknown>): void {
  */
 export async function loadTorch<S = Record<string, unknown>>(
   path: string | URL,
-  { only, mapLocation = null, maxBytes = Infinity }: LoadTorchOptions = {},
+  { only, mapLocation = null, maxBytes = Infinity, maxTensors = Infinity }: LoadTorchOptions = {},
 ): Promise<S> {
   const device = deviceNumber(mapLocation, "loadTorch");
-  if (typeof maxBytes !== "number" || !(maxBytes >= 0)) {
-    throw new ArgumentError(
-      `Cannot loadTorch: maxBytes is ${show(maxBytes)}, no number from 0 on`,
-      {
-        op: "loadTorch",
-      },
-    );
+  for (const [name, most] of Object.entries({ maxBytes, maxTensors })) {
+    if (typeof most === "number" && most >= 0) continue;
+    throw new ArgumentError(`Cannot loadTorch: ${name} is ${show(most)}, no number from 0 on`, {
+      op: "loadTorch",
+    });
   }
   return await reading(path, "loadTorch", (source) => {
     const file = readTorch(source);
     let bytes = 0;
     for (const { numel, info } of file.storages.values()) bytes += numel * info.size;
     if (bytes > maxBytes) {
-      throw new CheckpointError(`its tensors have ${bytes} bytes, maxBytes is ${maxBytes}`);
+      throw new CheckpointError(`its tensors have ${bytes} bytes, and maxBytes is ${maxBytes}`);
     }
     const root = only === undefined ? file.root : parts(file.root, only);
-    return unscoped(() => new Builder(source, file, device).build(root)) as S;
+    return unscoped(() => new Builder(source, file, device, maxTensors).build(root)) as S;
   });
 }
 

@@ -264,16 +264,18 @@ export function readZip(source: ByteSource): Map<string, ZipEntry> {
 }
 
 /** Bytes that pass through JavaScript at a time. */
-const CHUNK = 4 * 2 ** 20;
+const CHUNK = 2 ** 20;
 
-/** The bytes of a stored entry in pieces; after the last one their CRC is compared. */
+/** The bytes of a stored entry in pieces, each of which is gone when the next one comes; after the last one their CRC is compared. */
 export function* readEntry(
   source: ByteSource,
   entry: ZipEntry,
 ): Generator<Uint8Array<ArrayBuffer>, void> {
+  const buffer = new Uint8Array(Math.min(CHUNK, entry.stored));
   let crc = 0;
   for (let at = 0; at < entry.stored; at += CHUNK) {
-    const piece = source.readBytes(entry.start + at, Math.min(CHUNK, entry.stored - at));
+    const piece = buffer.subarray(0, Math.min(CHUNK, entry.stored - at));
+    source.readInto(entry.start + at, piece);
     crc = crc32(piece, crc);
     yield piece;
   }

@@ -117,7 +117,12 @@ Deno.test("other protocols, bare tensors and parts of a state are read", async (
   await assertRejects(
     () => checkpoint.loadTorch(golden("values.pth"), { maxBytes: 100 }),
     Error,
-    "bytes, maxBytes is 100",
+    "bytes, and maxBytes is 100",
+  );
+  await assertRejects(
+    () => checkpoint.loadTorch(golden("values.pth"), { maxTensors: 5 }),
+    Error,
+    "it has more tensors than the 5 of maxTensors",
   );
   await assertRejects(
     () => checkpoint.loadTorch(golden("bare.pth"), { mapLocation: "tpu" }),

@@ -2,16 +2,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { ByteSource } from "../../src/checkpoint/disk.ts";
 import { readWhole, readZip, ZipWriter } from "../../src/checkpoint/zip.ts";
-
-function sourceOf(bytes: Uint8Array): ByteSource {
-  return {
-    size: bytes.length,
-    readBytes(at, length) {
-      assert(at >= 0 && length >= 0 && at + length <= bytes.length, "bytes that are not there");
-      return bytes.slice(at, at + length);
-    },
-  };
-}
+import { sourceOf } from "./hostile/seeds.ts";
 
 function archive(entries: Record<string, Uint8Array<ArrayBuffer>>): Uint8Array<ArrayBuffer> {
   let all = new Uint8Array(1024), length = 0;
@@ -51,6 +42,10 @@ class Sparse implements ByteSource {
     // What is as large as this is zeros.
     if (bytes.length < 2 ** 20) this.#pieces.push({ at: this.size, bytes: bytes.slice() });
     this.size += bytes.length;
+  }
+
+  readInto(at: number, buffer: Uint8Array<ArrayBuffer>): void {
+    buffer.set(this.readBytes(at, buffer.length));
   }
 
   readBytes(at: number, length: number): Uint8Array<ArrayBuffer> {

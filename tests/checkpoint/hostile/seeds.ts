@@ -58,12 +58,16 @@ function takeApart(
 
 /** Bytes as a file's. */
 export function sourceOf(bytes: Uint8Array): ByteSource {
+  const readBytes = (at: number, length: number) => {
+    if (at < 0 || length < 0 || at + length > bytes.length) {
+      throw new RangeError("bytes that are not there");
+    }
+    return bytes.slice(at, at + length);
+  };
   return {
     size: bytes.length,
-    readBytes(at, length) {
-      if (at < 0 || at + length > bytes.length) throw new RangeError("bytes that are not there");
-      return bytes.slice(at, at + length);
-    },
+    readBytes,
+    readInto: (at, buffer) => buffer.set(readBytes(at, buffer.length)),
   };
 }
 
