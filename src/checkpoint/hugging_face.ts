@@ -8,7 +8,13 @@ import { inMode } from "../autograd.ts";
 import { ArgumentError, CheckpointError, show } from "../errors.ts";
 import { MultiheadAttention } from "../nn/attention.ts";
 import { Linear } from "../nn/linear.ts";
-import { checkModule, type LoadReport, type Module, type StateDict } from "../nn/module.ts";
+import {
+  checkModule,
+  type LoadReport,
+  type LoadStateOptions,
+  type Module,
+  type StateDict,
+} from "../nn/module.ts";
 import { TransformerEncoderLayer } from "../nn/transformer_layer.ts";
 import { isOptions } from "../op.ts";
 import { cat } from "../ops/joining.ts";
@@ -140,16 +146,8 @@ class Weights {
   }
 }
 
-/** How `loadHuggingFace` takes weights. */
-export interface HuggingFaceOptions {
-  /** Whether every parameter must be among the weights and every weight in the module; default true. */
-  strict?: boolean;
-  /**
-   * The module's key for one of Hugging Face's, which is given without `transformer.` or `bert.`: a record, in which keys that stay
-   * may be left out, or a function. Null leaves a weight out.
-   */
-  rename?: Readonly<Record<string, string | null>> | ((key: string) => string | null);
-}
+/** How `loadHuggingFace` takes weights: as `loadStateDict`, renaming keys without `transformer.` or `bert.` before them. */
+export type HuggingFaceOptions = LoadStateOptions;
 
 /**
  * Loads weights of Hugging Face's GPT-2 or BERT into a module that you wrote. `source` is a file (`model.safetensors`, its index where it is in shards, or
@@ -181,7 +179,7 @@ export async function loadHuggingFace(
   model: Module,
   source: string | URL | Readonly<Record<string, Tensor>>,
   architecture: HuggingFaceArchitecture,
-  { strict = true, rename }: HuggingFaceOptions = {},
+  { rename, ...options }: HuggingFaceOptions = {},
 ): Promise<LoadReport> {
   checkModule(model, "loadHuggingFace");
   if (!Object.hasOwn(ARCHITECTURES, architecture)) {
@@ -195,7 +193,7 @@ export async function loadHuggingFace(
   const known = ARCHITECTURES[architecture];
   const weights = new Weights(isOptions(source) ? source : await read(source), known);
   const state = place(model, weights, known, rename);
-  return model.loadStateDict(state, { strict });
+  return model.loadStateDict(state, options);
 }
 
 /** Tensors by key, out of whichever kind of file it is. */

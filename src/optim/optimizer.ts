@@ -466,7 +466,8 @@ export abstract class Optimizer {
       for (const [key, value] of Object.entries(options)) {
         const name = camelCase(key);
         // What PyTorch keeps beside (foreach, fused, …) says how, not what it computes.
-        if (name in this.defaults || !PASSED_OVER.has(name)) known[name] = value;
+        if (!(name in this.defaults) && PASSED_OVER.has(name)) continue;
+        known[name] = name === "lr" ? rateOf(this.title, value) : value;
       }
       const loaded = { ...group.options(), ...known };
       this.check(loaded);

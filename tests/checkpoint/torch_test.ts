@@ -212,6 +212,34 @@ for (const name of Object.keys(OPTIMIZERS)) {
   });
 }
 
+Deno.test("a learning rate that PyTorch kept as a tensor is a number here", () => {
+  const model = network(), optimizer = new optim.Adam(model.parameters());
+  const state = optimizer.stateDict();
+  state.param_groups[0].lr = tensor(0.25);
+  optimizer.loadStateDict(state);
+  assertEquals(optimizer.paramGroups[0].lr, 0.25);
+});
+
+Deno.test({
+  name: "files are opened only where the script may",
+  permissions: { read: ["native", ".toro"], ffi: true, write: ["/tmp/toro_out"], env: true },
+  fn: async () => {
+    const read = "this script has no read permission for it";
+    const write = "this script has no write permission for it";
+    for (const path of ["/tmp/toro_in/x.pth", "/tmp/toro_out/../toro_in/x"]) {
+      await assertRejects(() => checkpoint.loadTorch(path), Error, read);
+      await assertRejects(() => checkpoint.loadNumpy(path), Error, read);
+      await assertRejects(
+        () => checkpoint.loadHuggingFace(network(), `${path}.bin`, "gpt2"),
+        Error,
+        read,
+      );
+      await assertRejects(() => checkpoint.saveTorch(path, {}), Error, write);
+      await assertRejects(() => checkpoint.saveNumpy(path, tensor(1)), Error, write);
+    }
+  },
+});
+
 /** A state of everything that goes through PyTorch and comes back as it was. */
 function everything(): Record<string, Any> {
   const base = randn([5, 4]);
