@@ -104,7 +104,9 @@ pub fn begin(request: &Value, owner: u32) -> Result<JobOutput, String> {
     if request["lock"] == json!(true) {
         lock_folder(&opened, &folder)?;
     }
-    remove_litter(&folder, Some(&name)).map_err(fail)?;
+    let family = family_of(&name).filter(|_| request["lock"] == json!(true));
+    let is_litter = |of: &str| of == name || family.is_some_and(|stem| is_of_family(of, stem));
+    remove_litter(&folder, is_litter).map_err(fail)?;
     let (file, held, aside) = create_aside(&folder, &name).map_err(fail)?;
     let id = NEXT.fetch_add(1, Ordering::Relaxed) as u64;
     let writer = Writer {
@@ -209,26 +211,48 @@ fn ignore_size_signal() {
     });
 }
 
-/// `.NAME.PID-NUMBER.tmp`, of any name or of the given one.
-fn is_aside(file: &str, name: Option<&str>) -> bool {
-    let inner = file
-        .strip_prefix('.')
-        .and_then(|rest| rest.strip_suffix(".tmp"));
-    let Some((of, numbers)) = inner.and_then(|inner| inner.rsplit_once('.')) else {
-        return false;
-    };
+/// The NAME in `.NAME.PID-NUMBER.tmp`.
+fn aside_of(file: &str) -> Option<&str> {
+    let inner = file.strip_prefix('.')?.strip_suffix(".tmp")?;
+    let (of, numbers) = inner.rsplit_once('.')?;
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let is_ours = numbers
         .split_once('-')
         .is_some_and(|(pid, number)| is_number(pid) && is_number(number));
-    is_ours && !of.is_empty() && name.is_none_or(|name| name == of)
+    (is_ours && !of.is_empty()).then_some(of)
+}
+
+/// What the names of a checkpoint's files begin with, by that of its file or index.
+fn family_of(name: &str) -> Option<&str> {
+    name.strip_suffix(".index.json")
+        .unwrap_or(name)
+        .strip_suffix(".safetensors")
+}
+
+/// Whether a name is `STEM-00001-of-00003.safetensors`, with a mark before the number or without, or the index.
+fn is_of_family(name: &str, stem: &str) -> bool {
+    let Some(rest) = name.strip_prefix(stem) else {
+        return false;
+    };
+    let Some(numbers) = rest.strip_suffix(".safetensors") else {
+        return rest == ".safetensors.index.json";
+    };
+    // Signs of a mark and of two numbers of five digits: no other checkpoint's name has them all.
+    let is_digit = |c: u8| c.is_ascii_digit();
+    let is_mark = |mark: &str| mark.len() == 8 && mark.bytes().all(|c| c.is_ascii_hexdigit());
+    let is_number = |number: &str| number.len() == 5 && number.bytes().all(is_digit);
+    match *numbers.split('-').collect::<Vec<_>>() {
+        ["", mark, of, "of", all] => is_mark(mark) && is_number(of) && is_number(all),
+        ["", of, "of", all] => is_number(of) && is_number(all),
+        _ => false,
+    }
 }
 
 /// Removes files written aside whose writers are gone.
-fn remove_litter(folder: &Path, name: Option<&str>) -> Result<(), Error> {
+fn remove_litter(folder: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<(), Error> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if !is_aside(&entry.file_name().to_string_lossy(), name) {
+        if !aside_of(&entry.file_name().to_string_lossy()).is_some_and(&is_wanted) {
             continue;
         }
         // Without waiting for a pipe's writer.
@@ -251,7 +275,7 @@ fn remove_litter(folder: &Path, name: Option<&str>) -> Result<(), Error> {
 /// `{path}`: removes what killed processes left in a folder.
 pub fn clean(request: &Value) -> Result<JobOutput, String> {
     let path = path_of(request)?;
-    remove_litter(Path::new(path), None)
+    remove_litter(Path::new(path), |_| true)
         .map_err(|error| format!("Cannot clean {path}: {}", reason(&error)))?;
     answer(json!({}))
 }
@@ -751,17 +775,29 @@ mod tests {
 
     #[test]
     fn names_of_files_aside_are_told_from_others() {
-        for (name, of, expected) in [
-            (".a.bin.12-3.tmp", Some("a.bin"), true),
-            (".a.bin.12-3.tmp", None, true),
-            (".a.bin.12-3.tmp", Some("bin"), false),
-            (".b.a.bin.12-3.tmp", Some("a.bin"), false),
-            ("a.bin.12-3.tmp", None, false),
-            (".a.bin.12-.tmp", None, false),
-            (".12-3.tmp", None, false),
-            (".a.12-3", None, false),
+        for (file, of) in [
+            (".a.bin.12-3.tmp", Some("a.bin")),
+            (".b.a.bin.12-3.tmp", Some("b.a.bin")),
+            ("a.bin.12-3.tmp", None),
+            (".a.bin.12-.tmp", None),
+            (".12-3.tmp", None),
+            (".a.12-3", None),
         ] {
-            assert_eq!(is_aside(name, of), expected, "{name} {of:?}");
+            assert_eq!(aside_of(file), of, "{file}");
+        }
+        assert_eq!(family_of("a.safetensors.index.json"), Some("a"));
+        assert_eq!(family_of("a.safetensors"), Some("a"));
+        assert_eq!(family_of("a.pth"), None);
+        for (name, expected) in [
+            ("a-00001-of-00002.safetensors", true),
+            ("a-0a1b2c3d-00001-of-00002.safetensors", true),
+            ("a.safetensors.index.json", true),
+            ("a-b-00001-of-00002.safetensors", false),
+            ("a-00001-of-2.safetensors", false),
+            ("ab-00001-of-00002.safetensors", false),
+            ("a.safetensors", false),
+        ] {
+            assert_eq!(is_of_family(name, "a"), expected, "{name}");
         }
     }
 }
