@@ -2,6 +2,7 @@
 //! Here: the operands and the choice of a path. Every element of C is summed in an
 //! order that depends on the shape only, so results are the same bits for any number of threads.
 
+mod bf16;
 pub mod block;
 mod finish;
 pub mod indirect;
@@ -274,10 +275,15 @@ unsafe fn multiply<T: Float>(c: MatMut, a: Mat, b: Mat, options: Options) -> Res
         } else {
             (c, a, b)
         };
+    let single = (&finish as &dyn std::any::Any).downcast_ref::<Finish<f32>>();
     // SAFETY: as promised by the caller of `gemm`; transposing changes no element.
     let result = unsafe {
         if a.cols == 0 || options.alpha == 0.0 {
             thin::no_product(&c, &finish)
+        } else if let Some(finish) = single
+            && bf16::suits(&c, &a, &b)
+        {
+            bf16::multiply(&c, &a, &b, finish)
         } else if thin::prefers_dots::<T>(&c, &a, &b) {
             thin::by_dots(&c, &a, &b, &finish)
         } else if thin::prefers_rows::<T>(&c, &a, &b) {

@@ -8,6 +8,7 @@
 
 mod activation;
 mod half;
+mod inverse;
 pub mod special;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,8 @@ pub use activation::{erf_f32, gelu_f32, gelu_tanh_f32, normal_cdf_f32, sigmoid_f
 pub use activation::{softplus_f32, tanh_f32};
 pub use half::{bf16_to_f32, bf16_to_f32_slice, f16_to_f32, f16_to_f32_slice};
 pub use half::{f32_to_bf16, f32_to_bf16_slice, f32_to_f16, f32_to_f16_slice};
+pub use inverse::{acos_f32, acosh_f32, asin_f32, asinh_f32, atan_f32, atan2_f32, atanh_f32};
+pub use inverse::{cosh_f32, erfinv_f32, sinh_f32};
 
 pub use trigonometry::{TRIG_LIMIT, cos_f32, cos_slice, sin_f32, sin_slice, tan_f32, tan_slice};
 

@@ -19,6 +19,7 @@ const USAGE = `deno task bench [options]
 
   --only TEXT    only rows whose name contains TEXT
   --list         print the names of the rows, and measure nothing
+  --check        compare the results of the rows, and measure nothing
   --pairs 9      alternating measurements of a row; doubled once where the spread crosses the row's bar
   --draws 2      rows of each kind at dims drawn anew, beside the listed ones
   --seed N       what those dims come from; default: new at each run, and printed
@@ -28,7 +29,7 @@ const USAGE = `deno task bench [options]
 
 const flags = parseArgs(Deno.args, {
   string: ["only", "json", "simd", "pairs", "draws", "seed"],
-  boolean: ["help", "tuned", "list"],
+  boolean: ["help", "tuned", "list", "check"],
   default: { pairs: "9", draws: "2", seed: String(Math.floor(Math.random() * 2 ** 31)) },
   unknown: (name) => fail(`Unknown option ${name}\n\n${USAGE}`),
 });
@@ -140,6 +141,15 @@ const tolerances: Record<string, [relative: number, absolute: number]> = {
 };
 const SAMPLES = 1 << 20;
 
+/** Prepares a workload on both sides and compares what it gives. */
+async function prepared({ name, family, dims }: Row): Promise<() => Tensor> {
+  await torch.ask({ do: "prepare", family, dims });
+  const iteration = families[family].prepare(...dims);
+  const out = iteration();
+  if (!families[family].isRandom) await compare(name, out);
+  return iteration;
+}
+
 /** Compares a result with PyTorch's at the tolerances of torch.testing, the absolute one for a result of size 1. */
 async function compare(name: string, out: Tensor): Promise<void> {
   const dtype = await torch.ask<string>({ do: "result", path: results });
@@ -162,14 +172,11 @@ async function compare(name: string, out: Tensor): Promise<void> {
 
 const median = (xs: number[]): number => xs.toSorted((a, b) => a - b)[xs.length >> 1];
 
-async function measure({ name, family, dims }: Row): Promise<Line> {
-  const { prepare, work, isRandom, bar = null } = families[family];
+async function measure(row: Row): Promise<Line> {
+  const { work, bar = null } = families[row.family];
   // Linux forgets the peak of resident memory when 5 is written here.
   await Deno.writeTextFile("/proc/self/clear_refs", "5");
-  await torch.ask({ do: "prepare", family, dims });
-  const iteration = prepare(...dims);
-  const out = iteration();
-  if (!isRandom) await compare(name, out);
+  const iteration = await prepared(row);
   const run = (times: number): number => {
     const begin = performance.now();
     for (let i = 0; i < times; i++) iteration();
@@ -192,11 +199,11 @@ async function measure({ name, family, dims }: Row): Promise<Line> {
   }
   const ratios = toroMs.map((ms, i) => torchMs[i] / ms);
   return {
-    name,
+    name: row.name,
     toroMs: median(toroMs),
     torchMs: median(torchMs),
     ratio: median(ratios),
-    ofLimit: ofLimit(work?.(...dims), limits, median(toroMs)),
+    ofLimit: ofLimit(work?.(...row.dims), limits, median(toroMs)),
     peakRssBytes: processMemory().peakResidentBytes,
     spread: [Math.min(...ratios), Math.max(...ratios)],
     bar,
@@ -233,6 +240,11 @@ function show(line: Line): void {
 const lines: Line[] = [];
 for (const row of rows) {
   try {
+    if (flags.check) {
+      await prepared(row);
+      console.log(`${row.name}: compared`);
+      continue;
+    }
     const line = await measure(row);
     lines.push(line);
     show(line);
@@ -242,7 +254,7 @@ for (const row of rows) {
     Deno.exitCode = 1;
   }
 }
-if (isWanted(START_UP)) {
+if (isWanted(START_UP) && !flags.check) {
   const { toro, torch } = await startUp(python, pairs);
   const ratios = toro.map((run, i) => torch[i].ms / run.ms);
   const line: Line = {

@@ -88,6 +88,57 @@ fn logarithms() {
 }
 
 #[test]
+fn inverses() {
+    check("asin", 1.0, asin_f32, f64::asin);
+    check("acos", 1.0, acos_f32, f64::acos);
+    check("atan", 1.0, atan_f32, f64::atan);
+    check("asinh", 1.0, asinh_f32, f64::asinh);
+    check("acosh", 1.0, acosh_f32, f64::acosh);
+    check("atanh", 1.0, atanh_f32, f64::atanh);
+    check("sinh", 1.0, sinh_f32, f64::sinh);
+    check("cosh", 1.0, cosh_f32, f64::cosh);
+    // Both ways: what erf makes of the value must be the argument, to the slope that erf has there.
+    for i in 1..200_000 {
+        let y = i as f32 / 200_000.0;
+        let x = f64::from(erfinv_f32(y));
+        let slope = std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp();
+        let exact = x + (erfc(x) - (1.0 - f64::from(y))) / slope;
+        assert!(
+            ulps(erfinv_f32(y), exact) <= 3.0,
+            "erfinv({y}) = {x}, exact {exact}"
+        );
+        assert_eq!(erfinv_f32(-y), -erfinv_f32(y));
+    }
+    assert!(erfinv_f32(1.5).is_nan() && erfinv_f32(f32::NAN).is_nan());
+    assert_eq!(erfinv_f32(-1.0), f32::NEG_INFINITY);
+    assert!(ulps(erfinv_f32(1e-30), 0.5e-30 * std::f64::consts::PI.sqrt()) <= 3.0);
+
+    let sides = [
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        3e-39,
+        -2e20,
+        0.3,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::NAN,
+    ];
+    for y in sides {
+        for x in sides {
+            let exact = f64::from(y).atan2(f64::from(x));
+            let got = atan2_f32(y, x);
+            assert!(
+                ulps(got, exact) <= 1.0,
+                "atan2({y}, {x}) = {got}, exact {exact}"
+            );
+            assert!(got.is_nan() || got.is_sign_negative() == exact.is_sign_negative());
+        }
+    }
+}
+
+#[test]
 fn trigonometry() {
     let within = |f: fn(f64) -> f64| {
         move |x: f64| {

@@ -17,6 +17,7 @@ pub mod loss;
 pub mod map;
 pub mod masking;
 pub mod matmul;
+pub mod moving;
 pub mod nest;
 pub mod normalization;
 pub mod optim;

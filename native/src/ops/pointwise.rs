@@ -198,18 +198,18 @@ crate::maps! {
     log1p [x] (p; 0) { f32: log1p_f32(x); f64: x.ln_1p() }
     exp2 [x] (p; 0) { f32: exp2_f32(x); f64: x.exp2() }
     expm1 [x] (p; 0) { f32: expm1_f32(x); f64: x.exp_m1() }
-    asin [x] (p; 0) { f32: x.asin(); f64: x.asin() }
-    acos [x] (p; 0) { f32: x.acos(); f64: x.acos() }
-    atan [x] (p; 0) { f32: x.atan(); f64: x.atan() }
-    sinh [x] (p; 0) { f32: x.sinh(); f64: x.sinh() }
-    cosh [x] (p; 0) { f32: x.cosh(); f64: x.cosh() }
+    asin [x] (p; 0) { f32: asin_f32(x); f64: x.asin() }
+    acos [x] (p; 0) { f32: acos_f32(x); f64: x.acos() }
+    atan [x] (p; 0) { f32: atan_f32(x); f64: x.atan() }
+    sinh [x] (p; 0) { f32: sinh_f32(x); f64: x.sinh() }
+    cosh [x] (p; 0) { f32: cosh_f32(x); f64: x.cosh() }
     tanh [x] (p; 0) { f32: tanh_f32(x); f64: x.tanh() }
-    asinh [x] (p; 0) { f32: f64::from(x).asinh() as f32; f64: x.asinh() }
-    acosh [x] (p; 0) { f32: f64::from(x).acosh() as f32; f64: x.acosh() }
-    atanh [x] (p; 0) { f32: f64::from(x).atanh() as f32; f64: x.atanh() }
+    asinh [x] (p; 0) { f32: asinh_f32(x); f64: x.asinh() }
+    acosh [x] (p; 0) { f32: acosh_f32(x); f64: x.acosh() }
+    atanh [x] (p; 0) { f32: atanh_f32(x); f64: x.atanh() }
     erf [x] (p; 0) { f32: erf_f32(x); f64: erf(x) }
     erfc [x] (p; 0) { f32: erfc(f64::from(x)) as f32; f64: erfc(x) }
-    erfinv [x] (p; 0) { f32: erfinv_f64(f64::from(x)) as f32; f64: erfinv_f64(x) }
+    erfinv [x] (p; 0) { f32: erfinv_f32(x); f64: erfinv_f64(x) }
     lgamma [x] (p; 0) { f32: lgamma(f64::from(x)) as f32; f64: lgamma(x) }
     floor [x] (p; 0) { f32: x.floor(); f64: x.floor() }
     ceil [x] (p; 0) { f32: x.ceil(); f64: x.ceil() }
@@ -261,7 +261,7 @@ crate::maps! {
     shift_left [a, b] (p; 0) { i64: if (0..64).contains(&b) { a << b } else { 0 } }
     /// A shift by less than 0 or by the width and more leaves the sign.
     shift_right [a, b] (p; 0) { i64: a >> (if (0..64).contains(&b) { b } else { 63 }) }
-    atan2 [a, b] (p; 0) { f32: a.atan2(b); f64: a.atan2(b) }
+    atan2 [a, b] (p; 0) { f32: atan2_f32(a, b); f64: a.atan2(b) }
     hypot [a, b] (p; 0) { f32: single::hypot(a, b); f64: double::hypot(a, b) }
     copysign [a, b] (p; 0) { f32: a.copysign(b); f64: a.copysign(b) }
     logaddexp [a, b] (p; 0) { f32: logaddexp_f32(a, b); f64: logaddexp_f64(a, b) }

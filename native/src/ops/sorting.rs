@@ -38,9 +38,11 @@ pub const ROWS: &[Row] = &[
     },
 ];
 
-/// Slices from this length on are sorted in chunks by all threads and merged.
+/// Slices from this length on are sorted by all threads.
 const PARALLEL: usize = 256 * 1024;
 const CHUNK: usize = 64 * 1024;
+/// Most parts of a long slice, each with its counts.
+const PARTS: usize = 64;
 /// From here on a radix sort beats comparisons (1,024 pairs: 12 µs against 25).
 const RADIX: usize = 1024;
 /// Keys made at a time.
@@ -253,79 +255,67 @@ fn sort_pairs<K: Key>(pairs: &mut [Pair<K>], spare: &mut [Pair<K>]) {
     }
 }
 
-/// How many of the first `n` elements of the merge of a and b come from a; a's come first among equals.
-fn merge_split<T: Ord>(a: &[T], b: &[T], n: usize) -> usize {
-    let (mut low, mut high) = (n.saturating_sub(b.len()), n.min(a.len()));
-    while low < high {
-        let mid = (low + high) / 2;
-        if b[n - mid - 1] < a[mid] {
-            high = mid
-        } else {
-            low = mid + 1
-        }
-    }
-    low
-}
-
-fn merge<'a, T: Ord + Copy>(mut a: &'a [T], mut b: &'a [T], out: &mut [T]) {
-    for slot in out {
-        let first = match (a.first(), b.first()) {
-            (Some(x), Some(y)) => x <= y,
-            (x, _) => x.is_some(),
-        };
-        let side = if first { &mut a } else { &mut b };
-        *slot = side[0];
-        *side = &side[1..];
-    }
-}
-
-/// Sorts one long slice with all threads: chunks, then merges of neighbours, each cut into pieces of one size.
-fn sort_long<K: Key>(pairs: &mut [Pair<K>], spare: &mut [Pair<K>]) {
+/// Sorts one long slice with all threads, keeping the order of equal keys: byte by byte, where each part counts and then
+/// places its own pairs behind those of the parts before it.
+fn sort_long<K: Key>(pairs: &mut [Pair<K>], spare: &mut [Pair<K>]) -> Outcome {
     let n = pairs.len();
-    let (a, b) = (
-        Address::<Pair<K>>::new(pairs.as_mut_ptr().cast()),
-        Address::<Pair<K>>::new(spare.as_mut_ptr().cast()),
-    );
-    // SAFETY: chunks and pieces are disjoint parts of the two buffers.
-    let part = |buffer: Address<Pair<K>>, from: usize, n: usize| unsafe {
-        core::slice::from_raw_parts_mut(buffer.at(from as isize), n)
-    };
-    pool::parallel(n.div_ceil(CHUNK), &|c| {
-        let (from, count) = (c * CHUNK, CHUNK.min(n - c * CHUNK));
-        sort_pairs(part(a, from, count), part(b, from, count));
-    });
-    let (mut from, mut to, mut width) = (a, b, CHUNK);
-    while width < n {
-        pool::parallel(n.div_ceil(CHUNK), &|piece| {
-            let first = piece * CHUNK;
-            let start = first / (2 * width) * 2 * width;
-            let middle = (start + width).min(n);
-            let end = (start + 2 * width).min(n);
-            let (left, right): (&[Pair<K>], &[Pair<K>]) = (
-                part(from, start, middle - start),
-                part(from, middle, end - middle),
-            );
-            let begin = first - start;
-            let stop = (begin + CHUNK).min(end - start);
-            let (i, j) = (
-                merge_split(left, right, begin),
-                merge_split(left, right, stop),
-            );
-            merge(
-                &left[i..j],
-                &right[begin - i..stop - j],
-                part(to, first, stop - begin),
-            );
+    let part = CHUNK.max(n.div_ceil(PARTS));
+    let parts = n.div_ceil(part);
+    let counts = Scratch::new::<[u32; 256]>(parts)?;
+    let counts = Address::<[u32; 256]>::new(counts.as_ptr::<u8>());
+    let mut from = Address::<Pair<K>>::new(pairs.as_mut_ptr().cast());
+    let mut to = Address::<Pair<K>>::new(spare.as_mut_ptr().cast());
+    let mut passes = 0;
+    for byte in 0..K::BYTES {
+        // SAFETY: each part has its own counts, reads its own pairs and has its own places for each byte.
+        let (count_of, pairs_of) = unsafe {
+            (
+                |p: usize| &mut *counts.at(p as isize),
+                |p: usize| {
+                    core::slice::from_raw_parts(
+                        from.at((p * part) as isize),
+                        part.min(n - p * part),
+                    )
+                },
+            )
+        };
+        pool::parallel(parts, &|p| {
+            let count = count_of(p);
+            count.fill(0);
+            for pair in pairs_of(p) {
+                count[pair.key.byte(byte)] += 1;
+            }
+        });
+        let (mut sum, mut largest) = (0, 0);
+        for bucket in 0..256 {
+            let before = sum;
+            for p in 0..parts {
+                sum += core::mem::replace(&mut count_of(p)[bucket], sum);
+            }
+            largest = largest.max(sum - before);
+        }
+        // All in one bucket: this byte changes nothing.
+        if largest as usize == n {
+            continue;
+        }
+        pool::parallel(parts, &|p| {
+            let places = count_of(p);
+            for pair in pairs_of(p) {
+                let place = &mut places[pair.key.byte(byte)];
+                // SAFETY: the counts of all parts add up to n, so every place lies in the buffer and is taken once.
+                unsafe { *to.at(*place as isize) = *pair };
+                *place += 1;
+            }
         });
         core::mem::swap(&mut from, &mut to);
-        width *= 2;
+        passes += 1;
     }
-    // An odd number of merges leaves the result in the spare buffer.
-    if n.div_ceil(CHUNK).next_power_of_two().trailing_zeros() % 2 == 1 {
-        pool::parallel_ranges(n, CHUNK, &|r| {
-            part(a, r.start, r.len()).copy_from_slice(part(b, r.start, r.len()))
+    if passes % 2 == 1 {
+        pool::parallel_slices(pairs, part, &|start, pairs| {
+            pairs.copy_from_slice(&spare[start..start + pairs.len()]);
         });
     }
+    Ok(())
 }
 
 /// values, indices = x sorted along a dim. Scalars: dim, 1 for descending. NaN counts as the largest.
@@ -341,24 +331,41 @@ fn sort(call: &Call) -> Outcome {
     let failed = Mutex::new(Ok(()));
     with_dtype!(x.dtype, E => {
         type P = Pair<<E as Keyed>::Key>;
-        let one = |slice: usize, pairs: &mut [P], spare: &mut [P]| {
-            let (values, indices, x) = (shared.get(0).ptr.cast::<E>(), shared.get(1).ptr.cast::<i64>(), shared.get(2).ptr.cast::<E>());
+        let one = |slice: usize, pairs: &mut [P], spare: &mut [P]| -> Outcome {
             let [v, i, o] = slices.walk.offsets(slice);
             let [vs, is, xs] = slices.steps;
             // SAFETY: the slice lies inside its operands.
-            unsafe {
-                load::<E>(x.offset(o), xs, 0, flip, pairs);
-                if n >= PARALLEL { sort_long(pairs, spare) } else { sort_pairs(pairs, spare) }
-                store(pairs, 0, (x.offset(o), xs), (values.offset(v), vs), (indices.offset(i), is));
+            let x = || unsafe { (shared.get(2).ptr.cast::<E>().offset(o).cast_const(), xs) };
+            // SAFETY: as above; pieces of the slice are written by one thread each.
+            let keep = |pairs: &[P], from: usize| unsafe {
+                let values = shared.get(0).ptr.cast::<E>().offset(v);
+                let indices = shared.get(1).ptr.cast::<i64>().offset(i);
+                store(pairs, from, x(), (values, vs), (indices, is));
+            };
+            if n < PARALLEL {
+                // SAFETY: as above.
+                unsafe { load::<E>(x().0, xs, 0, flip, pairs) };
+                sort_pairs(pairs, spare);
+                keep(pairs, 0);
+                return Ok(());
             }
+            // SAFETY: as above.
+            pool::parallel_slices(pairs, CHUNK, &|from, pairs| unsafe { load::<E>(x().0, xs, from, flip, pairs) });
+            sort_long(pairs, spare)?;
+            let pairs: &[P] = pairs;
+            pool::parallel_ranges(n, CHUNK, &|range| keep(&pairs[range.clone()], range.start));
+            Ok(())
         };
         let height = if n >= PARALLEL { count } else { (GRAIN / n).max(1) };
         pool::parallel_ranges(count, height, &|range| {
             let made = Scratch::new::<P>(n).and_then(|a| Ok((a, Scratch::new::<P>(n)?)));
-            match made {
+            let done = match made {
                 // SAFETY: pairs of numbers, written before they are read.
-                Ok((mut a, mut b)) => range.for_each(|slice| unsafe { one(slice, a.slice(n), b.slice(n)) }),
-                Err(fault) => *failed.lock().unwrap_or_else(|e| e.into_inner()) = Err(fault),
+                Ok((mut a, mut b)) => range.into_iter().try_for_each(|slice| unsafe { one(slice, a.slice(n), b.slice(n)) }),
+                Err(fault) => Err(fault),
+            };
+            if done.is_err() {
+                *failed.lock().unwrap_or_else(|e| e.into_inner()) = done;
             }
         });
     });
@@ -548,7 +555,7 @@ mod tests {
             let mut wanted = pairs.clone();
             wanted.sort();
             let mut spare = pairs.clone();
-            sort_long(&mut pairs, &mut spare);
+            sort_long(&mut pairs, &mut spare).unwrap();
             assert!(pairs == wanted, "{n} pairs");
         }
     }

@@ -71,46 +71,50 @@ simd! {
     }
 }
 
+/// Elements of one register of sums.
+const PART: usize = 16;
+
 simd! {
-    /// `Σ g[r, j] x[starts[r] + j]` over all rows r of n elements; x can be read `LANES` elements further.
-    unsafe fn dot_rows<T: Float>(g: *const T, x: *const T, starts: &[usize], n: usize) -> T {
-        let mut sums = [T::ZERO; 16];
-        let whole = n / 16 * 16;
-        // SAFETY: as promised by the caller; the last row of g is not read past its end.
+    /// `sums[t] += Σ g[r, j] x[starts[r] + taps[t] + j]` over all rows r of n elements and the first N taps, whose
+    /// number it gives back; x can be read `LANES` elements further.
+    unsafe fn dot_rows<const N: usize, T: Float>(g: *const T, x: *const T, starts: &[usize], taps: &[usize], n: usize, sums: &mut [T]) -> usize {
+        let mut parts = [[T::ZERO; PART]; N];
+        let whole = n / PART * PART;
+        let left = n - whole;
+        // SAFETY: as promised by the caller; no row of g is read past its end.
         unsafe {
             for (r, &start) in starts.iter().enumerate() {
                 let (g, x) = (g.add(r * n), x.add(start));
-                for j in (0..whole).step_by(16) {
-                    for l in 0..16 {
-                        sums[l] += *g.add(j + l) * *x.add(j + l);
+                for j in (0..whole).step_by(PART) {
+                    let g = g.add(j).cast::<[T; PART]>().read_unaligned();
+                    for (part, &tap) in parts.iter_mut().zip(taps) {
+                        let x = x.add(tap + j).cast::<[T; PART]>().read_unaligned();
+                        for l in 0..PART {
+                            part[l] += g[l] * x[l];
+                        }
                     }
                 }
-                let left = n - whole;
                 if left == 0 {
                     continue;
                 }
-                // Lanes past the row do not count; past the last row there is nothing to read.
-                let (mut a, mut b) = ([T::ZERO; 16], [T::ZERO; 16]);
-                if r * n + whole + 16 <= starts.len() * n {
-                    for l in 0..16 {
-                        a[l] = if l < left { *g.add(whole + l) } else { T::ZERO };
-                        b[l] = if l < left { *x.add(whole + l) } else { T::ZERO };
+                // Lanes past the row do not count, even where x is not finite.
+                let mut last = [T::ZERO; PART];
+                std::ptr::copy_nonoverlapping(g.add(whole), last.as_mut_ptr(), left);
+                for (part, &tap) in parts.iter_mut().zip(taps) {
+                    let x = x.add(tap + whole).cast::<[T; PART]>().read_unaligned();
+                    for l in 0..PART {
+                        let x = if l < left { x[l] } else { T::ZERO };
+                        part[l] += last[l] * x;
                     }
-                } else {
-                    for l in 0..left {
-                        (a[l], b[l]) = (*g.add(whole + l), *x.add(whole + l));
-                    }
-                }
-                for l in 0..16 {
-                    sums[l] += a[l] * b[l];
                 }
             }
         }
-        let mut total = T::ZERO;
-        for sum in sums {
-            total += sum;
+        for (sum, part) in sums.iter_mut().zip(parts) {
+            for x in part {
+                *sum += x;
+            }
         }
-        total
+        N
     }
 }
 
@@ -267,9 +271,16 @@ pub fn weight_grad<T: Float + Number>(
                 field.load(x.get().add(i * places), padded);
                 for m in 0..g.outs {
                     let from = y.get().add((i * g.outs + m) * positions).cast_const();
-                    for (t, &tap) in field.taps.iter().enumerate() {
-                        let x = padded.add(tap).cast_const();
-                        sums[m * taps + t] += dot_rows(from, x, &starts, g.output[2]);
+                    let (x, n, sums) = (padded.cast_const(), g.output[2], &mut sums[m * taps..]);
+                    // Nine taps are a kernel of 3 x 3; other sizes are made of them.
+                    let mut t = 0;
+                    while t < taps {
+                        let (left, sums) = (&field.taps[t..], &mut sums[t..]);
+                        t += match left.len() {
+                            9.. => dot_rows::<9, T>(from, x, &starts, left, n, sums),
+                            3.. => dot_rows::<3, T>(from, x, &starts, left, n, sums),
+                            _ => dot_rows::<1, T>(from, x, &starts, left, n, sums),
+                        };
                     }
                 }
             }

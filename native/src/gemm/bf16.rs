@@ -1,0 +1,538 @@
+//! Products of bfloat16 matrices with sums in float32: tiles of AMX where the processor has them, else dot products of
+//! pairs (`vdpbf16ps`).
+//!
+//! Both read the same packed operands, in blocks of 32 along the depth, zero where a matrix ends. A comes in strips of 16
+//! rows, (⌈M/16⌉, ⌈K/32⌉, 16, 32); B in panels of 32 columns, (⌈N/32⌉, ⌈K/32⌉, 2, 16, 16, 2): two tiles side by side, in
+//! which the two elements of a pair along the depth lie together.
+
+use super::finish::Finish;
+use super::pack::{Buffer, Float};
+use super::{Elem, Failure, Mat, MatMut, run};
+use crate::math::f32_to_bf16;
+use crate::pool::Shared;
+use crate::simd;
+
+/// Rows of a tile of A, and columns of a tile of B.
+const TILE: usize = 16;
+/// Depth of a tile.
+const DEEP: usize = 32;
+/// Elements of a tile.
+const AREA: usize = TILE * DEEP;
+/// Columns of a panel of B.
+const WIDTH: usize = 2 * TILE;
+/// Rows that one task packs and keeps at hand; by `matmul bfloat16 2048` of the benchmark.
+const BLOCK_ROWS: usize = 256;
+/// Most tiles along the depth that are multiplied at a time: a panel of them stays in the first-level cache.
+const BLOCKS: usize = 16;
+const TASKS: usize = 8;
+
+/// Whether [`multiply`] takes it: both operands in bfloat16, more than a vector, and a processor that has the means.
+pub fn suits(c: &MatMut, a: &Mat, b: &Mat) -> bool {
+    a.elem == Elem::Bf16
+        && b.elem == Elem::Bf16
+        && c.elem != Elem::F64
+        && c.rows > 1
+        && c.cols > 1
+        && a.cols > 1
+        && (simd::has_amx() || simd::has_avx512_bf16())
+}
+
+/// What one call of a kernel multiplies: one or two strips of A, `strip` elements apart, with a panel of B.
+struct Block {
+    a: *const u16,
+    strip: usize,
+    strips: usize,
+    b: *const u16,
+    /// Along the depth.
+    blocks: usize,
+    /// (16 · strips, 32): set, or added to where it is not the `first` along the depth.
+    sums: *mut f32,
+    first: bool,
+}
+
+/// The kernels, and what a thread does before and after it uses them.
+#[derive(Clone, Copy)]
+struct Kernel {
+    begin: unsafe fn(),
+    block: unsafe fn(&Block),
+    end: unsafe fn(),
+}
+
+fn kernel() -> Kernel {
+    #[cfg(target_arch = "x86_64")]
+    return if simd::has_amx() { TILES } else { DOTS };
+    #[cfg(not(target_arch = "x86_64"))]
+    unreachable!("no kernel for bfloat16")
+}
+
+#[cfg(target_arch = "x86_64")]
+const TILES: Kernel = Kernel {
+    begin: x86::configure,
+    block: x86::tiles,
+    end: x86::release,
+};
+
+#[cfg(target_arch = "x86_64")]
+const DOTS: Kernel = Kernel {
+    begin: nothing,
+    block: x86::dots,
+    end: nothing,
+};
+
+#[cfg(target_arch = "x86_64")]
+unsafe fn nothing() {}
+
+/// C = alpha · A · B + beta · C with its epilogue.
+///
+/// # Safety
+/// As for `gemm`; [`suits`] was asked.
+pub unsafe fn multiply(c: &MatMut, a: &Mat, b: &Mat, finish: &Finish<f32>) -> Result<(), String> {
+    let (m, n, blocks) = (c.rows, c.cols, a.cols.div_ceil(DEEP));
+    let work = m * n * a.cols / 8;
+    let panels = n.div_ceil(WIDTH);
+    let panel = blocks * 2 * AREA;
+    let packed = Buffer::take::<u16>(panels * panel)?;
+    let to = Shared(packed.get::<u16>());
+    run(panels, panels * panel, &|p| {
+        // SAFETY: panels are disjoint parts of the buffer, and lie inside B.
+        unsafe { pack_b(b, p * WIDTH, blocks, to.get().add(p * panel)) };
+    });
+
+    let rows = m.div_ceil(TASKS).next_multiple_of(2 * TILE).min(BLOCK_ROWS);
+    let row_blocks = m.div_ceil(rows);
+    let task_panels = panels.div_ceil(TASKS.div_ceil(row_blocks));
+    let column_blocks = panels.div_ceil(task_panels);
+    let deep = blocks.div_ceil(blocks.div_ceil(BLOCKS));
+    let kernel = kernel();
+    let failed = Failure::default();
+    run(row_blocks * column_blocks, work, &|task| {
+        let (row, first) = (
+            task / column_blocks * rows,
+            task % column_blocks * task_panels,
+        );
+        let rows = rows.min(m - row);
+        let strips = rows.div_ceil(TILE);
+        let strip = blocks * AREA;
+        // Sums of one panel stand before the strips of A.
+        let sums = strips * TILE * WIDTH;
+        let Ok(buffer) = Buffer::take::<u16>(2 * sums + strips * strip) else {
+            return failed.note(Err(String::new()));
+        };
+        // SAFETY: the buffer has room for both; regions of tasks are disjoint parts of C.
+        unsafe {
+            let total = buffer.get::<f32>();
+            let packed_a = buffer.get::<u16>().add(2 * sums);
+            pack_a(a, row, rows, blocks, packed_a);
+            (kernel.begin)();
+            for p in first..panels.min(first + task_panels) {
+                for k in (0..blocks).step_by(deep) {
+                    for s in (0..strips).step_by(2) {
+                        (kernel.block)(&Block {
+                            a: packed_a.add(s * strip + k * AREA),
+                            strip,
+                            strips: 2.min(strips - s),
+                            b: to.get().add(p * panel + k * 2 * AREA),
+                            blocks: deep.min(blocks - k),
+                            sums: total.add(s * TILE * WIDTH),
+                            first: k == 0,
+                        });
+                    }
+                }
+                let columns = WIDTH.min(n - p * WIDTH);
+                write(finish, total, c, (row, rows), (p * WIDTH, columns));
+            }
+            (kernel.end)();
+        }
+        buffer.give_back();
+    });
+    packed.give_back();
+    failed.result()
+}
+
+/// Sums (rows, WIDTH) to C, at once where they only need rounding or a bias.
+unsafe fn write(
+    finish: &Finish<f32>,
+    sums: *mut f32,
+    c: &MatMut,
+    (row, rows): (usize, usize),
+    (column, columns): (usize, usize),
+) {
+    // SAFETY: inside C and the sums.
+    unsafe {
+        let is_plain = finish.alpha == 1.0 && finish.beta == 0.0 && c.cs == 1;
+        if !is_plain || columns < WIDTH || finish.bias_by_row && !finish.bias.is_null() {
+            for i in 0..rows {
+                finish.row(sums.add(i * WIDTH), c, row + i, column, columns);
+            }
+            return;
+        }
+        let zeros = [0f32; WIDTH];
+        let bias = if finish.bias.is_null() {
+            zeros.as_ptr()
+        } else {
+            finish.bias.add(column)
+        };
+        let least = if finish.relu { 0.0 } else { f32::NEG_INFINITY };
+        for i in 0..rows {
+            let (from, to) = (sums.add(i * WIDTH).cast(), c.at(row + i, column));
+            match c.elem {
+                Elem::F32 => write_f32(from, bias.cast(), least, to.cast()),
+                Elem::Bf16 => write_bf16(from, bias.cast(), least, to.cast()),
+                _ => finish.row(from.cast(), c, row + i, column, columns),
+            }
+        }
+    }
+}
+
+simd! {
+    unsafe fn write_f32(sums: *const [f32; WIDTH], bias: *const [f32; WIDTH], least: f32, to: *mut f32) {
+        // SAFETY: the caller gives WIDTH elements of each.
+        unsafe {
+            for j in 0..WIDTH {
+                let x = (*sums)[j] + (*bias)[j];
+                // NaN stays.
+                *to.add(j) = if x < least { least } else { x };
+            }
+        }
+    }
+}
+
+simd! {
+    unsafe fn write_bf16(sums: *const [f32; WIDTH], bias: *const [f32; WIDTH], least: f32, to: *mut u16) {
+        // SAFETY: the caller gives WIDTH elements of each.
+        unsafe {
+            for j in 0..WIDTH {
+                let x = (*sums)[j] + (*bias)[j];
+                *to.add(j) = f32_to_bf16(if x < least { least } else { x });
+            }
+        }
+    }
+}
+
+/// Two rows of 16 elements to pairs.
+type Row16 = [u16; TILE];
+
+simd! {
+    /// `to[i] = (low[i], high[i])`
+    unsafe fn interleave(low: *const Row16, high: *const Row16, to: *mut u16) {
+        // SAFETY: the caller gives 16 elements of each, and room for 32.
+        unsafe {
+            let (low, high) = (low.read_unaligned(), high.read_unaligned());
+            for i in 0..TILE {
+                *to.add(2 * i) = low[i];
+                *to.add(2 * i + 1) = high[i];
+            }
+        }
+    }
+}
+
+/// Element (i, j), or zero outside.
+unsafe fn element(x: &Mat, i: usize, j: usize) -> u16 {
+    if i < x.rows && j < x.cols {
+        // SAFETY: inside the matrix.
+        unsafe { x.at(i, j).cast::<u16>().read_unaligned() }
+    } else {
+        0
+    }
+}
+
+/// A block (16, 32) of `x` from (row, column) on to `to`, zero outside the matrix. `x` may be B transposed: a tile of B in
+/// pairs is the transpose of this one in pairs.
+unsafe fn block_of_rows(x: &Mat, row: usize, column: usize, to: *mut u16) {
+    let is_whole = row + TILE <= x.rows && column + DEEP <= x.cols;
+    // SAFETY: inside the matrix where it is whole; room for a tile.
+    unsafe {
+        if is_whole && x.cs == 1 {
+            for i in 0..TILE {
+                std::ptr::copy_nonoverlapping(x.at(row + i, column).cast(), to.add(i * DEEP), DEEP);
+            }
+        } else {
+            for i in 0..TILE {
+                for j in 0..DEEP {
+                    *to.add(i * DEEP + j) = element(x, row + i, column + j);
+                }
+            }
+        }
+    }
+}
+
+/// Pairs of a block (16, 32) of `x`, transposed: (16 pairs, 16 rows, 2).
+unsafe fn block_of_pairs(x: &Mat, row: usize, column: usize, to: *mut u16) {
+    let is_whole = row + TILE <= x.rows && column + DEEP <= x.cols;
+    // SAFETY: as above.
+    unsafe {
+        if is_whole && x.rs == 1 {
+            for pair in 0..TILE {
+                let low = x.at(row, column + 2 * pair).cast();
+                let high = x.at(row, column + 2 * pair + 1).cast();
+                interleave(low, high, to.add(pair * DEEP));
+            }
+        } else {
+            let mut rows = [0u16; AREA];
+            let from = if is_whole && x.cs == 1 {
+                None
+            } else {
+                block_of_rows(x, row, column, rows.as_mut_ptr());
+                Some(rows.as_ptr())
+            };
+            let line = |i: usize| match from {
+                Some(rows) => rows.add(i * DEEP).cast::<f32>(),
+                None => x.at(row + i, column).cast::<f32>(),
+            };
+            transpose_pairs(line, to);
+        }
+    }
+}
+
+/// `to[j, i] = line(i)[j]`, pairs of elements moved as if they were floats.
+unsafe fn transpose_pairs(line: impl Fn(usize) -> *const f32, to: *mut u16) {
+    for half in [0, 8] {
+        let lines: [*const f32; 8] = std::array::from_fn(|i| line(half + i));
+        // SAFETY: the caller gives 16 lines of 16 pairs, and room for a tile.
+        unsafe { f32::transpose(&lines, TILE, to.cast::<f32>().add(half), TILE) };
+    }
+}
+
+/// `rows` rows of A, its whole depth, in strips.
+unsafe fn pack_a(a: &Mat, row: usize, rows: usize, blocks: usize, to: *mut u16) {
+    let a = &Mat {
+        rows: row + rows,
+        ..*a
+    };
+    for s in 0..rows.div_ceil(TILE) {
+        for k in 0..blocks {
+            // SAFETY: the caller gives room for the strips; outside the matrix nothing is read.
+            unsafe {
+                let to = to.add((s * blocks + k) * AREA);
+                let (row, column) = (row + s * TILE, k * DEEP);
+                let is_whole = row + TILE <= a.rows && column + DEEP <= a.cols;
+                if is_whole && a.rs == 1 && a.cs != 1 {
+                    let mut pairs = [0u16; AREA];
+                    block_of_pairs(a, row, column, pairs.as_mut_ptr());
+                    transpose_pairs(|i| pairs.as_ptr().add(i * DEEP).cast(), to);
+                } else {
+                    block_of_rows(a, row, column, to);
+                }
+            }
+        }
+    }
+}
+
+/// Columns `column..column + WIDTH` of B, its whole depth, as a panel.
+unsafe fn pack_b(b: &Mat, column: usize, blocks: usize, to: *mut u16) {
+    let columns = b.transposed();
+    for k in 0..blocks {
+        for half in 0..2 {
+            // SAFETY: the caller gives room for the panel; outside the matrix nothing is read.
+            unsafe {
+                let to = to.add((2 * k + half) * AREA);
+                block_of_pairs(&columns, column + half * TILE, k * DEEP, to);
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{AREA, Block, DEEP, TILE, WIDTH};
+    use std::arch::asm;
+    use std::arch::x86_64::*;
+
+    /// Tiles 0 to 3 are sums, 4 and 5 come from A, 6 and 7 from B: all of them 16 rows of 64 bytes.
+    pub unsafe fn configure() {
+        #[repr(C, align(64))]
+        struct Shapes([u8; 64]);
+        const SHAPES: Shapes = {
+            let mut bytes = [0; 64];
+            bytes[0] = 1;
+            let mut tile = 0;
+            while tile < 8 {
+                bytes[16 + 2 * tile] = 64;
+                bytes[48 + tile] = 16;
+                tile += 1;
+            }
+            Shapes(bytes)
+        };
+        static CONFIGURATION: Shapes = SHAPES;
+        // SAFETY: the system has granted tiles to this process.
+        unsafe {
+            asm!("ldtilecfg [{}]", in(reg) &CONFIGURATION, options(nostack, readonly));
+        }
+    }
+
+    pub unsafe fn release() {
+        // SAFETY: as above.
+        unsafe { asm!("tilerelease", options(nostack, nomem)) };
+    }
+
+    /// Nothing else of this thread uses tiles between `configure` and `release`, so they keep what is loaded here.
+    pub unsafe fn tiles(block: &Block) {
+        let (a, b, sums) = (block.a, block.b, block.sums);
+        let right = sums.wrapping_add(TILE);
+        let below = sums.wrapping_add(TILE * WIDTH);
+        let below_right = below.wrapping_add(TILE);
+        const SUMS_STRIDE: usize = 4 * WIDTH;
+        // SAFETY: the caller gives whole tiles, and the configuration is that of `configure`.
+        unsafe {
+            if block.first {
+                asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, options(nostack, nomem));
+            } else {
+                asm!("tileloadd tmm0, [{sums} + {stride}]", "tileloadd tmm1, [{right} + {stride}]",
+                    sums = in(reg) sums, right = in(reg) right, stride = in(reg) SUMS_STRIDE,
+                    out("tmm0") _, out("tmm1") _, options(nostack, readonly));
+                if block.strips == 2 {
+                    asm!("tileloadd tmm2, [{sums} + {stride}]", "tileloadd tmm3, [{right} + {stride}]",
+                        sums = in(reg) below, right = in(reg) below_right, stride = in(reg) SUMS_STRIDE,
+                        out("tmm2") _, out("tmm3") _, options(nostack, readonly));
+                }
+            }
+            if block.strips == 2 {
+                asm!(
+                    "2:",
+                    "tileloadd tmm6, [{b} + {stride}]",
+                    "tileloadd tmm4, [{a} + {stride}]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tileloadd tmm7, [{b} + {stride} + 1024]",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tileloadd tmm5, [{below} + {stride}]",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "tdpbf16ps tmm3, tmm5, tmm7",
+                    "add {a}, 1024",
+                    "add {below}, 1024",
+                    "add {b}, 2048",
+                    "dec {blocks}",
+                    "jnz 2b",
+                    a = inout(reg) a => _, below = inout(reg) a.add(block.strip) => _, b = inout(reg) b => _,
+                    blocks = inout(reg) block.blocks => _, stride = in(reg) 2 * DEEP,
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                    options(nostack, readonly)
+                );
+                asm!("tilestored [{sums} + {stride}], tmm2", "tilestored [{right} + {stride}], tmm3",
+                    sums = in(reg) below, right = in(reg) below_right, stride = in(reg) SUMS_STRIDE, options(nostack));
+            } else {
+                asm!(
+                    "2:",
+                    "tileloadd tmm6, [{b} + {stride}]",
+                    "tileloadd tmm4, [{a} + {stride}]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tileloadd tmm7, [{b} + {stride} + 1024]",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "add {a}, 1024",
+                    "add {b}, 2048",
+                    "dec {blocks}",
+                    "jnz 2b",
+                    a = inout(reg) a => _, b = inout(reg) b => _, blocks = inout(reg) block.blocks => _,
+                    stride = in(reg) 2 * DEEP,
+                    out("tmm0") _, out("tmm1") _, out("tmm4") _, out("tmm6") _, out("tmm7") _,
+                    options(nostack, readonly)
+                );
+            }
+            asm!("tilestored [{sums} + {stride}], tmm0", "tilestored [{right} + {stride}], tmm1",
+                sums = in(reg) sums, right = in(reg) right, stride = in(reg) SUMS_STRIDE, options(nostack));
+        }
+    }
+
+    /// Rows whose sums stay in registers: with two registers each, sixteen sums are under way.
+    const ROWS: usize = 8;
+
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    pub unsafe fn dots(block: &Block) {
+        for part in 0..block.strips * TILE / ROWS {
+            let (strip, row) = (part * ROWS / TILE, part * ROWS % TILE);
+            // SAFETY: the caller gives whole tiles.
+            unsafe {
+                let sums = block.sums.add(part * ROWS * WIDTH);
+                let mut total = [[_mm512_setzero_ps(); 2]; ROWS];
+                if !block.first {
+                    for (r, total) in total.iter_mut().enumerate() {
+                        for (j, total) in total.iter_mut().enumerate() {
+                            *total = _mm512_loadu_ps(sums.add(r * WIDTH + j * TILE));
+                        }
+                    }
+                }
+                for k in 0..block.blocks {
+                    let a = block.a.add(strip * block.strip + k * AREA + row * DEEP);
+                    let b = block.b.add(k * 2 * AREA);
+                    for pair in 0..TILE {
+                        let columns = [0, AREA].map(|half| {
+                            let at = b.add(half + pair * DEEP).cast();
+                            std::mem::transmute::<__m512, __m512bh>(_mm512_loadu_ps(at))
+                        });
+                        for (r, total) in total.iter_mut().enumerate() {
+                            let x = a.add(r * DEEP + 2 * pair).cast::<f32>().read_unaligned();
+                            let x = std::mem::transmute::<__m512, __m512bh>(_mm512_set1_ps(x));
+                            for (total, &column) in total.iter_mut().zip(&columns) {
+                                *total = _mm512_dpbf16_ps(*total, x, column);
+                            }
+                        }
+                    }
+                }
+                for (r, total) in total.iter().enumerate() {
+                    for (j, &total) in total.iter().enumerate() {
+                        _mm512_storeu_ps(sums.add(r * WIDTH + j * TILE), total);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_kernels_give_plain_sums() {
+        let _turn = simd::turn();
+        let kernels = [(simd::has_avx512_bf16(), DOTS), (simd::has_amx(), TILES)];
+        // Eighths up to 4: every product and sum is exact.
+        let number = |i: usize| ((i * 37 + i / 11) % 64) as f32 / 8.0 - 4.0;
+        for (strips, blocks) in [(1, 1), (2, 1), (1, 3), (2, 5)] {
+            let a: Vec<f32> = (0..strips * blocks * AREA).map(number).collect();
+            let b: Vec<f32> = (0..blocks * 2 * AREA).map(|i| number(i + 5)).collect();
+            let at_a = |i: usize, k: usize| {
+                a[(i / TILE * blocks + k / DEEP) * AREA + i % TILE * DEEP + k % DEEP]
+            };
+            let at_b = |k: usize, j: usize| {
+                let tile = k / DEEP * 2 + j / TILE;
+                b[tile * AREA + k % DEEP / 2 * DEEP + j % TILE * 2 + k % 2]
+            };
+            let plain: Vec<f32> = (0..strips * TILE * WIDTH)
+                .map(|i| {
+                    (0..blocks * DEEP)
+                        .map(|k| at_a(i / WIDTH, k) * at_b(k, i % WIDTH))
+                        .sum()
+                })
+                .collect();
+            let round = |x: &[f32]| x.iter().map(|&x| f32_to_bf16(x)).collect::<Vec<u16>>();
+            let (a, b) = (round(&a), round(&b));
+            for (_, kernel) in kernels.iter().filter(|(is_there, _)| *is_there) {
+                for first in [true, false] {
+                    let mut sums = vec![1.0f32; plain.len()];
+                    // SAFETY: packed operands of these sizes, and room for the sums.
+                    unsafe {
+                        (kernel.begin)();
+                        (kernel.block)(&Block {
+                            a: a.as_ptr(),
+                            strip: blocks * AREA,
+                            strips,
+                            b: b.as_ptr(),
+                            blocks,
+                            sums: sums.as_mut_ptr(),
+                            first,
+                        });
+                        (kernel.end)();
+                    }
+                    let before = if first { 0.0 } else { 1.0 };
+                    assert!(
+                        sums.iter()
+                            .zip(&plain)
+                            .all(|(sum, plain)| *sum == plain + before)
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Copies between operands of one dtype: bits are moved without a detour through a compute type, and where the two sides
+//! run along different dims, in square tiles that fit the first-level cache.
+
+use super::walk::{Address, Walk, move_run};
+use crate::gemm::Float;
+use crate::instruction::Operand;
+use crate::{pool, with_bits};
+
+/// Elements that one thread takes at a time.
+const GRAIN: usize = 32 * 1024;
+/// Side of a tile: at 8 bytes an element 32 KiB.
+const SIDE: usize = 64;
+/// Shorter dims are not worth a tile.
+const LEAST: usize = 8;
+
+/// Copies x to out if nothing but their layout differs; else does nothing and says false.
+pub fn moved(out: &Operand, x: &Operand) -> bool {
+    if out.dtype != x.dtype || out.dims() != x.dims() || out.overlaps(x) {
+        return false;
+    }
+    let walk = Walk::<2>::new(out.dims(), [out.strides(), x.strides()]);
+    if walk.numel == 0 {
+        return true;
+    }
+    with_bits!(out.dtype, T => {
+        let (to, from) = (Address::<T>::new(out.ptr), Address::<T>::new(x.ptr));
+        match across(&walk) {
+            Some(dim) => transpose(&walk, dim, to, from),
+            None => pool::parallel_ranges(walk.numel, GRAIN, &|range| {
+                walk.runs(range.start, range.len(), |[o, i], [os, is], n| {
+                    // SAFETY: elements of checked operands that share no bytes.
+                    unsafe { move_run(from.at(i), is, to.at(o), os, n) };
+                });
+            }),
+        }
+    });
+    true
+}
+
+/// The dim along which x is contiguous, where out is contiguous along the last one and x is not.
+fn across(walk: &Walk<2>) -> Option<usize> {
+    let last = walk.ndim.checked_sub(1)?;
+    let [out, x] = &walk.strides;
+    let is_turned = out[last] == 1 && !matches!(x[last], 0 | 1) && walk.dims[last] >= LEAST;
+    (0..last).find(|&d| is_turned && x[d] == 1 && walk.dims[d] >= LEAST)
+}
+
+/// Element (p, j) of `out` at `p · out_stride + j`, of x at `p + j · x_stride`, for each place of the other dims.
+fn transpose<T: Copy + Default + 'static>(
+    walk: &Walk<2>,
+    dim: usize,
+    to: Address<T>,
+    from: Address<T>,
+) {
+    let last = walk.ndim - 1;
+    let (long, wide) = (walk.dims[dim], walk.dims[last]);
+    let (out_stride, x_stride) = (walk.strides[0][dim], walk.strides[1][last]);
+    let mut others = walk.clone();
+    (others.dims[dim], others.dims[last]) = (1, 1);
+    others.numel = walk.numel / (long * wide);
+    let (down, right) = (long.div_ceil(SIDE), wide.div_ceil(SIDE));
+    let tiles = GRAIN / (SIDE * SIDE);
+    pool::parallel_ranges(others.numel * down * right, tiles, &|range| {
+        let mut tile = [T::default(); SIDE * SIDE];
+        for t in range {
+            let [o, i] = others.offsets(t / (down * right));
+            let (p, j) = (t / right % down * SIDE, t % right * SIDE);
+            let (rows, columns) = (SIDE.min(long - p), SIDE.min(wide - j));
+            // SAFETY: a tile of checked operands that share no bytes.
+            unsafe {
+                let from = from.at(i + p as isize + j as isize * x_stride);
+                let to = to.at(o + p as isize * out_stride + j as isize);
+                turn(from, x_stride, (rows, columns), &mut tile);
+                for r in 0..rows {
+                    let row = tile[r * SIDE..].as_ptr();
+                    core::ptr::copy_nonoverlapping(
+                        row,
+                        to.offset(r as isize * out_stride),
+                        columns,
+                    );
+                }
+            }
+        }
+    });
+}
+
+/// `tile[r, c] = x[r + c · stride]`
+///
+/// # Safety
+/// The elements exist.
+unsafe fn turn<T: Copy>(
+    x: *const T,
+    stride: isize,
+    (rows, columns): (usize, usize),
+    tile: &mut [T; SIDE * SIDE],
+) {
+    let is_float_sized = size_of::<T>() == size_of::<f32>();
+    let whole = if is_float_sized { columns / 8 * 8 } else { 0 };
+    // SAFETY: as promised by the caller; four bytes are moved whatever they mean.
+    unsafe {
+        for c in (0..whole).step_by(8) {
+            let lines = core::array::from_fn(|l| x.offset((c + l) as isize * stride).cast::<f32>());
+            f32::transpose(&lines, rows, tile.as_mut_ptr().add(c).cast(), SIDE);
+        }
+        for c in whole..columns {
+            let column = x.offset(c as isize * stride);
+            for r in 0..rows {
+                tile[r * SIDE + c] = *column.add(r);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turned_layouts_keep_every_element() {
+        // (planes, long, wide) of x, read as (planes, wide, long) and as (long, planes, wide).
+        for (planes, long, wide) in [(1, 70, 130), (3, 8, 65), (2, 129, 9)] {
+            let x: Vec<u32> = (0..planes * long * wide).map(|i| i as u32).collect();
+            let (l, w) = (long as isize, wide as isize);
+            let turned: [([usize; 3], [isize; 3]); 2] = [
+                ([planes, wide, long], [l * w, 1, w]),
+                ([wide, planes, long], [1, l * w, w]),
+            ];
+            for (dims, from) in turned {
+                let out = [(dims[1] * dims[2]) as isize, dims[2] as isize, 1];
+                let walk = Walk::<2>::new(&dims, [&out, &from]);
+                let dim = across(&walk).expect("a turned layout");
+                let mut y = vec![u32::MAX; x.len()];
+                let (to, source) = (y.as_mut_ptr().cast(), x.as_ptr().cast_mut().cast());
+                transpose::<u32>(&walk, dim, Address::new(to), Address::new(source));
+                let mut expected = Vec::new();
+                walk.runs(0, walk.numel, |[_, i], [_, s], n| {
+                    expected.extend((0..n).map(|k| x[(i + k as isize * s) as usize]));
+                });
+                assert!(y == expected);
+            }
+        }
+    }
+}
