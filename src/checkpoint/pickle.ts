@@ -77,7 +77,10 @@ class Reader {
       return this.#run();
     } catch (error) {
       if (!(error instanceof CheckpointError)) throw error;
-      throw new CheckpointError(`its pickle is refused at byte ${this.#from}: ${error.message}`);
+      const [reason] = error.message.split("\n");
+      throw new CheckpointError(`its pickle is refused at byte ${this.#from}: ${reason}`, {
+        hint: error.hint,
+      });
     }
   }
 
@@ -385,8 +388,8 @@ function weight(made: unknown): number {
 
 // ---- values ----
 
-/** Containers in each other. */
-const MOST_DEPTH = 100;
+/** Containers in each other, in what is read and written. */
+export const MOST_DEPTH = 100;
 /** Values, each counted as often as it can be reached. */
 const MOST_VALUES = 50_000_000;
 

@@ -6,6 +6,7 @@
 import { Float } from "../dtype.ts";
 import { CheckpointError, show } from "../errors.ts";
 import { isOptions } from "../op.ts";
+import { MOST_DEPTH } from "./pickle.ts";
 
 /** Writes one value that is no plain one, such as a tensor; returns whether it knew it. */
 export type WriteLeaf = (value: object, out: Pickler, path: string) => boolean;
@@ -145,6 +146,11 @@ export class Pickler {
       if (value instanceof Float) return this.float(value.value);
       if (this.#above.has(value)) {
         throw new CheckpointError(`Cannot save ${path || "the state"}: it leads back to itself`);
+      }
+      if (this.#above.size === MOST_DEPTH) {
+        throw new CheckpointError(
+          `Cannot save ${path}: it is nested deeper than ${MOST_DEPTH} levels`,
+        );
       }
       this.#above.add(value);
       const isWritten = this.#leaf(value, this, path) || this.#container(value, path);

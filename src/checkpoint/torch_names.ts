@@ -265,12 +265,14 @@ export class TorchNames implements PickleHost {
     const found = NAMES.get(name);
     if (found !== undefined) return found;
     const lacking = LACKING.find(([pattern]) => pattern.test(name));
-    throw wrong(
-      lacking === undefined
-        ? `it asks for ${
-          shown(name)
-        }, which is none of the ${NAMES.size} names that are known; nothing of it was run`
-        : `it asks for ${shown(name)}: ${lacking[1]} are not supported`,
+    if (lacking !== undefined) {
+      throw wrong(`it asks for ${shown(name)}: ${lacking[1]} are not supported`);
+    }
+    throw new CheckpointError(
+      `it asks for ${
+        shown(name)
+      }, which is none of the ${NAMES.size} names that are known; nothing of it was run`,
+      { hint: "in PyTorch, torch.save(model.state_dict(), file) writes weights without classes" },
     );
   }
 

@@ -154,6 +154,9 @@ Deno.test("what is not read is refused by its name", async () => {
     );
     assertEquals(error.name, "CheckpointError");
     assert(error.message.includes(reason), error.message);
+    if (name === "module.pth") {
+      assert(error.message.includes("\nHint: in PyTorch, torch.save(model"));
+    }
   }
 });
 
@@ -316,7 +319,10 @@ Deno.test("what PyTorch has nothing for is named, and the old file stays", () =>
     loop.a.b = loop;
     const gone = tensor([1]);
     gone.dispose();
+    let deep: Any = [];
+    for (let i = 0; i < 5000; i++) deep = [deep];
     const wrong: [Any, string][] = [
+      [{ deep }, "it is nested deeper than 100 levels"],
       [{ a: { b: [new Date(0)] } }, "Cannot save a.b.0: PyTorch has nothing for a Date"],
       [loop, "Cannot save a.b: it leads back to itself"],
       [{ a: "\ud800" }, "Cannot save a: half a letter is no text"],
