@@ -156,7 +156,8 @@ export type HuggingFaceOptions = LoadStateOptions;
  * What the module has under Hugging Face's own keys is found, with `transformer.` or `bert.` before them or without. GPT-2's
  * linear maps lie as (inputs, outputs); they are turned where the module has an `nn.Linear`. The n-th `nn.TransformerEncoderLayer`
  * of a module takes the n-th block, whatever it is called; GPT-2's must have `normFirst`, BERT's must not, and both want gelu
- * (GPT-2's is the tanh form). Other names are given by `rename`. Tied weights may be there once or twice, on both sides;
+ * (GPT-2's is the tanh form). Other names are given by `rename`; query, key and value
+ * renamed to the one `in_proj_weight` (or `in_proj_bias`) of an `nn.MultiheadAttention` become one. Tied weights may be there once or twice, on both sides;
  * buffers without weights are passed over, and BERT's old names `gamma` and `beta` are known.
  *
  * Returns the keys of the module that stayed as they were and the weights that found no place, both empty when `strict`.
@@ -202,6 +203,9 @@ async function read(source: string | URL): Promise<Record<string, unknown>> {
   return /\.(bin|pth|pt)$/.test(pathname) ? await loadTorch(source) : await load(source);
 }
 
+/** The three maps of an attention that `nn.MultiheadAttention` keeps as one, in its order. */
+const QKV = [/\.query\./, /\.key\./, /\.value\./] as const;
+
 /** The module's keys with their values, and what is left of the weights. */
 function place(
   model: Module,
@@ -246,21 +250,27 @@ function place(
     const owner = owners.get(key.slice(0, Math.max(0, key.lastIndexOf("."))));
     return owner instanceof Linear || owner instanceof MultiheadAttention;
   };
-  const rest = weights.rest();
-  for (const key of rest) {
+  const sources = new Map<string, string[]>();
+  for (const key of weights.rest()) {
     const wanted = renamed(key, rename);
-    if (wanted === null) {
-      weights.take(key, false);
-      continue;
+    if (wanted === null) weights.take(key, false);
+    const target = wanted === null || own.includes(wanted) ? wanted : plain.get(wanted) ?? null;
+    if (target !== null) sources.set(target, [...sources.get(target) ?? [], key]);
+  }
+  for (const [target, keys] of sources) {
+    const isFused = keys.length === QKV.length && /(^|\.)in_proj_(weight|bias)$/.test(target) &&
+      QKV.every((part) => keys.some((key) => part.test(key)));
+    if (entries.has(target) || keys.length > 1 && !isFused) {
+      throw new CheckpointError(
+        `Cannot loadHuggingFace: two weights stand for ${target}${
+          keys.length > 1 ? `, ${keys[0]} and ${keys[1]}` : ""
+        }`,
+        { op: "loadHuggingFace" },
+      );
     }
-    const target = own.includes(wanted) ? wanted : plain.get(wanted);
-    if (target === undefined) continue;
-    if (entries.has(target)) {
-      throw new CheckpointError(`Cannot loadHuggingFace: two weights stand for ${target}`, {
-        op: "loadHuggingFace",
-      });
-    }
-    put(target, weights.take(key, isLinear(target)));
+    const order = isFused ? QKV.map((part) => keys.find((key) => part.test(key))!) : keys;
+    const parts = order.map((key) => weights.take(key, isLinear(target))!);
+    put(target, parts.length === 1 ? parts[0] : inMode(false, () => cat(parts)));
   }
   for (const [a, b] of architecture.tied) {
     for (const [key, from] of [[a, b], [b, a]]) {

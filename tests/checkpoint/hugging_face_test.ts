@@ -171,7 +171,32 @@ Deno.test("what does not fit GPT-2's weights is named", async () => {
   );
 });
 
-/** BERT out of PyTorch's layers. */
+/** A layer of BERT's out of one's own parts. */
+class OwnLayer extends nn.Module {
+  attention = new nn.MultiheadAttention(WIDTH, HEADS, { batchFirst: true });
+  normA = new nn.LayerNorm(WIDTH, { eps: 1e-12 });
+  up = new nn.Linear(WIDTH, 64);
+  down = new nn.Linear(64, WIDTH);
+  normB = new nn.LayerNorm(WIDTH, { eps: 1e-12 });
+  override forward(x: Tensor, isPadding: Tensor): Tensor {
+    const [seen] = this.attention.forward(x, x, x, { keyPaddingMask: isPadding });
+    const y = this.normA.forward(x.add(seen));
+    const wide = nn.functional.gelu(this.up.forward(y));
+    return this.normB.forward(y.add(this.down.forward(wide)));
+  }
+}
+
+const OWN_LAYER: [RegExp, string][] = [
+  [/^encoder\.layer\./, "layers."],
+  [/attention\.self\.(query|key|value)\./, "attention.in_proj_"],
+  [/attention\.output\.dense/, "attention.out_proj"],
+  [/attention\.output\.LayerNorm/, "norm_a"],
+  [/intermediate\.dense/, "up"],
+  [/(\d)\.output\.dense/, "$1.down"],
+  [/(\d)\.output\.LayerNorm/, "$1.norm_b"],
+];
+
+/** BERT out of PyTorch's layers, or one's own. */
 class Bert extends nn.Module {
   embeddings = {
     wordEmbeddings: new nn.Embedding(VOCABULARY, WIDTH),
@@ -179,15 +204,7 @@ class Bert extends nn.Module {
     tokenTypeEmbeddings: new nn.Embedding(2, WIDTH),
     LayerNorm: new nn.LayerNorm(WIDTH, { eps: 1e-12 }),
   };
-  layers = new nn.TransformerEncoder(
-    new nn.TransformerEncoderLayer(WIDTH, HEADS, {
-      dimFeedforward: 64,
-      activation: "gelu",
-      layerNormEps: 1e-12,
-      batchFirst: true,
-    }),
-    LAYERS,
-  );
+  layers: nn.TransformerEncoder | OwnLayer[];
   cls = {
     predictions: {
       transform: {
@@ -197,17 +214,33 @@ class Bert extends nn.Module {
       decoder: new nn.Linear(WIDTH, VOCABULARY),
     },
   };
+  constructor(isOwn: boolean) {
+    super();
+    const layer = () =>
+      new nn.TransformerEncoderLayer(WIDTH, HEADS, {
+        dimFeedforward: 64,
+        activation: "gelu",
+        layerNormEps: 1e-12,
+        batchFirst: true,
+      });
+    this.layers = isOwn
+      ? Array.from({ length: LAYERS }, () => new OwnLayer())
+      : new nn.TransformerEncoder(layer(), LAYERS);
+  }
   override forward(ids: Tensor, present: Tensor, kinds: Tensor): Tensor {
     const { wordEmbeddings, positionEmbeddings, tokenTypeEmbeddings, LayerNorm } = this.embeddings;
     const words = wordEmbeddings.forward(ids).add(tokenTypeEmbeddings.forward(kinds));
     const x = LayerNorm.forward(words.add(positionEmbeddings.forward(arange(ids.shape[1]))));
-    const y = this.layers.forward(x, { srcKeyPaddingMask: present.eq(0) });
+    const isPadding = present.eq(0);
+    const y = Array.isArray(this.layers)
+      ? this.layers.reduce((y, layer) => layer.forward(y, isPadding), x)
+      : this.layers.forward(x, { srcKeyPaddingMask: isPadding });
     const { transform: { dense, LayerNorm: norm }, decoder } = this.cls.predictions;
     return decoder.forward(norm.forward(nn.functional.gelu(dense.forward(y))));
   }
 }
 
-Deno.test("BERT's weights serve PyTorch's layers, under new keys and old ones", async () => {
+Deno.test("BERT's weights serve PyTorch's layers and one's own, under new keys and old ones", async () => {
   const { weights, test } = await goldenModel("bert.safetensors");
   const old = Object.fromEntries(
     Object.entries(weights).map(([key, t]) => [
@@ -218,13 +251,26 @@ Deno.test("BERT's weights serve PyTorch's layers, under new keys and old ones", 
       t,
     ]),
   );
-  for (const source of [weights, { ...old, "embeddings.position_ids": arange(POSITIONS) }]) {
-    const model = new Bert().eval();
-    const { missingKeys, unexpectedKeys } = await checkpoint.loadHuggingFace(model, source, "bert");
-    assertEquals([missingKeys, unexpectedKeys], [[], []]);
-    const logits = noGrad(() =>
-      model.forward(test.input_ids, test.attention_mask, test.token_type_ids)
-    );
-    assertLogits(logits, test.logits);
+  const rename = (key: string) =>
+    OWN_LAYER.reduce((name, [from, to]) => name.replace(from, to), key);
+  for (const isOwn of [false, true]) {
+    for (const source of [weights, { ...old, "embeddings.position_ids": arange(POSITIONS) }]) {
+      const model = new Bert(isOwn).eval();
+      const options = isOwn ? { rename } : {};
+      const report = await checkpoint.loadHuggingFace(model, source, "bert", options);
+      assertEquals([report.missingKeys, report.unexpectedKeys], [[], []]);
+      const logits = noGrad(() =>
+        model.forward(test.input_ids, test.attention_mask, test.token_type_ids)
+      );
+      assertLogits(logits, test.logits);
+    }
   }
+  await assertRejects(
+    () =>
+      checkpoint.loadHuggingFace(new Bert(true), weights, "bert", {
+        rename: (key) => rename(key).replace("up.weight", "down.weight"),
+      }),
+    Error,
+    "two weights stand for layers.0.down.weight, encoder.layer.0.intermediate.dense.weight and",
+  );
 });
