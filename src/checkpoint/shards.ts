@@ -67,10 +67,11 @@ export function shardNames(path: string, count: number, mark: string): string[] 
 }
 
 function namesIn(folder: string): string[] {
+  // Who may not look finds nothing to remove, and is not asked.
+  if (Deno.permissions.querySync({ name: "read", path: folder }).state !== "granted") return [];
   try {
     return [...Deno.readDirSync(folder)].map(({ name }) => name);
   } catch {
-    // Who may not look finds nothing to remove.
     return [];
   }
 }

@@ -74,6 +74,13 @@ impl Mapping {
         }))
     }
 
+    /// Bytes of the file. They may change under the reader, as any file's.
+    pub fn bytes(&self, at: usize, bytes: usize) -> &[u8] {
+        assert!(at.checked_add(bytes).is_some_and(|end| end <= self.bytes));
+        // SAFETY: inside the mapping, which lives as long as `self`; any bytes are valid.
+        unsafe { core::slice::from_raw_parts((self.address + at) as *const u8, bytes) }
+    }
+
     /// A storage of `bytes` bytes from byte `at` on. It keeps the mapping; the last one that is freed unmaps it.
     pub fn storage(
         mapping: Arc<Mapping>,

@@ -5,7 +5,7 @@
 
 use super::mapping::Mapping;
 use super::{JobOutput, path_of, reason};
-use crate::memory::{self, Held};
+use crate::memory::{self, Held, Lender};
 use crate::pool::{self, Shared};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -19,6 +19,8 @@ use twox_hash::XxHash3_128;
 pub const PIECE: usize = 256 << 10;
 /// Pieces that a thread takes at a time.
 const RUN: usize = 8;
+/// From so many bytes on a file is mapped to be read.
+const MAPPED: usize = 4 << 20;
 
 /// The checksum out of those of the pieces.
 pub fn join(pieces: &[u128]) -> u128 {
@@ -38,6 +40,23 @@ struct Opened {
     bytes: u64,
     owner: u32,
     mapping: Mutex<Weak<Mapping>>,
+}
+
+impl Opened {
+    /// The file's mapping, which all that need one share.
+    fn mapping(&self) -> Result<Arc<Mapping>, String> {
+        let bytes = usize::try_from(self.bytes).map_err(|e| e.to_string())?;
+        if bytes == 0 {
+            return Err("it is empty".to_string());
+        }
+        let mut known = self.mapping.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(mapping) = known.upgrade() {
+            return Ok(mapping);
+        }
+        let made = Mapping::new(&self.file, &self.path, bytes)?;
+        *known = Arc::downgrade(&made);
+        Ok(made)
+    }
 }
 
 static FILES: Mutex<BTreeMap<u64, Arc<Opened>>> = Mutex::new(BTreeMap::new());
@@ -222,14 +241,29 @@ pub fn read(request: &Value) -> Result<JobOutput, String> {
         starts.push(Shared(unsafe { held.address.add(to) }));
         targets.push(held);
     }
+    let total: usize = parts.iter().map(|part| part.bytes).sum();
+    // Copied out of a mapping a gigabyte takes half the time; to map a file takes longer than to read a little.
+    let mapping = if total < MAPPED {
+        None
+    } else {
+        opened.mapping().ok()
+    };
+    let size = opened.bytes;
     let visited = visit(&parts, &|index, from, bytes| {
         // SAFETY: inside the storage that `targets` holds, as was checked; pieces do not overlap.
         let content =
             unsafe { core::slice::from_raw_parts_mut(starts[index].get().add(from), bytes) };
-        match opened
-            .file
-            .read_exact_at(content, parts[index].at + from as u64)
-        {
+        let at = parts[index].at + from as u64;
+        if at.checked_add(bytes as u64).is_none_or(|end| end > size) {
+            return Err(wrong((index, TRUNCATED)));
+        }
+        if let Some(mapping) = &mapping {
+            let source = mapping.bytes(at as usize, bytes);
+            populate(source);
+            content.copy_from_slice(source);
+            return Ok(content);
+        }
+        match opened.file.read_exact_at(content, at) {
             Ok(()) => Ok(content),
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                 Err(wrong((index, TRUNCATED)))
@@ -242,6 +276,9 @@ pub fn read(request: &Value) -> Result<JobOutput, String> {
         }
     });
     drop(targets);
+    if let Some(loss) = mapping.as_ref().and_then(|mapping| mapping.loss()) {
+        return Err(loss);
+    }
     outcome(visited, json!({}))
 }
 
@@ -249,22 +286,9 @@ pub fn read(request: &Value) -> Result<JobOutput, String> {
 pub fn map(request: &Value, owner: u32) -> Result<JobOutput, String> {
     let opened = opened(request)?;
     let fail = |why: String| format!("Cannot map {}: {why}", opened.path);
-    let bytes = usize::try_from(opened.bytes).map_err(|e| fail(e.to_string()))?;
-    if bytes == 0 {
-        return Err(fail("it is empty".to_string()));
-    }
-    let mapping = {
-        let mut known = opened.mapping.lock().unwrap_or_else(|e| e.into_inner());
-        match known.upgrade() {
-            Some(mapping) => mapping,
-            None => {
-                let made = Mapping::new(&opened.file, &opened.path, bytes).map_err(fail)?;
-                *known = Arc::downgrade(&made);
-                made
-            }
-        }
-    };
-    answer(json!({ "handle": Mapping::storage(mapping, owner, 0, bytes).map_err(fail)? }))
+    let mapping = opened.mapping().map_err(fail)?;
+    let handle = Mapping::storage(mapping, owner, 0, opened.bytes as usize).map_err(fail)?;
+    answer(json!({ "handle": handle }))
 }
 
 /// `{from, part: [at, bytes, checksum, is bool]}` → `{handle}`: a storage for a part of a mapped one, checked.
@@ -305,11 +329,7 @@ fn check(held: &Held, parts: &[Part]) -> Result<Option<Value>, String> {
             core::slice::from_raw_parts(start.get().add(parts[index].at as usize + from), bytes)
         };
         if is_lent {
-            // Pages come in one call instead of a fault each. Where the kernel does not know it, they come by faults.
-            let from = content.as_ptr() as usize & !4095;
-            let bytes = content.as_ptr() as usize + bytes - from;
-            // SAFETY: inside the mapping; nothing is changed.
-            unsafe { libc::madvise(from as *mut _, bytes, libc::MADV_POPULATE_READ) };
+            populate(content);
         }
         Ok(content)
     });
@@ -318,6 +338,15 @@ fn check(held: &Held, parts: &[Part]) -> Result<Option<Value>, String> {
         Err(Value::String(text)) => Err(text),
         Err(wrong) => Ok(Some(wrong)),
     }
+}
+
+/// Brings the pages of mapped bytes in one call instead of a fault each. Where the kernel does not know it, or a page
+/// cannot come, the access itself meets that.
+fn populate(content: &[u8]) {
+    let from = content.as_ptr() as usize & !4095;
+    let bytes = content.as_ptr() as usize + content.len() - from;
+    // SAFETY: inside the mapping; nothing is changed.
+    unsafe { libc::madvise(from as *mut _, bytes, libc::MADV_POPULATE_READ) };
 }
 
 /// `{from, at, bytes}` → `{checksum}`: of a part of a storage.
