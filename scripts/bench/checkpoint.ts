@@ -64,6 +64,11 @@ try {
   const table = [
     ["save, with fsync", () => checkpoint.save(path, state), "save"],
     ["load, every byte verified", () => checkpoint.load(path), "load"],
+    [
+      "map, every byte verified",
+      () => checkpoint.load(path, { lazy: true, verify: "now" }),
+      "load",
+    ],
     ["open lazily, against load", () => checkpoint.load(path, { lazy: true }), "load"],
     ["open lazily, against mmap=True", () => checkpoint.load(path, { lazy: true }), "mapped"],
   ] as const;

@@ -24,8 +24,8 @@ use twox_hash::xxhash3_128;
 
 /// After so many bytes the system is asked to begin with writing them to the disk.
 const BEHIND: u64 = 32 << 20;
-/// Pieces that a thread takes at a time.
-const RUN: usize = 4;
+/// Bytes that are written at a time: the size of a large page.
+const BLOCK: u64 = 2 << 20;
 /// How long another writer that holds the folder is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -453,34 +453,44 @@ impl Writer {
         let base = self.at + from as u64;
         let out = Shared(sums.as_mut_ptr());
         let failed: Mutex<Option<Error>> = Mutex::new(None);
-        let body = |range: std::ops::Range<usize>| {
-            for number in range {
-                let at = number * PIECE;
-                let piece = &content[from + at..from + at + PIECE];
+        // Writes that cover whole blocks of the file leave large pages in the system's cache, which are mapped at once
+        // when the file is read. A piece is hashed with the block in which it ends.
+        let write = |block: u64, first: u64, last: u64| {
+            let start = first.max(block * BLOCK);
+            let end = last.min((block + 1) * BLOCK);
+            let (a, b) = ((start - base) as usize, (end - base) as usize);
+            for number in a / PIECE..b / PIECE {
+                let at = from + number * PIECE;
+                let sum = xxhash3_128::Hasher::oneshot(&content[at..at + PIECE]);
                 // SAFETY: each piece has a place of its own, inside `sums`.
-                unsafe { *out.get().add(number) = xxhash3_128::Hasher::oneshot(piece) };
-                if let Err(error) = file.write_all_at(piece, base + at as u64) {
-                    lock(&failed).get_or_insert(error);
-                    return;
-                }
+                unsafe { *out.get().add(number) = sum };
+            }
+            if let Err(error) = file.write_all_at(&content[from + a..from + b], start) {
+                lock(&failed).get_or_insert(error);
             }
         };
         // A stretch at a time, so that the disk has work from the first one on.
-        let stretch = BEHIND as usize / PIECE;
-        for first in (0..pieces).step_by(stretch) {
-            let last = pieces.min(first + stretch);
+        let end = base + (pieces * PIECE) as u64;
+        let mut first = base;
+        while first < end {
+            // At the end of a piece: what begins in a stretch is hashed there.
+            let last = end.min(first + BEHIND);
+            let (low, high) = (first / BLOCK, last.div_ceil(BLOCK));
             if IS_BACKGROUND.get() {
                 // The kernels of a training that goes on have the pool.
-                body(first..last);
+                for block in low..high {
+                    write(block, first, last);
+                }
             } else {
-                pool::parallel_ranges(last - first, RUN, &|range| {
-                    body(first + range.start..first + range.end)
+                pool::parallel((high - low) as usize, &|i| {
+                    write(low + i as u64, first, last)
                 });
             }
             if let Some(error) = lock(&failed).take() {
                 return Err(error);
             }
-            self.flushed = start_flush(file, self.flushed, base + (last * PIECE) as u64);
+            self.flushed = start_flush(file, self.flushed, last);
+            first = last;
         }
         self.sums.extend(sums);
         let rest = &content[from + pieces * PIECE..];
