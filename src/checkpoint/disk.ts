@@ -1,6 +1,6 @@
 /**
- * What all formats share of files: paths with their permissions, reasons of failures, bytes at any place, and the one way to
- * write, aside, made durable, then put in place, so that the path always holds a whole file.
+ * What all formats share of files: paths with their permissions, reasons of failures, bytes at any place, and the one
+ * way to write, aside, made durable, then put in place, so that the path always holds a whole file.
  *
  * @module
  */
@@ -115,7 +115,9 @@ class FileSource implements ByteSource {
   }
 }
 
-/** Opens a file, hands its bytes to `body` and closes it. Errors: CheckpointError that names the file and the reason. */
+/**
+ * Opens a file, hands its bytes to `body` and closes it. Errors: CheckpointError that names the file and the reason.
+ */
 export async function reading<T>(
   path: string | URL,
   op: string,
@@ -145,9 +147,9 @@ export function checkBools(bytes: Uint8Array, what: string): void {
 const GATHERED = 256 * 1024;
 
 /**
- * Writes a file whole: `write` gives its bytes to `put` aside, then they are flushed to the disk and put in place, and the
- * folder is flushed. On any failure the path holds what it held before. Errors: those of Toro that `write` throws, else
- * CheckpointError.
+ * Writes a file whole: `write` gives its bytes to `put` aside, then they are flushed to the disk and put in place, and
+ * the folder is flushed. On any failure the path holds what it held before. Errors: those of Toro that `write` throws,
+ * else CheckpointError.
  */
 export function writeAside(
   path: string | URL,

@@ -1,6 +1,7 @@
 /**
- * Weights of Hugging Face's GPT-2 and BERT onto modules: the keys that `transformers` writes, and which of a module's each one is.
- * Sources: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners"; Devlin et al. 2018, arXiv 1810.04805.
+ * Weights of Hugging Face's GPT-2 and BERT onto modules: the keys that `transformers` writes, and which of a module's
+ * each one is. Sources: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners"; Devlin et al. 2018,
+ * arXiv 1810.04805.
  *
  * @module
  */
@@ -146,22 +147,25 @@ class Weights {
   }
 }
 
-/** How `loadHuggingFace` takes weights: as `loadStateDict`, renaming keys without `transformer.` or `bert.` before them. */
+/**
+ * How `loadHuggingFace` takes weights: as `loadStateDict`, renaming keys without `transformer.` or `bert.` before them.
+ */
 export type HuggingFaceOptions = LoadStateOptions;
 
 /**
- * Loads weights of Hugging Face's GPT-2 or BERT into a module that you wrote. `source` is a file (`model.safetensors`, its index where it is in shards, or
- * `pytorch_model.bin`), or tensors by key.
+ * Loads weights of Hugging Face's GPT-2 or BERT into a module that you wrote. `source` is a file (`model.safetensors`,
+ * its index where it is in shards, or `pytorch_model.bin`), or tensors by key.
  *
- * What the module has under Hugging Face's own keys is found, with `transformer.` or `bert.` before them or without. GPT-2's
- * linear maps lie as (inputs, outputs); they are turned where the module has an `nn.Linear`. The n-th `nn.TransformerEncoderLayer`
- * of a module takes the n-th block, whatever it is called; GPT-2's must have `normFirst`, BERT's must not, and both want gelu
- * (GPT-2's is the tanh form). Other names are given by `rename`; query, key and value
- * renamed to the one `in_proj_weight` (or `in_proj_bias`) of an `nn.MultiheadAttention` become one. Tied weights may be there once or twice, on both sides;
- * buffers without weights are passed over, and BERT's old names `gamma` and `beta` are known.
+ * What the module has under Hugging Face's own keys is found, with `transformer.` or `bert.` before them or without.
+ * GPT-2's linear maps lie as (inputs, outputs); they are turned where the module has an `nn.Linear`. The n-th
+ * `nn.TransformerEncoderLayer` of a module takes the n-th block, whatever it is called; GPT-2's must have `normFirst`,
+ * BERT's must not, and both want gelu (GPT-2's is the tanh form). Other names are given by `rename`; query, key and
+ * value renamed to the one `in_proj_weight` (or `in_proj_bias`) of an `nn.MultiheadAttention` become one. Tied weights
+ * may be there once or twice, on both sides; buffers without weights are passed over, and BERT's old names `gamma` and
+ * `beta` are known.
  *
- * Returns the keys of the module that stayed as they were and the weights that found no place, both empty when `strict`.
- * Errors: CheckpointError that names file and reason, or lists missing, unexpected and mismatched keys.
+ * Returns the keys of the module that stayed as they were and the weights that found no place, both empty when
+ * `strict`. Errors: CheckpointError that names file and reason, or lists missing, unexpected and mismatched keys.
  *
  * ```ts
  * import { checkpoint, nn, randn } from "@toro/toro";

@@ -1,5 +1,6 @@
 /**
- * NumPy's files, both ways: `.npy`, one array, and `.npz`, an archive of them. Source: numpy.lib.format, versions 1 to 3.
+ * NumPy's files, both ways: `.npy`, one array, and `.npz`, an archive of them. Source: numpy.lib.format, versions 1 to
+ * 3.
  *
  * @module
  */
@@ -132,8 +133,8 @@ class ArrayReader {
   #at = 0;
 
   /**
-   * An array of so many bytes with its header. `most` bounds what its elements may take; unless `keeps`, they are checked
-   * only.
+   * An array of so many bytes with its header. `most` bounds what its elements may take; unless `keeps`, they are
+   * checked only.
    */
   constructor(bytes: number, name: string, most: number, keeps: boolean) {
     this.#bytes = bytes;
@@ -292,9 +293,9 @@ export async function verifyNumpy(
 }
 
 /**
- * Reads what `numpy.save` or `numpy.savez` wrote: a tensor out of `.npy`, tensors by name out of `.npz`, compressed or not. Which of
- * them it is, is seen in the file. Fortran order becomes strides, big-endian numbers are swapped. Objects, records, texts and
- * other elements beyond Toro's types are refused by name; nothing in a file is ever run.
+ * Reads what `numpy.save` or `numpy.savez` wrote: a tensor out of `.npy`, tensors by name out of `.npz`, compressed or
+ * not. Which of them it is, is seen in the file. Fortran order becomes strides, big-endian numbers are swapped.
+ * Objects, records, texts and other elements beyond Toro's types are refused by name; nothing in a file is ever run.
  *
  * Needs `--allow-read` for the file. Errors: CheckpointError that names file, place and reason.
  *
@@ -365,11 +366,11 @@ function written(tensor: Tensor, path: string): Written {
 }
 
 /**
- * Writes a tensor as `.npy`, or tensors by name as `.npz`, uncompressed; `numpy.load` reads both. The file appears whole or not at all,
- * as with `save`; the same tensors give the same bytes.
+ * Writes a tensor as `.npy`, or tensors by name as `.npz`, uncompressed; `numpy.load` reads both. The file appears
+ * whole or not at all, as with `save`; the same tensors give the same bytes.
  *
- * Needs `--allow-read` and `--allow-write` for the folder. Errors: CheckpointError that names file and reason, and for bfloat16, which
- * NumPy lacks.
+ * Needs `--allow-read` and `--allow-write` for the folder. Errors: CheckpointError that names file and reason, and for
+ * bfloat16, which NumPy lacks.
  */
 // deno-lint-ignore require-await
 export async function saveNumpy(

@@ -1,6 +1,7 @@
 /**
- * Pickle as PyTorch's files use it, read by a closed interpreter: the opcodes below and no others, names out of the caller's
- * table and no others. Nothing is looked up, called or run that is not written here. Source: CPython's pickletools.
+ * Pickle as PyTorch's files use it, read by a closed interpreter: the opcodes below and no others, names out of the
+ * caller's table and no others. Nothing is looked up, called or run that is not written here. Source: CPython's
+ * pickletools.
  *
  * @module
  */
@@ -390,8 +391,8 @@ function weight(made: unknown): number {
 
 /** Containers in each other, in what is read and written. */
 export const MOST_DEPTH = 100;
-/** Values, each counted as often as it can be reached. */
-const MOST_VALUES = 50_000_000;
+/** How often values may be reached by several ways: so many times what is there, and as many for free. */
+const MOST_SHARING = 4, FREE_VALUES = 1_000_000;
 
 /** How what was read becomes values of JavaScript. */
 export interface ValueRules {
@@ -402,12 +403,13 @@ export interface ValueRules {
 }
 
 /**
- * What a pickle holds as values of JavaScript: a dict whose keys are texts becomes an object, any other a Map; a list an
- * array, a tuple a frozen array, a set a Set. What the pickle shares is shared. Fails for what leads back to itself, and for
- * what is a thousand times larger than it looks because it is shared again and again.
+ * What a pickle holds as values of JavaScript: a dict whose keys are texts becomes an object, any other a Map; a list
+ * an array, a tuple a frozen array, a set a Set. What the pickle shares is shared. Fails for what leads back to itself,
+ * and for what is a thousand times larger than it looks because it is shared again and again.
  */
 export function valueOf(root: unknown, rules: ValueRules): unknown {
   const above = new Set<Node>();
+  let there = 0;
   const walk = (node: Node): unknown => {
     if (node.size > 0) return node.made;
     if (above.has(node)) throw new CheckpointError("its pickle leads back to itself");
@@ -415,15 +417,16 @@ export function valueOf(root: unknown, rules: ValueRules): unknown {
       throw new CheckpointError(`its pickle is nested deeper than ${MOST_DEPTH} levels`);
     }
     above.add(node);
+    there += node.items.length;
     let size = 1;
     const items = node.items.map((item) => {
       const made = item instanceof Node ? walk(item) : plain(item, rules);
       size += item instanceof Node ? item.size : 1;
       return made;
     });
-    if (size > MOST_VALUES) {
+    if (size > FREE_VALUES + MOST_SHARING * there) {
       throw new CheckpointError(
-        `its pickle expands to more than ${MOST_VALUES} values, which it shares again and again`,
+        `its pickle expands to ${size} values and more, which it shares again and again`,
       );
     }
     above.delete(node);

@@ -1,6 +1,6 @@
 /**
- * A tensor's elements, row-major, as they stand in a file: in place where they lie so, else as copies of a few megabytes
- * at a time.
+ * A tensor's elements, row-major, as they stand in a file: in place where they lie so, else as copies of a few
+ * megabytes at a time.
  *
  * @module
  */

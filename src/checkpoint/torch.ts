@@ -197,7 +197,7 @@ function describe(root: unknown): TensorFacts[] {
   const walk = (value: unknown, path: string) => {
     if (typeof value !== "object" || value === null || seen.has(value)) return;
     seen.add(value);
-    const at = (key: unknown) => path === "" ? String(key) : `${path}.${String(key)}`;
+    const at = (key: unknown) => path === "" ? keyName(key) : `${path}.${keyName(key)}`;
     if (value instanceof TensorRef) {
       const { storage: { info }, shape } = value;
       tensors.push({ name: path, dtype: info.name, shape, bytes: numelOf(shape) * info.size });
@@ -209,6 +209,13 @@ function describe(root: unknown): TensorFacts[] {
   };
   walk(root, "");
   return tensors;
+}
+
+/** A key as a part of a path: not all of a long text, and of a tuple, which may be as large as it likes, nothing. */
+function keyName(key: unknown): string {
+  if (typeof key === "object" && key !== null) return "(…)";
+  const name = String(key);
+  return name.length > 100 ? `${name.slice(0, 97)}...` : name;
 }
 
 /** Makes the tensors that a file describes, each storage once, and the state around them. */
@@ -266,8 +273,8 @@ class Builder {
 }
 
 /**
- * An optimiser's state has the parameters' numbers as keys. They are fields here, as `Optimizer.stateDict()` has them, where
- * other dicts whose keys are no texts become Maps.
+ * An optimiser's state has the parameters' numbers as keys. They are fields here, as `Optimizer.stateDict()` has them,
+ * where other dicts whose keys are no texts become Maps.
  */
 function numbered(value: Record<string, unknown>): void {
   const { state, param_groups } = value;
@@ -277,13 +284,13 @@ function numbered(value: Record<string, unknown>): void {
 }
 
 /**
- * Reads what `torch.save` wrote (.pth, .pt, .bin): models, optimisers and other nested states of PyTorch 1.6 and later. Its pickle is read by an
- * interpreter that knows PyTorch's own opcodes and names and nothing else, so nothing in a file is ever run; a file that
- * asks for more is refused, as `torch.load(weights_only=True)` does.
+ * Reads what `torch.save` wrote (.pth, .pt, .bin): models, optimisers and other nested states of PyTorch 1.6 and later.
+ * Its pickle is read by an interpreter that knows PyTorch's own opcodes and names and nothing else, so nothing in a
+ * file is ever run; a file that asks for more is refused, as `torch.load(weights_only=True)` does.
  *
- * A dict is an object, or a Map where its keys are no texts; a list is an array, a tuple a frozen array; integers beyond 2^53 are
- * bigints, bytes Uint8Arrays, dtypes and devices their names. Tensors that share a storage share it here, views keep
- * their strides, parameters are `nn.Parameter`s. Every storage's CRC is checked.
+ * A dict is an object, or a Map where its keys are no texts; a list is an array, a tuple a frozen array; integers
+ * beyond 2^53 are bigints, bytes Uint8Arrays, dtypes and devices their names. Tensors that share a storage share it
+ * here, views keep their strides, parameters are `nn.Parameter`s. Every storage's CRC is checked.
  *
  * Needs `--allow-read` for the file. Errors: CheckpointError that names file, place and reason.
  *
@@ -433,16 +440,17 @@ class TorchPickler {
 const MARK = 0x28, TUPLE = 0x74, TUPLE_3 = 0x87, REDUCE = 0x52, PERSISTENT = 0x51;
 
 /**
- * Writes a state that `torch.load(file, weights_only=True)` reads: tensors, `model.stateDict()`, `optimizer.stateDict()`, and
- * numbers, texts, booleans, null, bigints, Uint8Arrays, arrays, Sets, Maps and plain objects of them. Whole numbers are
- * Python's ints, others floats (`float(2)` marks one), frozen arrays tuples. Tensors that share memory share a storage.
+ * Writes a state that `torch.load(file, weights_only=True)` reads: tensors, `model.stateDict()`,
+ * `optimizer.stateDict()`, and numbers, texts, booleans, null, bigints, Uint8Arrays, arrays, Sets, Maps and plain
+ * objects of them. Whole numbers are Python's ints, others floats (`float(2)` marks one), frozen arrays tuples. Tensors
+ * that share memory share a storage.
  *
- * An optimiser's state is written in PyTorch's layout, so that a run begun here goes on there and the other way round; tables that
- * are updated by rows are written up to date, and the run itself is not changed. The file appears whole or not at all, as
- * with `save`; the same state gives the same bytes.
+ * An optimiser's state is written in PyTorch's layout, so that a run begun here goes on there and the other way round;
+ * tables that are updated by rows are written up to date, and the run itself is not changed. The file appears whole or
+ * not at all, as with `save`; the same state gives the same bytes.
  *
- * Needs `--allow-read` and `--allow-write` for the folder. Errors: CheckpointError that names file and reason, or the path
- * of a value that PyTorch has nothing for.
+ * Needs `--allow-read` and `--allow-write` for the folder. Errors: CheckpointError that names file and reason, or the
+ * path of a value that PyTorch has nothing for.
  *
  * ```ts
  * import { checkpoint, nn, optim } from "@toro/toro";

@@ -1,6 +1,6 @@
 /**
- * The names that PyTorch's files may use, and what each stands for here: a closed table. What is not in it is refused by its
- * name. Sizes are checked as tensors are described, before any of their bytes are read.
+ * The names that PyTorch's files may use, and what each stands for here: a closed table. What is not in it is refused
+ * by its name. Sizes are checked as tensors are described, before any of their bytes are read.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Zip archives as PyTorch and NumPy write them: the directory read with every check before any entry is, entries written one
- * after the other. Files are opened elsewhere. Source: PKWARE's APPNOTE.TXT 6.3.10.
+ * Zip archives as PyTorch and NumPy write them: the directory read with every check before any entry is, entries
+ * written one after the other. Files are opened elsewhere. Source: PKWARE's APPNOTE.TXT 6.3.10.
  *
  * @module
  */
@@ -243,8 +243,8 @@ function checkLocal(source: ByteSource, entry: Listed, end: number): number {
 }
 
 /**
- * The entries of an archive by name, in the directory's order, once all headers agree: nothing overlaps, no name comes twice,
- * everything lies inside the file. What entries hold is checked when it is read.
+ * The entries of an archive by name, in the directory's order, once all headers agree: nothing overlaps, no name comes
+ * twice, everything lies inside the file. What entries hold is checked when it is read.
  */
 export function readZip(source: ByteSource): Map<string, ZipEntry> {
   const directory = findDirectory(source);
@@ -266,7 +266,10 @@ export function readZip(source: ByteSource): Map<string, ZipEntry> {
 /** Bytes that pass through JavaScript at a time. */
 const CHUNK = 2 ** 20;
 
-/** The bytes of a stored entry in pieces, each of which is gone when the next one comes; after the last one their CRC is compared. */
+/**
+ * The bytes of a stored entry in pieces, each of which is gone when the next one comes; after the last one their CRC is
+ * compared.
+ */
 export function* readEntry(
   source: ByteSource,
   entry: ZipEntry,
@@ -301,8 +304,8 @@ function checkCrc(entry: ZipEntry, crc: number): void {
 const hex = (crc: number) => crc.toString(16).padStart(8, "0");
 
 /**
- * The bytes of a deflated entry in pieces, inflated by the web's DecompressionStream. Never more than the entry says, whose
- * size the caller has judged; after the last one their CRC is compared.
+ * The bytes of a deflated entry in pieces, inflated by the web's DecompressionStream. Never more than the entry says,
+ * whose size the caller has judged; after the last one their CRC is compared.
  */
 export async function* inflateEntry(
   source: ByteSource,
@@ -420,8 +423,8 @@ class Fields {
 }
 
 /**
- * Writes an archive from front to back: entries stored as they are, each beginning on a multiple of 64, without dates. CRCs
- * follow the entries, so that each byte is looked at once.
+ * Writes an archive from front to back: entries stored as they are, each beginning on a multiple of 64, without dates.
+ * CRCs follow the entries, so that each byte is looked at once.
  */
 export class ZipWriter {
   readonly #put: (bytes: Uint8Array<ArrayBuffer>) => void;

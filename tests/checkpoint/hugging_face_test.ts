@@ -1,6 +1,6 @@
 /**
- * Hugging Face's weights in models written from nn's own layers. The files and logits are those of scripts/golden_models.py; models
- * under Hugging Face's own keys are in tests/models.
+ * Hugging Face's weights in models written from nn's own layers. The files and logits are those of
+ * scripts/golden_models.py; models under Hugging Face's own keys are in tests/models.
  */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { fromFileUrl } from "@std/path";

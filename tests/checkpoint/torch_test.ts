@@ -1,4 +1,6 @@
-/** PyTorch's files: what scripts/golden_torch.py wrote is read, what is written here is read again, here and by PyTorch. */
+/**
+ * PyTorch's files: what scripts/golden_torch.py wrote is read, what is written here is read again, here and by PyTorch.
+ */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import {

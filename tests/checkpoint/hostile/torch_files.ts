@@ -351,6 +351,18 @@ export const torchFiles: readonly Hostile[] = [
     }
     return torch(pickle("(", codes, "t"));
   }),
+  make("tuples of tuples as keys", "it shares again and again", () => {
+    let codes = ")q\x00";
+    for (let i = 0; i < 12; i++) {
+      codes += `(${`h${String.fromCharCode(i)}`.repeat(10)}tq${String.fromCharCode(i + 1)}`;
+    }
+    return torch(pickle("(", codes, "}h\x0cNst"));
+  }),
+  make("a large tuple as the key of many dicts", "it shares again and again", () => {
+    const first = body("}(", "N".repeat(100_000), "tq\x00", tensor(), "s");
+    const dicts = Array.from({ length: 2000 }, () => body("}h\x00", tensor(), "s"));
+    return torch(pickle("](", first, ...dicts, "e"), { 0: 8 });
+  }),
   make("bytes made of one text again and again", "lists, tuples and dicts", () => {
     const once = body(
       "c_codecs\nencode\nq\x00",
