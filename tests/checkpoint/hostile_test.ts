@@ -2,8 +2,8 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
 import { libraryInfo } from "../../ffi/library.ts";
-import type { Answer } from "./hostile/examine.ts";
 import { corpus, finds } from "./hostile/corpus.ts";
+import { examine, place, wrongIn } from "./hostile/verdict.ts";
 
 const MIB = 2 ** 20;
 
@@ -16,59 +16,14 @@ async function inFolder(body: (dir: string) => Promise<void>): Promise<void> {
   }
 }
 
-/** Has another process inspect files one after the other. */
-async function examine(paths: string[]): Promise<Answer[]> {
-  const script = fromFileUrl(new URL("./hostile/examine.ts", import.meta.url));
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", script, ...paths],
-  }).output();
-  assert(success, new TextDecoder().decode(stderr));
-  return new TextDecoder().decode(stdout).trim().split("\n").map((line) => JSON.parse(line));
-}
-
 Deno.test("hostile files are refused with file and reason, odd ones are read", () =>
   inFolder(async (dir) => {
     const files = corpus();
     assertEquals(new Set(files.map((file) => file.name)).size, files.length);
-    const paths = files.map(({ ending }, i) => join(dir, `${i}`, `file${ending}`));
-    files.forEach((file, i) => {
-      Deno.mkdirSync(join(dir, `${i}`));
-      Deno.writeFileSync(paths[i], file.bytes());
-      for (const [name, bytes] of Object.entries(file.beside ?? {})) {
-        Deno.writeFileSync(join(dir, `${i}`, name), bytes());
-      }
-    });
-    const answers = await examine(paths);
-    const wrong: string[] = [];
-    files.forEach(({ name, refused }, i) => {
-      const { error, ours, ms, bytes, path } = answers[i];
-      try {
-        assertEquals(path, paths[i]);
-        assert(ours, "the error is not Toro's");
-        if (refused === null) assertEquals(error, null);
-        else {
-          assert(error !== null, "it was not refused");
-          // Sharded files name the shard.
-          assert(error.startsWith(`Cannot load ${join(dir, `${i}`)}/`), error);
-          assertMatch(error, refused instanceof RegExp ? refused : new RegExp(escape(refused)));
-          assert(error.length < 1000, `${error.length} letters are no text for a person`);
-        }
-        assert(ms < (name.endsWith("60,000 tensors") ? 2000 : 1000), `it took ${ms} ms`);
-        // What is large may take more.
-        assert(
-          bytes < 64 * MIB || Deno.statSync(path).size > MIB,
-          `it took ${(bytes / MIB).toFixed(1)} MiB`,
-        );
-      } catch (e) {
-        wrong.push(`${name}: ${(e as Error).message}`);
-      }
-    });
-    assertEquals(wrong, []);
+    const paths = place(files, dir), answers = await examine(paths);
+    const wrong = files.map((file, i) => wrongIn(file, paths[i], answers[i]));
+    assertEquals(wrong.filter((each) => each !== null), []);
   }));
-
-function escape(text: string): string {
-  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-}
 
 Deno.test("what fuzzers found gets an answer of Toro's own", () =>
   inFolder(async (dir) => {

@@ -4,7 +4,10 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { parseArgs } from "@std/cli/parse-args";
+import { fromFileUrl } from "@std/path";
 import { checkpoint } from "@toro/toro";
+import { corpus } from "../checkpoint/hostile/corpus.ts";
+import { examine, place, wrongIn } from "../checkpoint/hostile/verdict.ts";
 import {
   failLoad,
   failOptimizer,
@@ -55,6 +58,16 @@ async function kill(form: Form, times: number): Promise<string> {
   return `${kills} kills, ${inside} between first write and sync of the folder, 0 bad; most files left ${litter}; by calls since the first write ${spread}`;
 }
 
+async function inspect(path: string): Promise<number> {
+  const script = fromFileUrl(new URL("../../src/cli/main.ts", import.meta.url));
+  const { code } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", script, "inspect", path],
+    stdout: "null",
+    stderr: "null",
+  }).output();
+  return code;
+}
+
 /** Each form, and the line that says what came of it. */
 const forms: Record<string, () => Promise<string>> = {
   kill: () => kill("save", Number(flags.kills)),
@@ -64,6 +77,27 @@ const forms: Record<string, () => Promise<string>> = {
     const { saves, bad } = await snapshots(Number(flags.saves) * 2);
     assertEquals(bad, []);
     return `${saves} saves beside a state that changes at once: each file holds what was there at the call`;
+  },
+  async hostile() {
+    const files = corpus();
+    return await inFolder(async (dir) => {
+      const paths = place(files, dir), wrong: string[] = [];
+      let longestMs = 0, mostBytes = 0;
+      for (const [i, file] of files.entries()) {
+        // A process for each file, and the command's exit code.
+        const [[answer], code] = await Promise.all([examine([paths[i]]), inspect(paths[i])]);
+        const found = wrongIn(file, paths[i], answer);
+        if (found !== null) wrong.push(found);
+        if (code !== Number(file.refused !== null)) wrong.push(`${file.name}: exit code ${code}`);
+        if (Deno.statSync(paths[i]).size > MIB) continue;
+        longestMs = Math.max(longestMs, answer.ms);
+        mostBytes = Math.max(mostBytes, answer.bytes);
+      }
+      assertEquals(wrong, []);
+      return `${files.length} files, a process for each: every verdict met; below 1 MB at most ${
+        longestMs.toFixed(0)
+      } ms of processor time and ${(mostBytes / MIB).toFixed(1)} MiB`;
+    });
   },
   async io() {
     const lines = [];

@@ -184,7 +184,7 @@ fn damaged_files_are_errors() {
         json!({ "path": path, "columns": [{ "name": "user" }, { "name": "name", "fill": "" }] });
     let job = |bytes: &[u8]| {
         std::fs::write(&path, bytes).unwrap();
-        crate::io::run("parquet", &request)
+        crate::io::run("parquet", &request, 1)
     };
     assert!(job(b"").unwrap_err().contains("not a Parquet file"));
     assert!(
@@ -207,7 +207,7 @@ fn damaged_files_are_errors() {
     }
     assert!(seen > 0);
     std::fs::remove_file(&path).unwrap();
-    let error = crate::io::run("parquet", &request).unwrap_err();
+    let error = crate::io::run("parquet", &request, 1).unwrap_err();
     assert!(error.contains("there is no such file"), "{error}");
 }
 
