@@ -233,7 +233,12 @@ function deposit(leaf: Tensor, g: Tensor, shared: Set<unknown>, createGraph: boo
 }
 
 function seedFor(output: Tensor, given: Tensor | null | undefined, op: string): Tensor {
-  if (given) {
+  if (given !== null && given !== undefined) {
+    if (!(given instanceof Tensor)) {
+      throw new ArgumentError(`Cannot ${op} with the gradient ${show(given)}: it is no tensor`, {
+        op,
+      });
+    }
     if (
       given.shape.length !== output.shape.length ||
       given.shape.some((n, i) => n !== output.shape[i])

@@ -172,8 +172,11 @@ function nameCalled(error: ToroError, name: string): void {
   // That the library cannot be opened has nothing to do with the op that came first.
   if (message.includes(name) || (error instanceof NativeError && op === undefined)) return;
   const inner = `Cannot ${op} `;
+  const told = `Cannot ${op}: `;
   const renamed = op !== undefined && message.startsWith(inner)
     ? `Cannot ${name} ${message.slice(inner.length)}`
+    : op !== undefined && message.startsWith(told)
+    ? `Cannot ${name}: ${message.slice(told.length)}`
     : `Cannot ${name}: ${message}`;
   const stack = error.stack?.replace(message, () => renamed);
   Object.defineProperties(error, {

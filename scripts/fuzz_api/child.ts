@@ -21,7 +21,7 @@ function describe(thrown: unknown): string {
 
 if (mode === "--replay") {
   const call = JSON.parse(rest[0]) as Call;
-  const { isValid, foreign } = runCall(surface(), call);
+  const { isValid, foreign } = await runCall(surface(), call);
   say({ isValid, foreign: foreign === undefined ? undefined : describe(foreign) });
   Deno.exit(foreign === undefined ? 0 : 1);
 }
@@ -41,7 +41,7 @@ for (let i = 0; i < calls; i++) {
   last.writeSync(encoder.encode(`${String(i).padStart(12)} ${String(text.length).padStart(12)} `));
   last.writeSync(text);
   const start = performance.now();
-  const { isValid, foreign } = session.run(call);
+  const { isValid, foreign } = await session.run(call);
   const took = performance.now() - start;
   if (isValid) valid++;
   if (took > slowMs) slow.push({ ms: Math.round(took), call });

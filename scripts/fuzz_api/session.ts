@@ -2,7 +2,7 @@
 import { Tensor, ToroError } from "../../mod.ts";
 import { isGradEnabled } from "../../src/autograd.ts";
 import { type Call, type Callee, requiredOf, surface } from "./surface.ts";
-import { anything, type Arg, guess, Random, spoil, valueOf, vary } from "./values.ts";
+import { anything, type Arg, guess, Random, spoil, valuesOf, vary } from "./values.ts";
 
 /** What came of a call. */
 export interface Outcome {
@@ -72,8 +72,8 @@ export class Session {
   }
 
   /** Makes a call; a valid one is kept to begin from. */
-  run(call: Call): Outcome {
-    const outcome = runCall(this.callees, call);
+  async run(call: Call): Promise<Outcome> {
+    const outcome = await runCall(this.callees, call);
     if (outcome.isValid) {
       this.validOf.set(call.callee, (this.validOf.get(call.callee) ?? 0) + 1);
       const known = this.#known.get(call.callee)!;
@@ -88,13 +88,13 @@ export class Session {
 }
 
 /** Makes a call and does with its result what it says. */
-export function runCall(callees: readonly Callee[], call: Call): Outcome {
+export async function runCall(callees: readonly Callee[], call: Call): Promise<Outcome> {
   const callee = callees.find((c) => c.name === call.callee);
   if (callee === undefined) throw new Error(`nothing is called ${call.callee}`);
   let args: unknown[], forward: unknown[];
   try {
-    args = call.args.map(valueOf);
-    forward = call.forward.map(valueOf);
+    args = valuesOf(call.args);
+    forward = valuesOf(call.forward);
   } catch (error) {
     // What an argument stands for is no tensor: too large, say.
     return error instanceof ToroError || error instanceof RangeError
@@ -103,9 +103,11 @@ export function runCall(callees: readonly Callee[], call: Call): Outcome {
   }
   let isValid = false;
   try {
-    const result = callee.invoke(args, forward);
+    const result = await callee.invoke(args, forward);
     isValid = true;
-    for (const then of call.then) follow(then, result, () => callee.invoke(args, forward));
+    for (const then of call.then) {
+      await follow(then, result, () => callee.invoke(args, forward));
+    }
   } catch (error) {
     if (!(error instanceof ToroError)) return { isValid, foreign: error };
   }
@@ -113,9 +115,9 @@ export function runCall(callees: readonly Callee[], call: Call): Outcome {
   return { isValid };
 }
 
-function follow(then: string, result: unknown, again: () => unknown): void {
+async function follow(then: string, result: unknown, again: () => unknown): Promise<void> {
   if (then === "again") {
-    again();
+    await again();
     return;
   }
   for (const t of Array.isArray(result) ? result.slice(0, 4) : [result]) {

@@ -4,9 +4,10 @@
  */
 import * as toro from "../../mod.ts";
 import { signatureOf } from "../../src/op.ts";
-import { cases, TensorSpec } from "../../tests/ops/case_table.ts";
+import { cases } from "../../tests/ops/case_table.ts";
 import { dtypesOf, opOf } from "../../tests/ops/check.ts";
-import { type Arg, list } from "./values.ts";
+import { KNOWN } from "./known.ts";
+import { type Arg, toArg } from "./values.ts";
 
 /** Something that can be called. */
 export interface Callee {
@@ -35,7 +36,7 @@ const LEFT_OUT: Record<string, RegExp> = {
   "they work on files, and have tests of their own for broken ones":
     /^(checkpoint|deploy|monitor)\.|^data\.read/,
   "they are for deriving from, or only thrown":
-    /Error$|^Tensor$|(^|\.)(Module|Optimizer|LRScheduler|ParamGroup|Dataset|IterableDataset|Sampler|Function|Slice)$/,
+    /Error$|^Tensor$|(^|\.)(Module|Optimizer|LRScheduler|ParamGroup|Dataset|IterableDataset|Sampler|Function|Slice|RNNBase|RNNCellBase)$/,
   "they only hand back a guard, or run the caller's own function":
     /^(autograd\.onceDifferentiable|show|scope|noGrad|inferenceMode|enableGrad|setGradEnabled|autograd\.detectAnomaly)$/,
 };
@@ -121,7 +122,7 @@ function ofFunction(name: string, f: AnyFunction): Callee {
   const callee: Callee = {
     name,
     params: paramsOf(name, f),
-    known: knownCalls(name, f),
+    known: [...knownCalls(name, f), ...knownOf(name)],
     invoke: (args) => f(...args),
   };
   const signature = signatureOf(f);
@@ -130,17 +131,22 @@ function ofFunction(name: string, f: AnyFunction): Callee {
 }
 
 function ofClass(name: string, made: AnyClass): Callee {
-  const forward = (made.prototype as { forward?: AnyFunction }).forward;
+  // Containers say only that they have none.
+  const forward = /(List|Dict)$/.test(name)
+    ? undefined
+    : (made.prototype as { forward?: AnyFunction }).forward;
   const callee: Callee = {
     name,
     params: paramsOf(name, made),
     forward: forward === undefined
       ? undefined
       : Array.from({ length: Math.max(forward.length, 1) }, (_, i) => i === 0 ? "input" : "target"),
-    known: [],
+    known: knownOf(name),
     invoke: (args, forwardArgs) => {
       const it = new made(...args) as { forward?: AnyFunction; step?: AnyFunction };
-      if (typeof it.forward === "function") return it.forward(...forwardArgs);
+      if (forward !== undefined && typeof it.forward === "function") {
+        return it.forward(...forwardArgs);
+      }
       // An optimiser without gradients has nothing to do, but must say so or not, not crash.
       if (name.startsWith("optim.") && !name.endsWith("LBFGS")) it.step?.();
       return it;
@@ -160,7 +166,10 @@ function ofMethod(name: string): Callee {
   const callee: Callee = {
     name: `Tensor.${name}`,
     params,
-    known: op === undefined ? [] : knownCalls(`Tensor.${name}`, op),
+    known: [
+      ...op === undefined ? [] : knownCalls(`Tensor.${name}`, op),
+      ...knownOf(`Tensor.${name}`),
+    ],
     invoke: ([self, ...args]) => {
       if (!(self instanceof toro.Tensor)) return undefined;
       return (self as unknown as Record<string, AnyFunction>)[name](...args);
@@ -179,6 +188,16 @@ const METHODS = new Map<string, string[]>([
   ["registerHook", ["fn"]],
 ]);
 
+/** The calls that known.ts has of a name. */
+function knownOf(callee: string): Call[] {
+  return (KNOWN[callee] ?? []).map(({ args, forward = [] }) => ({
+    callee,
+    args: args.map((a) => toArg(a, "float32")),
+    forward: forward.map((a) => toArg(a, "float32")),
+    then: [],
+  }));
+}
+
 /** The cases of an op in the table, one for each of two dtypes. */
 function knownCalls(callee: string, f: unknown): Call[] {
   const found = Object.entries(cases).find(([name]) => opOf(name) === f);
@@ -192,41 +211,4 @@ function knownCalls(callee: string, f: unknown): Call[] {
       then: [],
     }))
   );
-}
-
-/** A value of the case table as an argument. */
-function toArg(value: unknown, dtype: toro.DType): Arg {
-  if (value instanceof TensorSpec) {
-    const { values, low, high } = value.options;
-    return {
-      is: "tensor",
-      shape: [...value.shape],
-      dtype: value.options.dtype ?? dtype,
-      fill: "range",
-      layout: "dense",
-      ...(values === undefined ? {} : { values: [...values] }),
-      ...(low === undefined ? {} : { low }),
-      ...(high === undefined ? {} : { high }),
-      seed: 1,
-    };
-  }
-  if (typeof value === "bigint") return { is: "bigint", text: String(value) };
-  if (typeof value === "number") {
-    return Number.isFinite(value) && !Object.is(value, -0)
-      ? value
-      : { is: "number", text: String(value) };
-  }
-  if (Array.isArray(value)) return list(value.map((v) => toArg(v, dtype)));
-  if (value instanceof toro.Slice) return { is: "slice", bounds: [null, null, null] };
-  if (ArrayBuffer.isView(value)) return { is: "typed", type: value.constructor.name, length: 4 };
-  if (typeof value === "function") return { is: "function", body: "square" };
-  if (value === undefined) return { is: "undefined" };
-  if (typeof value === "object" && value !== null) {
-    if (Object.getPrototypeOf(value) !== Object.prototype) return { is: "float", value: 2 };
-    return {
-      is: "options",
-      entries: Object.fromEntries(Object.entries(value).map(([k, v]) => [k, toArg(v, dtype)])),
-    };
-  }
-  return value as Arg;
 }

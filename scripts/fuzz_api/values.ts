@@ -5,6 +5,7 @@
 import * as toro from "../../mod.ts";
 import { DTYPES } from "../../src/dtype.ts";
 import { fromElements } from "../../src/tensor.ts";
+import { TensorSpec } from "../../tests/ops/case_table.ts";
 import { elements } from "../../tests/ops/forms.ts";
 
 /** A tensor to be made. */
@@ -38,8 +39,12 @@ export type Arg =
   | { is: "float"; value: number }
   | { is: "slice"; bounds: (number | null)[] }
   | { is: "typed"; type: string; length: number }
-  | { is: "function"; body: "square" | "pair" | "number" | "collate" }
+  | { is: "function"; body: "square" | "sum" | "pair" | "number" | "collate" }
   | { is: "parameters"; shapes: number[][] }
+  /** What a function or class of the surface gives for arguments; modules in evaluation mode where asked. */
+  | { is: "made"; by: string; args: Arg[]; evaluates?: boolean }
+  /** The function or class itself. */
+  | { is: "export"; name: string }
   | { is: "optimizer" | "dataset" | "module" | "generator" | "undefined" | "symbol" | "date" };
 
 /** Random numbers from a seed: the same calls on each run. */
@@ -323,10 +328,81 @@ function walk(arg: Arg, change: (arg: Arg) => Arg): Arg {
   return change(arg);
 }
 
+// ---- from the case table -------------------------------------------------------------------------
+
+/** An argument among plain values, as it is. */
+export class Written {
+  constructor(readonly arg: Arg) {}
+}
+
+/** A value of the case table as an argument. */
+export function toArg(value: unknown, dtype: toro.DType): Arg {
+  if (value instanceof TensorSpec) {
+    const { values, low, high, grad } = value.options;
+    return {
+      is: "tensor",
+      shape: [...value.shape],
+      dtype: value.options.dtype ?? dtype,
+      fill: "range",
+      layout: "dense",
+      ...(values === undefined ? {} : { values: [...values] }),
+      ...(grad === true ? { grad } : {}),
+      ...(low === undefined ? {} : { low }),
+      ...(high === undefined ? {} : { high }),
+      seed: 1,
+    };
+  }
+  if (value instanceof Written) return value.arg;
+  if (typeof value === "bigint") return { is: "bigint", text: String(value) };
+  if (typeof value === "number") {
+    return Number.isFinite(value) && !Object.is(value, -0)
+      ? value
+      : { is: "number", text: String(value) };
+  }
+  if (Array.isArray(value)) return list(value.map((v) => toArg(v, dtype)));
+  if (value instanceof toro.Slice) return { is: "slice", bounds: [null, null, null] };
+  if (ArrayBuffer.isView(value)) return { is: "typed", type: value.constructor.name, length: 4 };
+  if (typeof value === "function") return { is: "function", body: "square" };
+  if (value === undefined) return { is: "undefined" };
+  if (typeof value === "object" && value !== null) {
+    if (Object.getPrototypeOf(value) !== Object.prototype) return { is: "float", value: 2 };
+    return {
+      is: "options",
+      entries: Object.fromEntries(Object.entries(value).map(([k, v]) => [k, toArg(v, dtype)])),
+    };
+  }
+  return value as Arg;
+}
+
 // ---- values ------------------------------------------------------------------------------------
 
+/** The values that arguments stand for; all of one call have one optimiser. */
+export function valuesOf(args: readonly Arg[]): unknown[] {
+  optimizer = null;
+  return args.map(valueOf);
+}
+
+let optimizer: toro.optim.SGD | null = null;
+
+/** A function or class of the public surface. */
+function exported(name: string): unknown {
+  return name.split(".").reduce(
+    (at, part) => (at as Record<string, unknown>)[part],
+    toro as unknown,
+  );
+}
+
+function made(by: string, args: unknown[], evaluates: boolean): unknown {
+  const f = exported(by) as new (...args: unknown[]) => unknown;
+  const result = /^class\b/.test(Function.prototype.toString.call(f))
+    ? new f(...args)
+    : (f as unknown as (...args: unknown[]) => unknown)(...args);
+  if (evaluates && result instanceof toro.nn.Module) result.eval();
+  return result;
+}
+
 /** The value that an argument stands for. */
-export function valueOf(arg: Arg): unknown {
+function valueOf(arg: Arg): unknown {
   if (typeof arg !== "object" || arg === null) return arg;
   switch (arg.is) {
     case "tensor":
@@ -352,7 +428,13 @@ export function valueOf(arg: Arg): unknown {
     case "parameters":
       return arg.shapes.map((s) => toro.randn(s, { requiresGrad: true }));
     case "optimizer":
-      return new toro.optim.SGD([toro.randn([2], { requiresGrad: true })], { lr: 0.1 });
+      return optimizer ??= new toro.optim.SGD([toro.randn([2], { requiresGrad: true })], {
+        lr: 0.1,
+      });
+    case "made":
+      return made(arg.by, arg.args.map(valueOf), arg.evaluates ?? false);
+    case "export":
+      return exported(arg.name);
     case "dataset":
       return new toro.data.TensorDataset([toro.randn([6, 2])]);
     case "module":
@@ -373,6 +455,8 @@ export function valueOf(arg: Arg): unknown {
 /** Functions that never fail by themselves. */
 const FUNCTIONS = {
   square: (x: unknown) => x instanceof toro.Tensor && !x.isDisposed ? toro.mul(x, x) : 0.5,
+  sum: (x: unknown) =>
+    x instanceof toro.Tensor && !x.isDisposed ? toro.mul(x, x).sum() : toro.zeros([]),
   pair: (x: unknown, y: unknown) => y instanceof toro.Tensor ? y : x,
   number: () => 0.5,
   collate: (x: unknown) => x,

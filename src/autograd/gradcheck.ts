@@ -40,7 +40,8 @@ function valuesOf(t: Tensor): Float64Array<ArrayBuffer> {
 }
 
 function outputsOf(result: Tensor | Iterable<Tensor>, op: string): Tensor[] {
-  const list = result instanceof Tensor ? [result] : [...result];
+  const isMany = typeof result === "object" && result !== null && Symbol.iterator in result;
+  const list = result instanceof Tensor ? [result] : isMany ? [...result] : [result];
   const tensors = list.filter((o) => o instanceof Tensor);
   if (tensors.length < list.length || (list.length === 0 && op === "gradcheck")) {
     throw new ArgumentError(
@@ -106,12 +107,18 @@ export function gradcheck(
   return compare("gradcheck", f, inputs, options);
 }
 
+function checkFunction(op: string, f: unknown): void {
+  if (typeof f === "function") return;
+  throw new ArgumentError(`Cannot ${op} ${show(f)}: it must be a function`, { op });
+}
+
 function compare(
   op: string,
   f: Differentiable,
   inputs: Tensor | readonly Tensor[],
   { eps = 1e-6, atol = 1e-5, rtol = 1e-3, raiseException = true }: GradcheckOptions,
 ): boolean {
+  checkFunction(op, f);
   const list = inputsOf(inputs, op);
   const random = generator(12345);
   const outputs = outputsOf(enableGrad(() => f(...list)), op);
@@ -172,6 +179,7 @@ export function gradgradcheck(
   inputs: Tensor | readonly Tensor[],
   options: GradcheckOptions = {},
 ): boolean {
+  checkFunction("gradgradcheck", f);
   const list = inputsOf(inputs, "gradgradcheck");
   const random = generator(54321);
   const wanted = list.map(requiresGrad);

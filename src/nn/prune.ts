@@ -290,7 +290,7 @@ export function globalUnstructured(
       { op },
     );
   }
-  if (!Array.isArray(list) || list.length === 0) {
+  if (!Array.isArray(list) || list.length === 0 || !list.every(Array.isArray)) {
     throw new ArgumentError(`Cannot ${op} of ${show(list)}: it takes pairs of module and name`, {
       op,
     });

@@ -24,6 +24,17 @@ import {
   type TransformerLayerOptions,
 } from "./transformer_layer.ts";
 
+/** More would be a slip: each has parameters of its own. */
+const MOST_LAYERS = 4096;
+
+/** A part that may be given: a module, or null. */
+function checkPart<M extends Module>(name: string, what: string, part: M | null): M | null {
+  if (part === null || part instanceof Module) return part;
+  throw new ArgumentError(`Cannot make ${name} with ${what} ${show(part)}: it must be a module`, {
+    op: name,
+  });
+}
+
 /** Copies of a layer, as many as a stack has. */
 function layersOf<L extends Module & { clone(): L }>(
   name: string,
@@ -31,6 +42,12 @@ function layersOf<L extends Module & { clone(): L }>(
   numLayers: number,
 ): ModuleList<L> {
   checkCount(numLayers, name, "numLayers");
+  if (numLayers > MOST_LAYERS) {
+    throw new ArgumentError(
+      `Cannot make ${name} of ${numLayers} layers: at most ${MOST_LAYERS} are cloned`,
+      { op: name },
+    );
+  }
   if (!(layer instanceof Module) || typeof layer.clone !== "function") {
     throw new ArgumentError(
       `Cannot make ${name} of ${show(layer)}: it takes a layer, which it clones`,
@@ -91,7 +108,7 @@ export class TransformerEncoder extends Module {
       TensorModule | null,
     ];
     this.layers = layersOf("TransformerEncoder", layer, count);
-    this.norm = last;
+    this.norm = checkPart("TransformerEncoder", "norm", last);
   }
 
   /** How many layers there are. */
@@ -148,7 +165,7 @@ export class TransformerDecoder extends Module {
       TensorModule | null,
     ];
     this.layers = layersOf("TransformerDecoder", layer, count);
-    this.norm = last;
+    this.norm = checkPart("TransformerDecoder", "norm", last);
   }
 
   /** How many layers there are. */
@@ -275,13 +292,13 @@ export class Transformer extends Module {
     this.dModel = width;
     this.nhead = heads;
     this.batchFirst = o.batchFirst;
-    this.encoder = customEncoder ??
+    this.encoder = checkPart("Transformer", "customEncoder", customEncoder) ??
       new TransformerEncoder(
         new TransformerEncoderLayer(width, heads, o),
         encoders,
         normOf(width, o),
       );
-    this.decoder = customDecoder ??
+    this.decoder = checkPart("Transformer", "customDecoder", customDecoder) ??
       new TransformerDecoder(
         new TransformerDecoderLayer(width, heads, o),
         decoders,

@@ -8,10 +8,9 @@ import { DTYPES } from "../dtype.ts";
 import { ArgumentError, DTypeError, ShapeError, show } from "../errors.ts";
 import { op } from "../op.ts";
 import { broadcastShapes as broadcastPair, checkSize, shapeText } from "../shape.ts";
-import { Tensor } from "../tensor.ts";
+import { empty, fromElements, Tensor } from "../tensor.ts";
 import { indexSelect } from "./index_ops.ts";
 import { hstack } from "./joining.ts";
-import { tensor } from "./creation.ts";
 import { cast, checkTensor } from "./map.ts";
 import { floorDivide, remainder } from "./pointwise.ts";
 import { expand, reshape, unsqueeze } from "./view.ts";
@@ -122,17 +121,31 @@ export const combinations: (
         { op: "combinations" },
       );
     }
-    const n = x.shape[0];
-    const rows: number[][] = [];
-    const extend = (row: number[], from: number) => {
-      if (row.length === r) rows.push(row);
-      else for (let i = from; i < n; i++) extend([...row, i], withReplacement ? i : i + 1);
-    };
-    if (r > 0) extend([], 0);
-    const places = tensor(rows.flat(), { dtype: "int64" });
-    return reshape(indexSelect(x, 0, places), [rows.length, r]);
+    const n = x.shape[0], count = r === 0 ? 0 : chosen(withReplacement ? n + r - 1 : n, r);
+    // What no memory holds is refused before it is counted out.
+    const out = empty(checkSize([count, r], "combinations"), x.info, x.storage.device);
+    if (count === 0) return out;
+    const places = new BigInt64Array(count * r), row = new Array<number>(r).fill(0);
+    for (let d = 1; d < r; d++) row[d] = withReplacement ? 0 : d;
+    for (let i = 0; i < count; i++) {
+      for (let d = 0; d < r; d++) places[i * r + d] = BigInt(row[d]);
+      // The last place that can go on does, those behind it begin anew.
+      let d = r - 1;
+      while (d >= 0 && row[d] === (withReplacement ? n - 1 : n - r + d)) d--;
+      if (d < 0) break;
+      row[d]++;
+      for (let e = d + 1; e < r; e++) row[e] = withReplacement ? row[d] : row[e - 1] + 1;
+    }
+    return reshape(indexSelect(x, 0, fromElements(places, "int64", [count * r])), [count, r]);
   },
 );
+
+/** How many ways there are to choose r of n. */
+function chosen(n: number, r: number): number {
+  let count = 1;
+  for (let i = 1; i <= Math.min(r, n - r); i++) count *= (n - Math.min(r, n - r) + i) / i;
+  return r > n ? 0 : Math.round(count);
+}
 
 /** Places of a flat tensor as indices of each dim of a shape. */
 export const unravelIndex: (indices: Tensor, shape: readonly number[]) => Tensor[] = op(

@@ -36,6 +36,9 @@ export interface PcaLowrankOptions {
   niter?: number;
 }
 
+/** A subspace that so many rounds have not found does not stand out. */
+const MOST_ROUNDS = 1000;
+
 const turned = (x: Tensor): Tensor => transpose(x, -2, -1);
 
 /** Fails unless these are float matrices and the counts fit. */
@@ -49,13 +52,13 @@ function check(name: string, a: Tensor, q: unknown, niter: unknown): void {
     });
   }
   const most = Math.min(...a.shape.slice(-2));
-  const counts = [[q, "q", most], [niter, "niter", Infinity]] as const;
+  const counts = [[q, "q", most], [niter, "niter", MOST_ROUNDS]] as const;
   for (const [value, what, limit] of counts) {
     if (Number.isInteger(value) && value as number >= 0 && value as number <= limit) continue;
     throw new ArgumentError(
-      `Cannot ${name} ${shapeText(a.shape)} with ${what} ${show(value)}: a whole number from 0${
-        limit < Infinity ? ` to ${limit}` : " on"
-      }`,
+      `Cannot ${name} ${shapeText(a.shape)} with ${what} ${
+        show(value)
+      }: a whole number from 0 to ${limit}`,
       { op: name },
     );
   }

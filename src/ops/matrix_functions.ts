@@ -15,11 +15,10 @@ import { cast, checkTensor, zerosOf } from "./map.ts";
 import { matmul } from "./matmul.ts";
 import { abs, sqrt } from "./math.ts";
 import { type Named, named } from "./named.ts";
-import { eye } from "./pattern.ts";
-import { add, mul } from "./pointwise.ts";
+import { arange, eye } from "./pattern.ts";
+import { add, mul, pow } from "./pointwise.ts";
 import { chained, crossAlong } from "./products.ts";
 import { amax, sum } from "./reduction.ts";
-import { stack } from "./joining.ts";
 import { permute, reshape, unsqueeze } from "./view.ts";
 import { diagonal } from "./window.ts";
 import { inverted, SINGULAR, solveOp } from "./linear_systems.ts";
@@ -142,10 +141,7 @@ export const vander: (x: Tensor, N?: number | null | { N?: number | null }) => T
     }
     const wide = x.info === DTYPES.bool ? cast(x, "int64") : x.info.isFloat ? x : cast(x, "int64");
     const at = wide.ndim === 0 ? reshape(wide, [1]) : wide;
-    let power = add(zerosOf(at), 1);
-    const powers = [power];
-    for (let i = 1; i < n; i++) powers.push(power = mul(power, at));
-    return stack(powers, -1);
+    return pow(unsqueeze(at, -1), arange(n, { device: at.device }));
   },
 );
 

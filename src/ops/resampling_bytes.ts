@@ -39,59 +39,61 @@ interface Weights {
   readonly bits: number;
 }
 
-/** From which place on a place of the result is made, and by which weights. */
-interface Mix {
-  readonly from: number;
-  readonly row: number[];
-}
+/** Writes the weights of one place of the result into `row`, which holds zeros; gives the first place that they are of. */
+type Mix = (i: number, n: number, scale: number, form: ByteForm, row: Float64Array) => number;
 
 /** The neighbours of place i; what would lie outside is the edge. */
-function neighbours(i: number, n: number, scale: number, form: ByteForm): Mix {
+const neighbours: Mix = (i, n, scale, form, row) => {
   const reach = form.cubic ? 2 : 1;
   const at = form.alignCorners ? scale * i : scale * (i + 0.5) - 0.5;
   const real = form.cubic ? at : Math.max(at, 0);
   const left = Math.min(Math.floor(real), n - 1), rest = Math.min(Math.max(real - left, 0), 1);
   const first = left - reach + 1, from = Math.max(first, 0);
-  const row = new Array<number>(Math.min(left + reach, n - 1) - from + 1).fill(0);
   for (let j = 0; j < 2 * reach; j++) {
     const place = Math.min(Math.max(first + j, 0), n - 1);
     row[place - from] += kernel(j + 1 - reach - rest, form);
   }
-  return { from, row };
-}
+  return from;
+};
 
 /** All elements that place i covers, whose weights add up to 1. */
-function covered(i: number, n: number, scale: number, form: ByteForm): Mix {
+const covered: Mix = (i, n, scale, form, row) => {
   const wider = Math.max(scale, 1), reach = (form.cubic ? 2 : 1) * wider;
   const center = scale * (i + 0.5);
   const from = Math.max(Math.trunc(center - reach + 0.5), 0);
-  const count = Math.max(Math.min(Math.trunc(center + reach + 0.5), n) - from, 0);
-  const row = Array.from(
-    { length: Math.min(count, Math.ceil(reach) * 2 + 1) },
-    (_, j) => kernel((j + from - center + 0.5) / wider, form),
-  );
-  const total = row.reduce((a, b) => a + b, 0);
-  return { from, row: total === 0 ? row : row.map((w) => w / total) };
-}
+  const count = Math.min(Math.trunc(center + reach + 0.5), n) - from;
+  let total = 0;
+  for (let j = 0; j < Math.min(count, row.length); j++) {
+    total += row[j] = kernel((j + from - center + 0.5) / wider, form);
+  }
+  if (total !== 0) { for (let j = 0; j < row.length; j++) row[j] /= total; }
+  return from;
+};
 
 /** Weights for n elements as `out`; `factor` is the one that was asked for, or 0. */
 function weightsOf(n: number, out: number, factor: number, form: ByteForm): Weights {
   const apart = out > 1 ? (n - 1) / (out - 1) : 0;
   const scale = form.alignCorners ? apart : factor > 0 ? 1 / factor : n / out;
+  const reach = form.cubic ? 2 : 1;
+  const most = form.antialias ? Math.ceil(reach * Math.max(scale, 1)) * 2 + 1 : 2 * reach;
   const mix = form.antialias ? covered : neighbours;
-  const rows = Array.from({ length: out }, (_, i) => mix(i, n, scale, form));
-  const most = Math.max(...rows.map(({ row }) => row.length));
-  const greatest = Math.max(...rows.flatMap(({ row }) => row));
+  const exact = new Float64Array(out * most), first = new Float64Array(out);
+  for (let i = 0; i < out; i++) {
+    first[i] = mix(i, n, scale, form, exact.subarray(i * most, (i + 1) * most));
+  }
+  const greatest = exact.reduce((a, b) => Math.max(a, b), 0);
   let bits = 0;
   while (bits < 22 && Math.trunc(0.5 + greatest * 2 ** (bits + 1)) < 2 ** 15) bits++;
   const places = Array.from({ length: most }, () => new BigInt64Array(out));
   const weights = Array.from({ length: most }, () => new Int32Array(out));
-  rows.forEach(({ from, row }, i) =>
-    row.forEach((w, k) => {
-      places[k][i] = BigInt(from + k);
+  for (let i = 0; i < out; i++) {
+    for (let k = 0; k < most; k++) {
+      const w = exact[i * most + k];
+      // What has no weight may lie outside.
+      places[k][i] = BigInt(Math.min(first[i] + k, n - 1));
       weights[k][i] = Math.trunc(w * 2 ** bits + (w < 0 ? -0.5 : 0.5));
-    })
-  );
+    }
+  }
   return { places, weights, bits };
 }
 

@@ -9,7 +9,8 @@ import { OP } from "../../ffi/opcodes.gen.ts";
 import { Float, getDefaultDtype } from "../dtype.ts";
 import { ArgumentError, DTypeError, show } from "../errors.ts";
 import { op } from "../op.ts";
-import { Tensor } from "../tensor.ts";
+import { checkSize } from "../shape.ts";
+import { empty, Tensor } from "../tensor.ts";
 import { eq, ge, le, logicalAnd, maskedFill, where } from "./logic.ts";
 import {
   applyUnary,
@@ -94,6 +95,8 @@ function multivariate(name: string, x: Tensor, p: number): Tensor {
     });
   }
   const wide = x.info.isFloat ? x : cast(x, getDefaultDtype());
+  // What no memory holds is refused before any of it is made.
+  empty(checkSize([...x.shape, p], name), wide.info).dispose();
   const shifts = mul(arange(p, { dtype: wide.dtype }), -0.5);
   const each = lgamma(add(unsqueeze(wide, -1), shifts));
   return add(sum(each, -1), p * (p - 1) / 4 * Math.log(Math.PI));

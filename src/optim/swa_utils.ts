@@ -194,6 +194,12 @@ export async function updateBn(
     string | null,
   ];
   checkModule(m, "updateBn");
+  const source = Object(batches) as object;
+  if (!(Symbol.iterator in source || Symbol.asyncIterator in source)) {
+    throw new ArgumentError(`Cannot updateBn by ${show(batches)}: it gives no batches`, {
+      op: "updateBn",
+    });
+  }
   const norms = m.modules().filter((part) =>
     part instanceof BatchNorm1d || part instanceof BatchNorm2d || part instanceof BatchNorm3d
   );
@@ -206,7 +212,7 @@ export async function updateBn(
   m.train();
   try {
     for await (const batch of batches) {
-      const input = batch instanceof Tensor ? batch : Object.values(batch as object)[0];
+      const input = batch instanceof Tensor ? batch : Object.values(Object(batch))[0];
       if (!(input instanceof Tensor)) {
         throw new ArgumentError(
           `Cannot updateBn by a batch ${show(batch)}: it has no tensor first`,

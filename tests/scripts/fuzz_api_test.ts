@@ -12,6 +12,7 @@ import {
   autocast,
   autograd,
   broadcastShapes,
+  combinations,
   data,
   einsum,
   memory,
@@ -20,11 +21,13 @@ import {
   ones,
   OutOfMemoryError,
   setMemoryLimit,
+  ShapeError,
   type Tensor,
   ToroError,
   trilIndices,
   triuIndices,
   utils,
+  vander,
 } from "../../mod.ts";
 
 memory();
@@ -51,6 +54,8 @@ Deno.test("triangle indices count rightly, and are refused before they are count
     assertThrows(() => triuIndices(3, 2 ** 40, 1), OutOfMemoryError);
     assertThrows(() => trilIndices(2 ** 32, 4, -1), OutOfMemoryError);
     assertThrows(() => mvlgamma(ones([4]), 2 ** 31), OutOfMemoryError);
+    assertThrows(() => vander(ones([4]), 2 ** 40), OutOfMemoryError, "Cannot vander: ");
+    assertThrows(() => combinations(ones([1000]), 12), ShapeError, "Cannot combinations");
   } finally {
     setMemoryLimit(budgetBytes);
   }
@@ -88,6 +93,31 @@ Deno.test("arguments of a wrong kind, where a check of their own says so", () =>
     [
       "Cannot checkpointSequential with 3 in the sequence",
       () => utils.checkpoint.checkpointSequential([3 as never], 1, x),
+    ],
+    ["Cannot gradgradcheck 2: it must be a function", () => autograd.gradgradcheck(2 as never, x)],
+    [
+      "Cannot gradcheck a function that gives 3",
+      () =>
+        autograd.gradcheck(() => 3 as never, ones([1], { dtype: "float64", requiresGrad: true })),
+    ],
+    [
+      "Cannot backward with the gradient { sum }: it is no tensor",
+      () => autograd.backward(ones([2], { requiresGrad: true }).sum(), { sum: 2 } as never),
+    ],
+    [
+      "Cannot make TransformerEncoder of 9007199254740991 layers: at most 4096 are cloned",
+      () => new nn.TransformerEncoder(new nn.TransformerEncoderLayer(4, 2), 2 ** 53 - 1),
+    ],
+    [
+      "Cannot make Transformer with customEncoder 1: it must be a module",
+      () => new nn.Transformer({ customEncoder: 1 as never }),
+    ],
+    [
+      "Cannot globalUnstructured of [3]: it takes pairs of module and name",
+      () =>
+        nn.utils.prune.globalUnstructured([3 as never], nn.utils.prune.l1Unstructured, {
+          amount: 1,
+        }),
     ],
     ["Cannot vjp of 2: it must be a function", () => autograd.functional.vjp(2 as never, x)],
     ["Cannot hessian of 2", () => autograd.functional.hessian(2 as never, x)],
