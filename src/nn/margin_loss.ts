@@ -4,7 +4,7 @@
  * @module
  */
 import { ArgumentError, show } from "../errors.ts";
-import { bind, declare } from "../op.ts";
+import { bind, declare, type Signature } from "../op.ts";
 import type { Tensor } from "../tensor.ts";
 import {
   cosineEmbeddingLoss,
@@ -36,21 +36,29 @@ export interface MarginLossOptions extends LossOptions {
   margin?: number;
 }
 
-/** `max(0, -t · (x1 - x2) + margin)` with t 1 or -1. Shapes: alike. */
-export class MarginRankingLoss extends Module {
-  readonly #marginRankingLoss = true;
+/** What losses with a margin share. */
+abstract class MarginLoss extends Module {
   /** How far apart two values must be to cost nothing. */
   readonly margin: number;
   /** What becomes of the elements' losses. */
   readonly reduction: Reduction;
 
+  protected constructor(signature: Signature, args: readonly unknown[]) {
+    super();
+    const [margin, reduction] = bind(signature, args);
+    checkNumber(margin, signature.name, "margin");
+    this.margin = margin as number;
+    this.reduction = checkReduction(reduction, signature.name);
+  }
+}
+
+/** `max(0, -t · (x1 - x2) + margin)` with t 1 or -1. Shapes: alike. */
+export class MarginRankingLoss extends MarginLoss {
+  readonly #marginRankingLoss = true;
+
   /** PyTorch's defaults unless given. */
   constructor(margin?: number | MarginLossOptions, options?: MarginLossOptions) {
-    super();
-    const [given, reduction] = bind(MARGIN_RANKING_LOSS_SIGNATURE, [margin, options]);
-    checkNumber(given, "MarginRankingLoss", "margin");
-    this.margin = given as number;
-    this.reduction = checkReduction(reduction, "MarginRankingLoss");
+    super(MARGIN_RANKING_LOSS_SIGNATURE, [margin, options]);
   }
 
   override forward(input1: Tensor, input2: Tensor, target: Tensor): Tensor {
@@ -67,20 +75,12 @@ const MARGIN_RANKING_LOSS_SIGNATURE = declare(
 );
 
 /** `x` where t is 1, `max(0, margin - x)` where it is -1. Shapes: alike. */
-export class HingeEmbeddingLoss extends Module {
+export class HingeEmbeddingLoss extends MarginLoss {
   readonly #hingeEmbeddingLoss = true;
-  /** How far apart two values must be to cost nothing. */
-  readonly margin: number;
-  /** What becomes of the elements' losses. */
-  readonly reduction: Reduction;
 
   /** PyTorch's defaults unless given. */
   constructor(margin?: number | MarginLossOptions, options?: MarginLossOptions) {
-    super();
-    const [given, reduction] = bind(HINGE_EMBEDDING_LOSS_SIGNATURE, [margin, options]);
-    checkNumber(given, "HingeEmbeddingLoss", "margin");
-    this.margin = given as number;
-    this.reduction = checkReduction(reduction, "HingeEmbeddingLoss");
+    super(HINGE_EMBEDDING_LOSS_SIGNATURE, [margin, options]);
   }
 
   override forward(input: Tensor, target: Tensor): Tensor {
@@ -94,20 +94,12 @@ const HINGE_EMBEDDING_LOSS_SIGNATURE = declare(
 );
 
 /** `1 - cos(x1, x2)` where t is 1, `max(0, cos - margin)` where it is -1. Shapes: (N, D), (N, D), (N) or (D), (D), (). */
-export class CosineEmbeddingLoss extends Module {
+export class CosineEmbeddingLoss extends MarginLoss {
   readonly #cosineEmbeddingLoss = true;
-  /** How far apart two values must be to cost nothing. */
-  readonly margin: number;
-  /** What becomes of the elements' losses. */
-  readonly reduction: Reduction;
 
   /** PyTorch's defaults unless given. */
   constructor(margin?: number | MarginLossOptions, options?: MarginLossOptions) {
-    super();
-    const [given, reduction] = bind(COSINE_EMBEDDING_LOSS_SIGNATURE, [margin, options]);
-    checkNumber(given, "CosineEmbeddingLoss", "margin");
-    this.margin = given as number;
-    this.reduction = checkReduction(reduction, "CosineEmbeddingLoss");
+    super(COSINE_EMBEDDING_LOSS_SIGNATURE, [margin, options]);
   }
 
   override forward(input1: Tensor, input2: Tensor, target: Tensor): Tensor {
