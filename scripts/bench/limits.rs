@@ -1,6 +1,6 @@
 //! What this machine can do at most, measured with two threads: multiply-adds in registers and traffic of 64 MB arrays.
-//! One file without dependencies, compiled by `deno task bench`; prints GFLOP/s, GOP/s and GB/s as JSON. `limits avx2`
-//! leaves AVX-512 and AMX out.
+//! One file without dependencies for x86-64 and Linux, compiled by `deno task bench`; prints GFLOP/s, GOP/s and GB/s
+//! as JSON. `limits avx2` leaves AVX-512 and AMX out.
 
 use std::arch::asm;
 use std::arch::is_x86_feature_detected as has;
@@ -32,10 +32,14 @@ fn best(work: f64, body: &(dyn Fn(usize) + Sync)) -> f64 {
                     })
                 })
                 .collect();
-            runs.into_iter().map(|run| run.join().unwrap()).fold(0.0, f64::max)
+            runs.into_iter()
+                .map(|run| run.join().unwrap())
+                .fold(0.0, f64::max)
         })
     };
-    let seconds = (0..REPEATS).map(|_| slowest()).fold(f64::INFINITY, f64::min);
+    let seconds = (0..REPEATS)
+        .map(|_| slowest())
+        .fold(f64::INFINITY, f64::min);
     work * THREADS as f64 / seconds / 1e9
 }
 
@@ -55,13 +59,33 @@ macro_rules! multiply_adds {
     };
 }
 
-multiply_adds!(fma_avx2, "avx2,fma", _mm256_setzero_ps(), |s, a, b| _mm256_fmadd_ps(a, b, s));
-multiply_adds!(fma_avx512, "avx512f", _mm512_setzero_ps(), |s, a, b| _mm512_fmadd_ps(a, b, s));
-multiply_adds!(dots_bf16, "avx512f,avx512bf16", _mm512_setzero_ps(), |s, a, b| {
-    // SAFETY: the registers have the same width.
-    unsafe { _mm512_dpbf16_ps(s, std::mem::transmute::<__m512, __m512bh>(a), std::mem::transmute::<__m512, __m512bh>(b)) }
+multiply_adds!(fma_avx2, "avx2,fma", _mm256_setzero_ps(), |s, a, b| {
+    _mm256_fmadd_ps(a, b, s)
 });
-multiply_adds!(dots_int8, "avx512f,avx512vnni", _mm512_setzero_si512(), |s, a, b| _mm512_dpbusd_epi32(s, a, b));
+multiply_adds!(fma_avx512, "avx512f", _mm512_setzero_ps(), |s, a, b| {
+    _mm512_fmadd_ps(a, b, s)
+});
+multiply_adds!(
+    dots_bf16,
+    "avx512f,avx512bf16",
+    _mm512_setzero_ps(),
+    |s, a, b| {
+        // SAFETY: the registers have the same width.
+        unsafe {
+            _mm512_dpbf16_ps(
+                s,
+                std::mem::transmute::<__m512, __m512bh>(a),
+                std::mem::transmute::<__m512, __m512bh>(b),
+            )
+        }
+    }
+);
+multiply_adds!(
+    dots_int8,
+    "avx512f,avx512vnni",
+    _mm512_setzero_si512(),
+    |s, a, b| _mm512_dpbusd_epi32(s, a, b)
+);
 
 /// Whether the system lets this process use AMX.
 fn amx() -> bool {
@@ -122,11 +146,23 @@ fn main() {
     };
     let tiles = (ROUNDS / 16 * 4) as f64;
     let (bfloat16, int8) = if avx512 && amx() {
-        (best(tiles * 16384.0, &|_| tiles_bf16()), best(tiles * 32768.0, &|_| tiles_int8()))
+        (
+            best(tiles * 16384.0, &|_| tiles_bf16()),
+            best(tiles * 32768.0, &|_| tiles_int8()),
+        )
     } else {
         (
-            if avx512 && has!("avx512bf16") { best(rounds * 64.0, &|_| unsafe { dots_bf16() }) } else { float32 },
-            if avx512 && has!("avx512vnni") { best(rounds * 128.0, &|_| unsafe { dots_int8() }) } else { 2.0 * float32 },
+            if avx512 && has!("avx512bf16") {
+                best(rounds * 64.0, &|_| unsafe { dots_bf16() })
+            } else {
+                float32
+            },
+            if avx512 && has!("avx512vnni") {
+                best(rounds * 128.0, &|_| unsafe { dots_int8() })
+            } else {
+                // Products of int16 have twice the lanes.
+                2.0 * float32
+            },
         )
     };
 
@@ -135,7 +171,9 @@ fn main() {
     let part = FLOATS / THREADS;
     let read = best(4.0 * part as f64, &|thread| {
         // SAFETY: the threads read halves of an array.
-        let array = unsafe { std::slice::from_raw_parts((addresses[0] as *const f32).add(thread * part), part) };
+        let array = unsafe {
+            std::slice::from_raw_parts((addresses[0] as *const f32).add(thread * part), part)
+        };
         unsafe { sum(array) };
     });
     let streamed = best(12.0 * part as f64, &|thread| {
@@ -169,7 +207,10 @@ unsafe fn add(a: *const f32, b: *const f32, c: *mut f32, count: usize) {
     unsafe {
         let start = c.align_offset(32);
         for i in (start..count - 7).step_by(8) {
-            _mm256_stream_ps(c.add(i), _mm256_add_ps(_mm256_loadu_ps(a.add(i)), _mm256_loadu_ps(b.add(i))));
+            _mm256_stream_ps(
+                c.add(i),
+                _mm256_add_ps(_mm256_loadu_ps(a.add(i)), _mm256_loadu_ps(b.add(i))),
+            );
         }
         _mm_sfence();
     }

@@ -4,9 +4,13 @@
 use super::{ROUND_F64, polynomial_f64};
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_PI_2, FRAC_PI_4, LN_2, LOG2_E, PI};
 
-/// asin(x) / x - 1 for x² = z up to ¼ (coefficients: FreeBSD msun e_asinf).
+/// The arcsine of |x| up to ½, and of √((1 - |x|) / 2) beyond, which is half the arccosine of
+/// |x| (coefficients: FreeBSD msun e_asinf).
 #[inline(always)]
-fn asin_tail(z: f64) -> f64 {
+fn asin_of_smaller(t: f64) -> f64 {
+    let is_near = t < 0.5;
+    let z = if is_near { t * t } else { 0.5 - 0.5 * t };
+    let s = if is_near { t } else { z.sqrt() };
     let top = polynomial_f64(
         z,
         [
@@ -16,26 +20,21 @@ fn asin_tail(z: f64) -> f64 {
             0.0,
         ],
     );
-    top / (1.0 - 7.066_296_339_0e-1 * z)
-}
-
-/// The arcsine of √z where z = (1 - |x|) / 2, for |x| from ½ on.
-#[inline(always)]
-fn asin_of_half(t: f64) -> f64 {
-    let z = 0.5 - 0.5 * t;
-    let s = z.sqrt();
-    s + s * asin_tail(z)
+    s + s * (top / (1.0 - 7.066_296_339_0e-1 * z))
 }
 
 /// arcsin x
 #[inline(always)]
 pub fn asin_f32(x: f32) -> f32 {
-    let y = f64::from(x);
-    let t = y.abs();
-    let near = y + y * asin_tail(y * y);
-    let far = (FRAC_PI_2 - 2.0 * asin_of_half(t)).copysign(y);
-    let value = if t < 0.5 { near } else { far } as f32;
-    if x == 0.0 { x } else { value }
+    let t = f64::from(x).abs();
+    let value = asin_of_smaller(t);
+    let value = if t < 0.5 {
+        value
+    } else {
+        FRAC_PI_2 - 2.0 * value
+    };
+    let value = (value as f32).copysign(x);
+    if x == 0.0 || x.is_nan() { x } else { value }
 }
 
 /// arccos x
@@ -43,9 +42,13 @@ pub fn asin_f32(x: f32) -> f32 {
 pub fn acos_f32(x: f32) -> f32 {
     let y = f64::from(x);
     let t = y.abs();
-    let near = FRAC_PI_2 - (y + y * asin_tail(y * y));
-    let half = 2.0 * asin_of_half(t);
-    let far = if y < 0.0 { PI - half } else { half };
+    let value = asin_of_smaller(t);
+    let near = FRAC_PI_2 - value.copysign(y);
+    let far = if y < 0.0 {
+        PI - 2.0 * value
+    } else {
+        2.0 * value
+    };
     (if t < 0.5 { near } else { far }) as f32
 }
 
@@ -220,31 +223,37 @@ pub fn cosh_f32(x: f32) -> f32 {
 pub fn erfinv_f32(x: f32) -> f32 {
     let y = f64::from(x);
     let t = y.abs();
-    let r = 0.180_625 - 0.25 * t * t;
-    let near = 0.5
-        * t
-        * polynomial_f64(
-            r,
+    let is_near = t <= 0.85;
+    let near = 0.180_625 - 0.25 * t * t;
+    let near = (
+        0.5 * t
+            * polynomial_f64(
+                near,
+                [
+                    59.109_374_720,
+                    159.291_132_02,
+                    50.434_271_938,
+                    3.387_132_717_9,
+                ],
+            ),
+        polynomial_f64(near, [67.187_563_600, 78.757_757_664, 17.895_169_469, 1.0]),
+    );
+    // -ln of the smaller tail, (1 - t) / 2, as ln(1 + (1 + t) / (1 - t)).
+    let far = log1p((1.0 + t) / (1.0 - t)).sqrt() - 1.6;
+    let far = (
+        polynomial_f64(
+            far,
             [
-                59.109_374_720,
-                159.291_132_02,
-                50.434_271_938,
-                3.387_132_717_9,
+                0.170_238_211_03,
+                1.306_728_481_6,
+                2.756_815_390_0,
+                1.423_437_277_7,
             ],
-        )
-        / polynomial_f64(r, [67.187_563_600, 78.757_757_664, 17.895_169_469, 1.0]);
-    // -ln of the smaller tail, (1 - t) / 2.
-    let r = log1p(2.0 / (1.0 - t) - 1.0).sqrt() - 1.6;
-    let far = polynomial_f64(
-        r,
-        [
-            0.170_238_211_03,
-            1.306_728_481_6,
-            2.756_815_390_0,
-            1.423_437_277_7,
-        ],
-    ) / polynomial_f64(r, [0.120_211_329_75, 0.737_001_642_50, 1.0]);
-    let value = if t <= 0.85 { near } else { far } * FRAC_1_SQRT_2;
+        ),
+        polynomial_f64(far, [0.120_211_329_75, 0.737_001_642_50, 1.0]),
+    );
+    let (top, bottom) = if is_near { near } else { far };
+    let value = top / bottom * FRAC_1_SQRT_2;
     let value = if t == 1.0 { f64::INFINITY } else { value };
     let value = if t <= 1.0 { value } else { f64::NAN };
     let value = (value as f32).copysign(x);

@@ -74,43 +74,62 @@ simd! {
 /// Elements of one register of sums.
 const PART: usize = 16;
 
+/// `parts[t][l] += g[l] x[taps[t] + l]` for l below P and the first N taps.
+///
+/// # Safety
+/// The elements exist.
+#[inline(always)]
+unsafe fn add_products<const P: usize, const N: usize, T: Float>(
+    parts: &mut [[T; P]; N],
+    g: *const T,
+    x: *const T,
+    taps: &[usize],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let g = g.cast::<[T; P]>().read_unaligned();
+        for (part, &tap) in parts.iter_mut().zip(taps) {
+            let x = x.add(tap).cast::<[T; P]>().read_unaligned();
+            for l in 0..P {
+                part[l] += g[l] * x[l];
+            }
+        }
+    }
+}
+
 simd! {
-    /// `sums[t] += Σ g[r, j] x[starts[r] + taps[t] + j]` over all rows r of n elements and the first N taps, whose
-    /// number it gives back; x can be read `LANES` elements further.
+    /// `sums[t] += Σ g[r, j] x[starts[r] + taps[t] + j]` over all rows r of n elements and the first N taps, whose number
+    /// it gives back. What is left of a row behind whole registers goes by halves and quarters of one: elements past the
+    /// row must not count, even where x is not finite there.
     unsafe fn dot_rows<const N: usize, T: Float>(g: *const T, x: *const T, starts: &[usize], taps: &[usize], n: usize, sums: &mut [T]) -> usize {
-        let mut parts = [[T::ZERO; PART]; N];
-        let whole = n / PART * PART;
-        let left = n - whole;
-        // SAFETY: as promised by the caller; no row of g is read past its end.
+        let (mut parts, mut halves) = ([[T::ZERO; PART]; N], [[T::ZERO; PART / 2]; N]);
+        let (mut quarters, mut ones) = ([[T::ZERO; PART / 4]; N], [[T::ZERO; 1]; N]);
+        // SAFETY: as promised by the caller.
         unsafe {
             for (r, &start) in starts.iter().enumerate() {
                 let (g, x) = (g.add(r * n), x.add(start));
-                for j in (0..whole).step_by(PART) {
-                    let g = g.add(j).cast::<[T; PART]>().read_unaligned();
-                    for (part, &tap) in parts.iter_mut().zip(taps) {
-                        let x = x.add(tap + j).cast::<[T; PART]>().read_unaligned();
-                        for l in 0..PART {
-                            part[l] += g[l] * x[l];
-                        }
-                    }
+                let mut j = 0;
+                while j + PART <= n {
+                    add_products(&mut parts, g.add(j), x.add(j), taps);
+                    j += PART;
                 }
-                if left == 0 {
-                    continue;
+                if j + PART / 2 <= n {
+                    add_products(&mut halves, g.add(j), x.add(j), taps);
+                    j += PART / 2;
                 }
-                // Lanes past the row do not count, even where x is not finite.
-                let mut last = [T::ZERO; PART];
-                std::ptr::copy_nonoverlapping(g.add(whole), last.as_mut_ptr(), left);
-                for (part, &tap) in parts.iter_mut().zip(taps) {
-                    let x = x.add(tap + whole).cast::<[T; PART]>().read_unaligned();
-                    for l in 0..PART {
-                        let x = if l < left { x[l] } else { T::ZERO };
-                        part[l] += last[l] * x;
-                    }
+                if j + PART / 4 <= n {
+                    add_products(&mut quarters, g.add(j), x.add(j), taps);
+                    j += PART / 4;
+                }
+                while j < n {
+                    add_products(&mut ones, g.add(j), x.add(j), taps);
+                    j += 1;
                 }
             }
         }
-        for (sum, part) in sums.iter_mut().zip(parts) {
-            for x in part {
+        for (t, sum) in sums.iter_mut().enumerate().take(N) {
+            let all = parts[t].iter().chain(&halves[t]).chain(&quarters[t]).chain(&ones[t]);
+            for &x in all {
                 *sum += x;
             }
         }
