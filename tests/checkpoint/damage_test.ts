@@ -1,9 +1,18 @@
 /** Damage to a checkpoint: every byte, every length, every page. What is not seen must change nothing. */
 import { assert, assertEquals } from "@std/assert";
-import { arange, checkpoint, memory } from "@toro/toro";
-import { everything, isSame } from "./hostile/seeds.ts";
+import { arange, checkpoint, memory, tensor } from "@toro/toro";
+import { isSame } from "./hostile/seeds.ts";
 
 memory(); // opens the library before the sanitizers look
+
+/** A small state, for it is read a thousand times. */
+const state = (): Record<string, unknown> => ({
+  x: tensor([1, 2, 3]),
+  flags: tensor([true, false, true]),
+  numbers: [1, -0, NaN, 2n ** 63n],
+  map: new Map<unknown, unknown>([[1, "a"], ["k", { deep: tensor([7]) }]]),
+  array: Float64Array.of(1, 2),
+});
 
 /** Saves a state, and calls `body` with its bytes and with what a file of other bytes means; null where it is refused. */
 async function withFile(
@@ -37,16 +46,16 @@ async function withFile(
 }
 
 Deno.test("every byte, flipped in one bit or in all, is found or means nothing", () =>
-  withFile(everything(), async (bytes, read, start) => {
-    const state = (await read(bytes))!;
-    assert(isSame(state, everything()));
+  withFile(state(), async (bytes, read, start) => {
+    const whole = await read(bytes);
+    assert(isSame(whole, state()));
     const unseen: number[] = [];
     for (let i = 0; i < bytes.length; i++) {
       const copy = bytes.slice();
       copy[i] ^= i % 3 === 0 ? 0xff : 1 << i % 8;
       const now = await read(copy);
       if (now === null) continue;
-      assert(isSame(now, state), `byte ${i} changed what is read`);
+      assert(isSame(now, whole), `byte ${i} changed what is read`);
       unseen.push(i);
     }
     // Bytes that only fill up to the next tensor or the next page may be anything.
@@ -57,7 +66,7 @@ Deno.test("every byte, flipped in one bit or in all, is found or means nothing",
   }));
 
 Deno.test("a file that was cut anywhere is refused", () =>
-  withFile(everything(), async (bytes, read) => {
+  withFile(state(), async (bytes, read) => {
     for (let n = 0; n < bytes.length; n++) {
       assertEquals(await read(bytes.subarray(0, n)), null, `${n} bytes`);
     }

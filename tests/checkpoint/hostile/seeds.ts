@@ -21,7 +21,7 @@ export interface Seed {
 const asItIs = (bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> => bytes;
 
 /** A state with everything that a checkpoint may hold. */
-export function everything(): Record<string, unknown> {
+function everything(): Record<string, unknown> {
   const dtypes = [
     "float32",
     "float64",
