@@ -54,11 +54,7 @@ export abstract class RNNCellBase extends Module {
   protected constructor(
     name: string,
     kind: CellKind,
-    inputSize: number,
-    hiddenSize: number,
-    bias: boolean,
-    device: string | null,
-    dtype: DType | null,
+    [inputSize, hiddenSize, bias, device, dtype]: Bound,
   ) {
     super();
     if (new.target === RNNCellBase as unknown) {
@@ -165,7 +161,7 @@ export class RNNCell extends RNNCellBase {
         { op: "RNNCell" },
       );
     }
-    super("RNNCell", nonlinearity, ...bound.toSpliced(3, 1) as Bound);
+    super("RNNCell", nonlinearity, bound.toSpliced(3, 1) as Bound);
     this.nonlinearity = nonlinearity;
   }
 
@@ -193,7 +189,7 @@ export class LSTMCell extends RNNCellBase {
 
   /** So many inputs, so many units. */
   constructor(inputSize: number, hiddenSize: number, options?: CellOptions) {
-    super("LSTMCell", "lstm", ...bind(LSTM_CELL, [inputSize, hiddenSize, options]) as Bound);
+    super("LSTMCell", "lstm", bind(LSTM_CELL, [inputSize, hiddenSize, options]) as Bound);
   }
 
   override forward(
@@ -215,7 +211,7 @@ export class GRUCell extends RNNCellBase {
 
   /** So many inputs, so many units. */
   constructor(inputSize: number, hiddenSize: number, options?: CellOptions) {
-    super("GRUCell", "gru", ...bind(GRU_CELL, [inputSize, hiddenSize, options]) as Bound);
+    super("GRUCell", "gru", bind(GRU_CELL, [inputSize, hiddenSize, options]) as Bound);
   }
 
   override forward(input: Tensor, hx?: Tensor | null | { hx?: Tensor | null }): Tensor {

@@ -36,6 +36,9 @@ export interface UpsampleOptions {
   recomputeScaleFactor?: boolean | null;
 }
 
+/** Size, factor, mode, and how places are read. */
+type Form = [Sizes, Sizes, InterpolateMode, boolean | null, boolean | null];
+
 /** What the layers that bring planes to another size share. */
 abstract class AnyUpsample extends Module {
   /** Sizes of the result, or null. */
@@ -49,13 +52,7 @@ abstract class AnyUpsample extends Module {
   /** Whether sizes decide where elements are read. */
   readonly recomputeScaleFactor: boolean | null;
 
-  protected constructor(
-    size: Sizes,
-    scaleFactor: Sizes,
-    mode: InterpolateMode,
-    alignCorners: boolean | null,
-    recomputeScaleFactor: boolean | null,
-  ) {
+  protected constructor([size, scaleFactor, mode, alignCorners, recomputeScaleFactor]: Form) {
     super();
     this.size = size;
     this.scaleFactor = scaleFactor;
@@ -87,15 +84,7 @@ export class Upsample extends AnyUpsample {
     scaleFactor?: Sizes | UpsampleOptions,
     options?: UpsampleOptions,
   ) {
-    super(
-      ...bind(UPSAMPLE, [size, scaleFactor, options]) as [
-        Sizes,
-        Sizes,
-        InterpolateMode,
-        boolean | null,
-        boolean | null,
-      ],
-    );
+    super(bind(UPSAMPLE, [size, scaleFactor, options]) as Form);
   }
 }
 
@@ -119,7 +108,7 @@ export class UpsamplingNearest2d extends AnyUpsample {
   /** To a size, or by a factor. */
   constructor(size?: Sizes | UpsamplingOptions, scaleFactor?: Sizes | UpsamplingOptions) {
     const [to, by] = bind(UPSAMPLING_NEAREST2D, [size, scaleFactor]) as [Sizes, Sizes];
-    super(to, by, "nearest", null, null);
+    super([to, by, "nearest", null, null]);
   }
 }
 
@@ -130,7 +119,7 @@ export class UpsamplingBilinear2d extends AnyUpsample {
   /** To a size, or by a factor. */
   constructor(size?: Sizes | UpsamplingOptions, scaleFactor?: Sizes | UpsamplingOptions) {
     const [to, by] = bind(UPSAMPLING_BILINEAR2D, [size, scaleFactor]) as [Sizes, Sizes];
-    super(to, by, "bilinear", true, null);
+    super([to, by, "bilinear", true, null]);
   }
 }
 
