@@ -717,8 +717,10 @@ mod tests {
         assert!(write(&part(1)).unwrap_err().contains("lie outside"));
         abort(&json!({ "id": id })).unwrap();
         assert_eq!(names(&folder), ["a.bin"]);
-        begin_at(&path);
-        close_owner(OWNER);
+        // An owner that no other test has.
+        begin(&json!({ "path": path }), OWNER + 1).unwrap();
+        assert_eq!(names(&folder).len(), 2);
+        close_owner(OWNER + 1);
         assert_eq!(names(&folder), ["a.bin"]);
         assert_eq!(fs::read(&path).unwrap(), b"old");
         memory::free(handle).unwrap();
