@@ -54,7 +54,7 @@ export abstract class RNNCellBase extends Module {
   protected constructor(
     name: string,
     kind: CellKind,
-    [inputSize, hiddenSize, bias, device, dtype]: Bound,
+    bound: Bound,
   ) {
     super();
     if (new.target === RNNCellBase as unknown) {
@@ -63,6 +63,7 @@ export abstract class RNNCellBase extends Module {
         { op: "RNNCellBase", hint: "make one of those" },
       );
     }
+    const [inputSize, hiddenSize, bias, device, dtype] = bound;
     checkCount(inputSize, name, "inputSize");
     checkCount(hiddenSize, name, "hiddenSize");
     const factory = factoryOf(name, device, dtype);

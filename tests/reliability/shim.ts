@@ -49,7 +49,9 @@ export async function buildShim(folder: string): Promise<string> {
 
 /** What a process under the shim is started with. */
 export function shimEnv(shim: string, folder: string, page: string): Record<string, string> {
-  return { LD_PRELOAD: shim, TORO_SHIM_FOLDER: folder, TORO_SHIM_PAGE: page };
+  // After what this process was given: a sanitizer's runtime wants to be the first.
+  const preload = [Deno.env.get("LD_PRELOAD"), shim].filter(Boolean).join(":");
+  return { LD_PRELOAD: preload, TORO_SHIM_FOLDER: folder, TORO_SHIM_PAGE: page };
 }
 
 /** The page of words that both sides read and write. */
