@@ -11,7 +11,7 @@ import { denoTest } from "./test.ts";
 const target = "x86_64-unknown-linux-gnu";
 
 /** How cargo builds with the sanitizer: its runtime comes with the stable toolchain, its flag counts as unstable. */
-export const asanBuild: { args: string[]; env: Record<string, string> } = {
+const asanBuild: { args: string[]; env: Record<string, string> } = {
   args: ["--target", target, "--target-dir", "target/asan"],
   env: { RUSTC_BOOTSTRAP: "1", RUSTFLAGS: "-Zsanitizer=address" },
 };
@@ -37,30 +37,24 @@ function typescript(paths: string[]): Stage {
   };
 }
 
-/** The fuzzer of instructions, with so many of them. */
-export function asanFuzz(env: Record<string, string>): Stage {
+/** The fuzzer of instructions, on the plain library or on the instrumented one; its environment says how many. */
+export function fuzzStage(env: Record<string, string>, asan: boolean): Stage {
+  const built = asan ? asanBuild.args : ["--target-dir", "target"];
   return {
-    name: "asan fuzz",
+    name: asan ? "asan fuzz" : "fuzz",
     command: [
-      "cargo",
-      "test",
-      "--release",
-      "--locked",
-      "--test",
-      "fuzz",
-      ...asanBuild.args,
-      "--",
-      "--nocapture",
+      ...["cargo", "test", "--release", "--locked", "--test", "fuzz", ...built],
+      ...["--", "--nocapture"],
     ],
     cwd: crate,
     // Memory that is given back at once, as the tests' own threads do, is no leak.
-    env: { ...env, ...asanBuild.env, ASAN_OPTIONS: "detect_leaks=0" },
+    env: asan ? { ...env, ...asanBuild.env, ASAN_OPTIONS: "detect_leaks=0" } : env,
   };
 }
 
 /** What the gate runs: kernels, ABI and fuzzer. */
 export function asanStages(): Stage[] {
-  return [build, typescript(["tests/ops", "tests/ffi"]), asanFuzz({ TORO_FUZZ: "100000" })];
+  return [build, typescript(["tests/ops", "tests/ffi"]), fuzzStage({ TORO_FUZZ: "100000" }, true)];
 }
 
 /** gcc's AddressSanitizer runtime. */

@@ -4,9 +4,9 @@
  * outside a block of memory ends the run with a report.
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { asanFuzz } from "./asan.ts";
+import { fuzzStage } from "./asan.ts";
 import { missing } from "./build.ts";
-import { crate, runStage, type Stage } from "./stages.ts";
+import { runStage } from "./stages.ts";
 
 const flags = parseArgs(Deno.args, {
   string: ["count", "seed", "only"],
@@ -24,22 +24,5 @@ const env = {
   TORO_FUZZ_SEED: flags.seed,
   TORO_FUZZ_ONLY: flags.only,
 };
-const plain: Stage = {
-  name: "fuzz",
-  command: [
-    "cargo",
-    "test",
-    "--release",
-    "--locked",
-    "--test",
-    "fuzz",
-    "--target-dir",
-    "target",
-    "--",
-    "--nocapture",
-  ],
-  cwd: crate,
-  env,
-};
-const { ok } = await runStage(flags.asan ? asanFuzz(env) : plain);
+const { ok } = await runStage(fuzzStage(env, flags.asan));
 Deno.exit(ok ? 0 : 1);

@@ -88,6 +88,33 @@ export function isOptions(value: unknown): value is Record<string, unknown> {
   return proto === Object.prototype || proto === null;
 }
 
+function unknownOption(action: string, key: string, known: readonly string[]): ArgumentError {
+  const rule = known.length > 0 ? `known are ${known.join(", ")}` : "it takes none";
+  return new ArgumentError(`Cannot ${action}: unknown option ${show(key)}; ${rule}`, {
+    op: action,
+  });
+}
+
+/**
+ * The options of a call that no signature declares, none where null or nothing was given. `action` is what errors say, as
+ * in `make DataLoader`. Errors: ArgumentError for what is no options object, and for names that are not known.
+ */
+export function optionsOf<T extends object>(
+  action: string,
+  given: T | null | undefined,
+  known: readonly (keyof T & string)[],
+): T {
+  const options = given ?? {} as T;
+  if (!isOptions(options)) {
+    throw new ArgumentError(`Cannot ${action} with ${show(options)}: options are an object`, {
+      op: action,
+    });
+  }
+  const strange = Object.keys(options).find((key) => !(known as readonly string[]).includes(key));
+  if (strange !== undefined) throw unknownOption(action, strange, known);
+  return options;
+}
+
 /** Binds a call's arguments to a signature: one value per parameter, defaults filled in. */
 export function bind(signature: Signature, args: readonly unknown[]): unknown[] {
   const { params, required, positional, action: name } = signature;
@@ -119,13 +146,7 @@ export function bind(signature: Signature, args: readonly unknown[]): unknown[] 
     for (const key of Object.keys(options)) {
       const i = params.findIndex((p) => p.name === key);
       if (i < 0) {
-        const known = params.slice(required).map((p) => p.name);
-        throw new ArgumentError(
-          `Cannot ${name}: unknown option ${show(key)}; ${
-            known.length > 0 ? `known are ${known.join(", ")}` : "it takes none"
-          }`,
-          { op: name },
-        );
+        throw unknownOption(name, key, params.slice(required).map((p) => p.name));
       }
       if (options[key] === undefined) continue;
       if (i < given && args[i] !== undefined) {

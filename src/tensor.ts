@@ -7,7 +7,7 @@
 import * as native from "../ffi/library.ts";
 import type { AutogradMeta } from "./autograd.ts";
 import { type DType, type DTypeInfo, DTYPES, type TypedArray } from "./dtype.ts";
-import { ArgumentError, DTypeError, ShapeError } from "./errors.ts";
+import { ArgumentError, DTypeError, OutOfMemoryError, ShapeError } from "./errors.ts";
 import { allocate, type Storage } from "./memory.ts";
 import type { Methods } from "./methods.ts";
 import { contiguousStrides, isContiguous, numelOf, shapeText } from "./shape.ts";
@@ -99,6 +99,7 @@ export class Tensor {
   /** The elements as nested arrays of bigints, for int64 beyond 2^53. */
   toArray(options: { bigint: true }): NestedBigints;
   toArray(options?: { bigint?: boolean } | null): NestedNumbers | NestedBigints {
+    checkNesting(this);
     const values = this.toTypedArray();
     let at = 0;
     const convert = options?.bigint
@@ -137,6 +138,27 @@ export interface Tensor extends Methods {}
 export type NestedNumbers = number | NestedNumbers[];
 /** Bigints nested as deep as a tensor has dims. */
 export type NestedBigints = bigint | NestedBigints[];
+
+/** What nested arrays may take in numbers' worth of memory; V8 ends the process past its heap. */
+const MOST_NESTED = 2 ** 28;
+/** What an array takes beside its elements. */
+const ARRAY = 8;
+
+/** Fails where nested arrays of a tensor's shape would be too much for JavaScript's heap; empty ones count too. */
+function checkNesting({ shape, numel }: Tensor): void {
+  let arrays = 1, cost = numel;
+  for (const size of shape) {
+    cost += ARRAY * arrays;
+    arrays *= size;
+  }
+  if (cost <= MOST_NESTED) return;
+  throw new ArgumentError(
+    `Cannot toArray ${
+      shapeText(shape)
+    }: nested arrays of this shape do not fit in JavaScript's heap`,
+    { op: "toArray", hint: "toTypedArray() has no nesting" },
+  );
+}
 
 function safeNumber(x: bigint, op: string): number {
   const n = Number(x);
@@ -199,15 +221,27 @@ export function setMaterialize(contiguous: (t: Tensor) => Tensor): void {
 function readElements(t: Tensor, op: string): TypedArray {
   if (t.storage.state !== 0) t.storage.settle(op);
   const dense = t.isContiguous() ? t : materialize(t);
-  const out = arrayFor(t.dtype, t.numel);
+  const out = room(t, op, () => arrayFor(t.dtype, t.numel));
   if (t.numel > 0) {
     native.read(dense.storage.handle, dense.storage.byteOffset + dense.offset * t.info.size, out);
   }
   if (t.dtype !== "bfloat16") return out as TypedArray;
-  const wide = new Float32Array(t.numel);
+  const wide = room(t, op, () => new Float32Array(t.numel));
   const bits = new Uint32Array(wide.buffer);
   for (let i = 0; i < out.length; i++) bits[i] = Number(out[i]) << 16;
   return wide;
+}
+
+/** An array that JavaScript may have no room for. */
+function room<T>(t: Tensor, op: string, make: () => T): T {
+  try {
+    return make();
+  } catch (cause) {
+    throw new OutOfMemoryError(
+      `Cannot ${op} ${shapeText(t.shape)}: JavaScript has no room for ${t.numel} elements`,
+      { op, cause },
+    );
+  }
 }
 
 /** A new tensor of these elements; bfloat16 takes bits. The array is copied. */

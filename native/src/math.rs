@@ -55,6 +55,28 @@ fn polynomial_f64<const N: usize>(x: f64, c: [f64; N]) -> f64 {
     sum
 }
 
+/// eʳ · 2ⁿ for |r| up to 0.347, to 2⁻³⁶ of its value; n is what `rounded` holds beside `ROUND_F64`.
+#[inline(always)]
+fn exp_scaled(r: f64, rounded: f64) -> f64 {
+    // Taylor to r⁹.
+    let p = polynomial_f64(
+        r,
+        [
+            1.0 / 362_880.0,
+            1.0 / 40_320.0,
+            1.0 / 5_040.0,
+            1.0 / 720.0,
+            1.0 / 120.0,
+            1.0 / 24.0,
+            1.0 / 6.0,
+            0.5,
+            1.0,
+            1.0,
+        ],
+    );
+    p * f64::from_bits(rounded.to_bits().wrapping_add(1023) << 52)
+}
+
 /// Like `f32::clamp`, but plain compares: two instructions, and NaN stays.
 #[inline(always)]
 fn limit(x: f32, low: f32, high: f32) -> f32 {
@@ -274,24 +296,7 @@ pub fn pow_f32(x: f32, y: f32) -> f32 {
     let product = if product > 200.0 { 200.0 } else { product };
     let rounded = product + ROUND_F64;
     let r = (product - (rounded - ROUND_F64)) * std::f64::consts::LN_2;
-    // Taylor to r⁹ on |r| up to 0.347: good to 2⁻³⁶.
-    let p = polynomial_f64(
-        r,
-        [
-            1.0 / 362_880.0,
-            1.0 / 40_320.0,
-            1.0 / 5_040.0,
-            1.0 / 720.0,
-            1.0 / 120.0,
-            1.0 / 24.0,
-            1.0 / 6.0,
-            0.5,
-            1.0,
-            1.0,
-        ],
-    );
-    let power = f64::from_bits(rounded.to_bits().wrapping_add(1023) << 52);
-    let size = (p * power) as f32;
+    let size = exp_scaled(r, rounded) as f32;
 
     // y is an integer, and odd, by what rounding to one and to a multiple of two does to it.
     let t = y.abs();

@@ -31,8 +31,12 @@ def mapped():
 
 print("ready", flush=True)
 for line in sys.stdin:
-    work = {"save": save, "load": load, "mapped": mapped}[line.strip()]
-    begin = time.perf_counter()
-    result = work()
-    print(json.dumps(time.perf_counter() - begin), flush=True)
-    del result
+    name, times = line.split()
+    work = {"save": save, "load": load, "mapped": mapped}[name]
+    seconds = 0.0
+    for _ in range(int(times)):
+        begin = time.perf_counter()
+        result = work()
+        seconds += time.perf_counter() - begin
+        del result
+    print(json.dumps(seconds / int(times)), flush=True)

@@ -1,7 +1,7 @@
 /**
  * `deno task bench`: Toro against PyTorch in one run on one machine. Each row alternates between the two, pair by
  * pair, with two threads each; it shows medians, the ratio PyTorch ÷ Toro (above 1 Toro is faster), its spread, the
- * share of this machine's limit that Toro reaches, and Toro's peak of resident memory. The first measurement of a row
+ * share of this machine's limit that Toro reaches, and Toro's peak of resident memory. The first second of a row
  * is thrown away on both sides. Results are compared before anything is timed.
  */
 import { parseArgs } from "@std/cli/parse-args";
@@ -172,6 +172,9 @@ async function compare(name: string, out: Tensor): Promise<void> {
 
 const median = (xs: number[]): number => xs.toSorted((a, b) => a - b)[xs.length >> 1];
 
+/** Measurements' worth of iterations that are thrown away. */
+const WARM_UP = 10;
+
 async function measure(row: Row): Promise<Line> {
   const { work, bar = null } = families[row.family];
   // Linux forgets the peak of resident memory when 5 is written here.
@@ -186,8 +189,9 @@ async function measure(row: Row): Promise<Line> {
   // As many iterations a measurement as fill some 100 ms.
   const often = (ms: number) => Math.max(1, Math.min(20_000, Math.floor(100 / Math.max(ms, 1e-3))));
   const times = often(run(3)), theirTimes = often(await ask(3));
-  run(times);
-  await ask(theirTimes);
+  // Both sides for a second first: by then Toro has collected, and memory is reused as in any longer run.
+  run(WARM_UP * times);
+  await ask(WARM_UP * theirTimes);
   const toroMs: number[] = [], torchMs: number[] = [];
   const isCrossed = () => {
     const ratios = toroMs.map((ms, i) => torchMs[i] / ms);

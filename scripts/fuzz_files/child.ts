@@ -2,9 +2,9 @@
  * Damages good files at random and inspects them: FOLDER COUNT SEED [ONLY]. The file that is being looked at lies in the
  * folder; at the end a line of JSON says what came of them. See ../fuzz_files.ts.
  */
-import process from "node:process";
-import { checkpoint, ToroError } from "@toro/toro";
+import { checkpoint } from "@toro/toro";
 import { corpus, finds } from "../../tests/checkpoint/hostile/corpus.ts";
+import { attempt, isOurs, resident } from "../../tests/checkpoint/hostile/examine.ts";
 import { mutate, Random } from "../../tests/checkpoint/hostile/mutate.ts";
 import { isSame, type Seed, seeds } from "../../tests/checkpoint/hostile/seeds.ts";
 
@@ -31,11 +31,6 @@ export interface Told {
 const MIB = 2 ** 20;
 const LIMIT_MS = 1000;
 const LIMIT_BYTES = 64 * MIB;
-
-function resident(field: "VmHWM" | "VmRSS"): number {
-  const status = Deno.readTextFileSync("/proc/self/status");
-  return 1024 * Number(new RegExp(`^${field}:\\s+(\\d+)`, "m").exec(status)![1]);
-}
 
 const [folder, count, seed, only = ""] = Deno.args;
 const random = new Random(Number(seed));
@@ -73,19 +68,12 @@ for (let i = 0; i < Number(count); i++) {
   const other = random.pick(random.below(3) === 0 && bad.length > 0 ? bad : good).inner;
   const path = `${folder}/now${from.ending}`;
   Deno.writeFileSync(path, from.wrap(mutate(from.inner, other, random)));
-  const begin = process.cpuUsage();
-  let error: unknown = null;
-  try {
-    await checkpoint.inspect(path);
-  } catch (e) {
-    error = e;
-  }
-  const { user, system } = process.cpuUsage(begin), ms = (user + system) / 1000;
+  const { error, ms } = await attempt(path);
   const kind = told.kinds[from.name] ??= [0, 0];
   told.files++;
   kind[0]++;
   const wrong = async (): Promise<string | null> => {
-    if (error !== null && !(error instanceof ToroError && error.name === "CheckpointError")) {
+    if (!isOurs(error)) {
       return `an error that is not Toro's: ${(error as Error).stack}`;
     }
     if (ms > LIMIT_MS) return `it took ${ms.toFixed(0)} ms`;

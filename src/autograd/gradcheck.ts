@@ -7,6 +7,7 @@
 import { enableGrad, noGrad, requiresGrad } from "../autograd.ts";
 import { grad } from "../backward.ts";
 import { ArgumentError, AutogradError, DTypeError, show } from "../errors.ts";
+import { optionsOf } from "../op.ts";
 import { fromElements, Tensor } from "../tensor.ts";
 
 /** A function to check: tensors in, a tensor or several out. */
@@ -116,8 +117,14 @@ function compare(
   op: string,
   f: Differentiable,
   inputs: Tensor | readonly Tensor[],
-  { eps = 1e-6, atol = 1e-5, rtol = 1e-3, raiseException = true }: GradcheckOptions,
+  options: GradcheckOptions,
 ): boolean {
+  const { eps = 1e-6, atol = 1e-5, rtol = 1e-3, raiseException = true } = optionsOf(op, options, [
+    "eps",
+    "atol",
+    "rtol",
+    "raiseException",
+  ]);
   checkFunction(op, f);
   const list = inputsOf(inputs, op);
   const random = generator(12345);

@@ -7,6 +7,7 @@
 import { dirname, join } from "@std/path";
 import type { Background } from "../../ffi/file_writer.ts";
 import { CheckpointError, ToroError } from "../errors.ts";
+import { optionsOf } from "../op.ts";
 import type { Tensor } from "../tensor.ts";
 import { pathOf, saveFailure } from "./disk.ts";
 import { loading, type ReadOptions, SafetensorsFile } from "./reader.ts";
@@ -286,7 +287,16 @@ function open(source: string): Opened {
 }
 
 /** Reads what `save` wrote, or another safetensors file. See `load`. */
-export function loadNow(path: string | URL, { only, ...options }: LoadOptions = {}): Contents {
+export function loadNow(path: string | URL, given: LoadOptions = {}): Contents {
+  const { only, ...options } = optionsOf("load", given, [
+    "only",
+    "lazy",
+    "verify",
+    "mapLocation",
+    "dtype",
+    "maxBytes",
+    "maxTensors",
+  ]);
   const source = pathOf(path, "read");
   return loading(source, () => {
     using opened = open(source);

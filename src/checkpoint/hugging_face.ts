@@ -17,7 +17,7 @@ import {
   type StateDict,
 } from "../nn/module.ts";
 import { TransformerEncoderLayer } from "../nn/transformer_layer.ts";
-import { isOptions } from "../op.ts";
+import { isOptions, optionsOf } from "../op.ts";
 import { cat } from "../ops/joining.ts";
 import { equal } from "../ops/logic.ts";
 import { transpose } from "../ops/view.ts";
@@ -184,8 +184,13 @@ export async function loadHuggingFace(
   model: Module,
   source: string | URL | Readonly<Record<string, Tensor>>,
   architecture: HuggingFaceArchitecture,
-  { rename, ...options }: HuggingFaceOptions = {},
+  options: HuggingFaceOptions = {},
 ): Promise<LoadReport> {
+  const { rename, ...others } = optionsOf("loadHuggingFace", options, [
+    "strict",
+    "rename",
+    "ignoreMismatchedSizes",
+  ]);
   checkModule(model, "loadHuggingFace");
   if (!Object.hasOwn(ARCHITECTURES, architecture)) {
     throw new ArgumentError(
@@ -198,7 +203,7 @@ export async function loadHuggingFace(
   const known = ARCHITECTURES[architecture];
   const weights = new Weights(isOptions(source) ? source : await read(source), known);
   const state = place(model, weights, known, rename);
-  return model.loadStateDict(state, options);
+  return model.loadStateDict(state, others);
 }
 
 /** Tensors by key, out of whichever kind of file it is. */

@@ -8,6 +8,7 @@ import { cleanFolder } from "../../ffi/file_writer.ts";
 import { job } from "../../ffi/library.ts";
 import { type DataLoaderState, follow } from "../data/loader_options.ts";
 import { ArgumentError, CheckpointError, show, ToroError } from "../errors.ts";
+import { optionsOf } from "../op.ts";
 import { getRngState, setRngState } from "../random.ts";
 import { interrupted, pendingSignal, watchSignals } from "../signals.ts";
 import { pathOf } from "./disk.ts";
@@ -76,7 +77,14 @@ export class ModelCheckpoint {
   /** Follows the loader; writes nothing yet. */
   constructor(parts: TrainingParts, options: ModelCheckpointOptions) {
     const { dir, everySteps = 0, everyEpochs = 1, keepLast = 5, best, async: isAsync = false } =
-      options ?? {};
+      optionsOf("make ModelCheckpoint", options, [
+        "dir",
+        "everySteps",
+        "everyEpochs",
+        "keepLast",
+        "best",
+        "async",
+      ]);
     const wrong = (text: string) =>
       new ArgumentError(`Cannot make ModelCheckpoint: ${text}`, { op: "ModelCheckpoint" });
     if (dir === undefined) throw wrong("dir is missing");

@@ -8,7 +8,7 @@ import { write as writeNative } from "../../ffi/library.ts";
 import { type DType, type DTypeInfo, DTYPES } from "../dtype.ts";
 import { ArgumentError, CheckpointError, show } from "../errors.ts";
 import { unscoped } from "../memory.ts";
-import { isOptions } from "../op.ts";
+import { isOptions, optionsOf } from "../op.ts";
 import { contiguousStrides, MAX_DIMS, numelOf } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
 import { type ByteSource, checkBools, reading, writeAside } from "./disk.ts";
@@ -311,8 +311,9 @@ export async function verifyNumpy(
  */
 export async function loadNumpy<T extends Tensor | Record<string, Tensor> = Tensor>(
   path: string | URL,
-  { maxBytes }: LoadNumpyOptions = {},
+  options: LoadNumpyOptions = {},
 ): Promise<T> {
+  const { maxBytes } = optionsOf("loadNumpy", options, ["maxBytes"]);
   if (maxBytes !== undefined && !(typeof maxBytes === "number" && maxBytes >= 0)) {
     throw new ArgumentError(
       `Cannot loadNumpy: maxBytes is ${show(maxBytes)}, no number from 0 on`,

@@ -14,7 +14,7 @@ import {
 } from "../../ffi/tensor_files.ts";
 import { inMode } from "../autograd.ts";
 import { type DType, type DTypeInfo, dtypeInfo, DTYPES } from "../dtype.ts";
-import { CheckpointError } from "../errors.ts";
+import { CheckpointError, show } from "../errors.ts";
 import { adopt, Block, PENDING, type Pending, Storage, unscoped } from "../memory.ts";
 import { deviceNumber } from "../ops/creation.ts";
 import { cast, copyOf } from "../ops/map.ts";
@@ -110,6 +110,12 @@ export class SafetensorsFile implements Disposable {
     const { entries } = this.header;
     const { maxBytes = Infinity, maxTensors = Infinity, dtype, mapLocation } = options;
     deviceNumber(mapLocation, "load");
+    if (typeof lazy !== "boolean") {
+      throw new CheckpointError(`lazy is ${show(lazy)} and must be true or false`);
+    }
+    if (verify !== true && verify !== false && verify !== "now") {
+      throw new CheckpointError(`verify is ${show(verify)} and must be true, false or "now"`);
+    }
     const target = dtype === undefined ? null : dtypeInfo(dtype, "load");
     if (entries.length > maxTensors) {
       throw new CheckpointError(

@@ -6,7 +6,7 @@
 import { write as writeNative } from "../../ffi/library.ts";
 import type { DTypeInfo } from "../dtype.ts";
 import { ArgumentError, CheckpointError, show } from "../errors.ts";
-import { isOptions } from "../op.ts";
+import { isOptions, optionsOf } from "../op.ts";
 import type { OptimizerState } from "../optim/optimizer.ts";
 import { allocate, type Storage, unscoped } from "../memory.ts";
 import { Parameter } from "../nn/parameter.ts";
@@ -306,8 +306,13 @@ function numbered(value: Record<string, unknown>): void {
  */
 export async function loadTorch<S = Record<string, unknown>>(
   path: string | URL,
-  { only, mapLocation = null, maxBytes = Infinity, maxTensors = Infinity }: LoadTorchOptions = {},
+  options: LoadTorchOptions = {},
 ): Promise<S> {
+  const { only, mapLocation = null, maxBytes = Infinity, maxTensors = Infinity } = optionsOf(
+    "loadTorch",
+    options,
+    ["only", "mapLocation", "maxBytes", "maxTensors"],
+  );
   const device = deviceNumber(mapLocation, "loadTorch");
   for (const [name, most] of Object.entries({ maxBytes, maxTensors })) {
     if (typeof most === "number" && most >= 0) continue;

@@ -6,7 +6,8 @@
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "@std/path";
 import { Background, FileWriter, type Source, type Step } from "../../ffi/file_writer.ts";
-import { CheckpointError } from "../errors.ts";
+import { CheckpointError, show } from "../errors.ts";
+import { isOptions, optionsOf } from "../op.ts";
 import type { Tensor } from "../tensor.ts";
 import { saveFailure } from "./disk.ts";
 import { manifest } from "./manifest.ts";
@@ -80,7 +81,20 @@ function write(
   options: SaveOptions,
   plan: Plan | null,
 ): () => void {
-  const { maxShardBytes = Infinity, durable = true } = options;
+  const { maxShardBytes = Infinity, durable = true } = optionsOf("save", options, [
+    "maxShardBytes",
+    "durable",
+  ]);
+  if (typeof durable !== "boolean") {
+    throw new CheckpointError(
+      `Cannot save ${target}: durable is ${show(durable)} and must be true or false`,
+    );
+  }
+  if (!isOptions(state)) {
+    throw new CheckpointError(
+      `Cannot save ${target}: the state is ${show(state)} and must be an object of named parts`,
+    );
+  }
   if (!(maxShardBytes > 0)) {
     throw new CheckpointError(
       `Cannot save ${target}: maxShardBytes is ${maxShardBytes} and must be above 0`,

@@ -4,7 +4,7 @@
  * @module
  */
 import { ArgumentError, IndexError, ShapeError, show } from "../errors.ts";
-import { isOptions } from "../op.ts";
+import { isOptions, optionsOf } from "../op.ts";
 import { Tensor } from "../tensor.ts";
 import { permutation, seedOf, type SeedSource } from "./order.ts";
 
@@ -237,7 +237,7 @@ export function randomSplit<S extends MapSource<unknown>, const L extends readon
   lengths: L,
   options: RandomSplitOptions = {},
 ): Split<L, ExampleOf<S>> {
-  const { generator = null } = options ?? {};
+  const { generator = null } = optionsOf("randomSplit", options, ["generator"]);
   const whole = datasetOf(dataset, "randomSplit"), n = whole.length;
   if (!Array.isArray(lengths) || !lengths.every((x) => typeof x === "number")) {
     throw new ArgumentError(

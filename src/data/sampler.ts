@@ -4,6 +4,7 @@
  * @module
  */
 import { ArgumentError, show } from "../errors.ts";
+import { optionsOf } from "../op.ts";
 import { Tensor } from "../tensor.ts";
 import { permutation, seedOf, type SeedSource, Stream } from "./order.ts";
 
@@ -115,7 +116,11 @@ export class RandomSampler extends SeededSampler {
     dataset: Sized,
     options: RandomSamplerOptions = {},
   ) {
-    const { replacement = false, numSamples = null, generator = null } = options ?? {};
+    const { replacement = false, numSamples = null, generator = null } = optionsOf(
+      "make RandomSampler",
+      options,
+      ["replacement", "numSamples", "generator"],
+    );
     super(generator);
     this.#from = lengthOf(dataset, "RandomSampler");
     this.#replacement = replacement;
@@ -170,7 +175,11 @@ export class WeightedRandomSampler extends SeededSampler {
     numSamples: number,
     options: WeightedRandomSamplerOptions = {},
   ) {
-    const { replacement = true, generator = null } = options ?? {};
+    const { replacement = true, generator = null } = optionsOf(
+      "make WeightedRandomSampler",
+      options,
+      ["replacement", "generator"],
+    );
     super(generator);
     if (typeof weights !== "object" || weights === null) {
       throw new ArgumentError(
@@ -256,8 +265,9 @@ export class BatchSampler implements Iterable<number[]> {
   constructor(
     sampler: Sampler | Iterable<number> & Sized,
     batchSize: number,
-    { dropLast = false }: BatchSamplerOptions = {},
+    options: BatchSamplerOptions = {},
   ) {
+    const { dropLast = false } = optionsOf("make BatchSampler", options, ["dropLast"]);
     checkBatchSize("BatchSampler", batchSize);
     this.sampler = sampler;
     this.batchSize = batchSize;

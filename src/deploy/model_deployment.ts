@@ -8,7 +8,7 @@ import { loadNow } from "../checkpoint/file.ts";
 import { type DType, dtypeInfo, type TypedArray } from "../dtype.ts";
 import { ArgumentError, CheckpointError, ShapeError, show } from "../errors.ts";
 import type { Module, StateDict } from "../nn/module.ts";
-import { isOptions } from "../op.ts";
+import { isOptions, optionsOf } from "../op.ts";
 import { deviceNumber, type NestedValues } from "../ops/creation.ts";
 import { cat, narrow, tensor } from "../ops/mod.ts";
 import { cast } from "../ops/map.ts";
@@ -67,8 +67,13 @@ export class ModelDeployment<M extends Module> {
   /** Takes a model, and its weights from a file if one is given. */
   constructor(
     model: M,
-    { checkpoint, device, dtypes = [], quantize }: ModelDeploymentOptions = {},
+    options: ModelDeploymentOptions = {},
   ) {
+    const { checkpoint, device, dtypes = [], quantize } = optionsOf(
+      "make ModelDeployment",
+      options,
+      ["checkpoint", "device", "dtypes", "quantize"],
+    );
     for (const dtype of dtypes) if (dtype !== null) dtypeInfo(dtype, "make ModelDeployment");
     this.#dtypes = dtypes;
     deviceNumber(device, "make ModelDeployment");

@@ -4,6 +4,7 @@
  * @module
  */
 import { ArgumentError, show } from "../errors.ts";
+import { optionsOf } from "../op.ts";
 import { copyWith } from "../nn/copy.ts";
 import { Linear } from "../nn/linear.ts";
 import { Module } from "../nn/module.ts";
@@ -39,8 +40,9 @@ export interface QuantizeDynamicOptions {
  */
 export function quantizeDynamic<M extends Module>(
   model: M,
-  { dtype = "int8" }: QuantizeDynamicOptions = {},
+  options: QuantizeDynamicOptions = {},
 ): M {
+  const { dtype = "int8" } = optionsOf("quantizeDynamic", options, ["dtype"]);
   if (!(model instanceof Module)) {
     throw new ArgumentError(`Cannot quantizeDynamic ${show(model)}: it must be a module`, {
       op: "quantizeDynamic",

@@ -153,12 +153,17 @@ interface TextOptions {
   size?: number;
   fill?: string;
   anchor?: "start" | "middle" | "end";
+  /** Keeps lines that run behind it at a distance. */
+  halo?: boolean;
 }
 
 function text(x: number, y: number, content: string, options: TextOptions = {}): string {
-  const { size = TICK_SIZE, fill = FAINT, anchor = "start" } = options;
+  const { size = TICK_SIZE, fill = FAINT, anchor = "start", halo = false } = options;
   const aligned = anchor === "start" ? "" : ` text-anchor="${anchor}"`;
-  return `<text x="${at(x)}" y="${at(y)}" font-size="${size}" fill="${fill}"${aligned}>${
+  const rim = halo
+    ? ` stroke="white" stroke-width="6" stroke-linejoin="round" paint-order="stroke"`
+    : "";
+  return `<text x="${at(x)}" y="${at(y)}" font-size="${size}" fill="${fill}"${aligned}${rim}>${
     escape(content)
   }</text>`;
 }
@@ -267,14 +272,16 @@ function draw(chart: Chart, width: number, height: number): string {
   if (mark && Number.isFinite(mark.y) && mark.x >= xLow && mark.x <= xHigh) {
     const wide = textWidth(mark.text, LABEL_SIZE), px = x(mark.x), py = y(mark.y);
     const start = Math.min(Math.max(px - wide / 2, left + 2), left + plotWidth - wide);
-    // Below the point where there is no room above it, or where the line comes from above.
-    const above = py - top > 22;
+    // On the side from which no line comes: above the highest point, below another where there is room.
+    const isHighest = series.every(({ points }) => points.every(([, y]) => !(y > mark.y)));
+    const above = isHighest || base - py < 26;
     out.push(
       `<circle cx="${at(px)}" cy="${
         at(py)
       }" r="4" fill="white" stroke="${INK}" stroke-width="1.4"/>`,
     );
-    out.push(text(start, above ? py - 10 : py + 20, mark.text, { size: LABEL_SIZE, fill: INK }));
+    const options = { size: LABEL_SIZE, fill: INK, halo: true };
+    out.push(text(start, above ? py - 10 : py + 20, mark.text, options));
   }
   return out.join("\n");
 }

@@ -6,6 +6,7 @@
  */
 import { job } from "../../ffi/library.ts";
 import { ArgumentError, show } from "../errors.ts";
+import { optionsOf } from "../op.ts";
 import { chartGrid, valueText } from "./charts.ts";
 import { NOT_METRICS, numberOf, panels } from "./curves.ts";
 import { Mean, type Scalar } from "./metrics.ts";
@@ -117,7 +118,15 @@ export class TrainingMonitor {
 
   /** Writes nothing yet. A text is the folder. */
   constructor(options: TrainingMonitorOptions | string = {}) {
-    this.options = typeof options === "string" ? { dir: options } : options;
+    this.options = typeof options === "string"
+      ? { dir: options }
+      : optionsOf("make TrainingMonitor", options, [
+        "dir",
+        "earlyStopping",
+        "optimizer",
+        "curvesEvery",
+        "print",
+      ]);
     const stopping = this.options.earlyStopping;
     if (stopping && stopping.mode !== "min" && stopping.mode !== "max") {
       throw new ArgumentError(

@@ -6,6 +6,7 @@
  */
 import { type DType, type DTypeInfo, dtypeInfo, DTYPES } from "../dtype.ts";
 import { ArgumentError, CheckpointError, show } from "../errors.ts";
+import { optionsOf } from "../op.ts";
 import { deviceNumber } from "../ops/creation.ts";
 import { cast, mapOut } from "../ops/map.ts";
 import { sameShape, shapeText } from "../shape.ts";
@@ -262,8 +263,13 @@ export abstract class Module {
    */
   loadStateDict(
     state: Readonly<StateDict> | ReadonlyMap<string, Tensor>,
-    { strict = true, rename, ignoreMismatchedSizes = false }: LoadStateOptions = {},
+    options: LoadStateOptions = {},
   ): LoadReport {
+    const { strict = true, rename, ignoreMismatchedSizes = false } = optionsOf(
+      "loadStateDict",
+      options,
+      ["strict", "rename", "ignoreMismatchedSizes"],
+    );
     const title = `Cannot load state into ${this.constructor.name}`;
     const given = renamed(state, rename, title);
     const own = new Map(Object.entries(this.stateDict()));

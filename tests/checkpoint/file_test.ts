@@ -1,27 +1,15 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { checkpoint, memory, nn, ones, tensor, zeros } from "@toro/toro";
-import { names } from "./folders.ts";
-import { inFolder } from "./python.ts";
+import { ALL_DTYPES, names } from "./folders.ts";
+import { inFolder } from "../folder.ts";
 
 memory(); // opens the library before the sanitizers look
 
 Deno.test("a nested state comes back as it was", () =>
   inFolder(async (dir) => {
     const path = `${dir}/state.safetensors`;
-    const dtypes = [
-      "float32",
-      "float64",
-      "float16",
-      "bfloat16",
-      "int64",
-      "int32",
-      "int16",
-      "int8",
-      "uint8",
-      "bool",
-    ] as const;
     const tensors = Object.fromEntries(
-      dtypes.map((dtype) => [dtype, tensor([[0, 1, 1], [1, 0, 1]], { dtype })]),
+      ALL_DTYPES.map((dtype) => [dtype, tensor([[0, 1, 1], [1, 0, 1]], { dtype })]),
     );
     const state = {
       tensors,
@@ -37,7 +25,7 @@ Deno.test("a nested state comes back as it was", () =>
     await checkpoint.save(path, state);
     assertEquals(names(dir), ["state.safetensors"]);
     const read = await checkpoint.load<typeof state>(path);
-    for (const dtype of dtypes) {
+    for (const dtype of ALL_DTYPES) {
       assertEquals(read.tensors[dtype].dtype, dtype);
       assertEquals(read.tensors[dtype].toArray(), [[0, 1, 1], [1, 0, 1]]);
     }

@@ -1,5 +1,10 @@
 /** What tests of checkpoints see in a folder, and scripts that they run in processes of their own. */
 
+import { type DType, DTYPES } from "../../src/dtype.ts";
+
+/** Every element type. */
+export const ALL_DTYPES: readonly DType[] = Object.keys(DTYPES) as DType[];
+
 /** The names in a folder, sorted. */
 export function names(dir: string): string[] {
   return [...Deno.readDirSync(dir)].map((entry) => entry.name).sort();

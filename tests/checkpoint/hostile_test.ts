@@ -4,17 +4,9 @@ import { fromFileUrl, join } from "@std/path";
 import { libraryInfo } from "../../ffi/library.ts";
 import { corpus, finds } from "./hostile/corpus.ts";
 import { examine, place, wrongIn } from "./hostile/verdict.ts";
+import { inFolder } from "../folder.ts";
 
 const MIB = 2 ** 20;
-
-async function inFolder(body: (dir: string) => Promise<void>): Promise<void> {
-  const dir = await Deno.makeTempDir();
-  try {
-    await body(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-}
 
 Deno.test("hostile files are refused with file and reason, odd ones are read", () =>
   inFolder(async (dir) => {

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { arange, checkpoint, data, memory, nn, type Tensor, zeros } from "@toro/toro";
 import { names } from "./folders.ts";
-import { inFolder } from "./python.ts";
+import { inFolder } from "../folder.ts";
 
 memory(); // opens the library before the sanitizers look
 

@@ -12,7 +12,7 @@ import {
   tensor,
   zeros,
 } from "@toro/toro";
-import { inFolder } from "./python.ts";
+import { inFolder } from "../folder.ts";
 
 memory(); // opens the library before the sanitizers look
 

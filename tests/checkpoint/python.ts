@@ -26,13 +26,3 @@ export async function runPython(
   assert(success, new TextDecoder().decode(stderr));
   return new TextDecoder().decode(stdout);
 }
-
-/** A folder that is gone afterwards. */
-export async function inFolder(body: (dir: string) => Promise<void>): Promise<void> {
-  const dir = await Deno.makeTempDir();
-  try {
-    await body(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-}

@@ -1,8 +1,24 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { checkpoint, memory, nn, ones, optim, randn, type Tensor, tensor } from "@toro/toro";
-import { resetPeakMemory } from "@toro/toro";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import {
+  checkpoint,
+  memory,
+  nn,
+  ones,
+  optim,
+  randn,
+  resetPeakMemory,
+  type Tensor,
+  tensor,
+  ToroError,
+} from "@toro/toro";
 import { names, runScript } from "./folders.ts";
-import { inFolder } from "./python.ts";
+import { inFolder } from "../folder.ts";
 
 memory(); // opens the library before the sanitizers look
 
@@ -156,4 +172,38 @@ Deno.test("without durability everything else is the same", () =>
     for (const n of [1, 2]) await checkpoint.save(path, { n: tensor([n]) }, { durable: false });
     assertEquals((await checkpoint.load<Tensors>(path)).n.item(), 2);
     assertEquals(names(dir), ["state.safetensors"]);
+  }));
+
+Deno.test("options that nobody knows, values of a wrong kind and states that are none are refused before anything is written", () =>
+  inFolder(async (dir) => {
+    const path = `${dir}/state.safetensors`;
+    const cases: [() => Promise<unknown>, string][] = [
+      [
+        () => checkpoint.save(path, { a: 1 }, { durble: false } as never),
+        'Cannot save: unknown option "durble"; known are maxShardBytes, durable',
+      ],
+      [
+        () => checkpoint.save(path, { a: 1 }, { durable: 0 as never }),
+        `Cannot save ${path}: durable is 0 and must be true or false`,
+      ],
+      [
+        () => checkpoint.save(path, null as never),
+        `Cannot save ${path}: the state is null and must be an object of named parts`,
+      ],
+    ];
+    for (const [call, text] of cases) {
+      assertEquals((await assertRejects(call, ToroError)).message, text);
+    }
+    assertEquals(names(dir), []);
+    await checkpoint.save(path, { a: 1 }, undefined);
+    for (
+      const [options, text] of [
+        [{ lasy: true }, 'Cannot load: unknown option "lasy"'],
+        [{ lazy: 1 }, `Cannot load ${path}: lazy is 1 and must be true or false`],
+        [{ verify: "later" }, `verify is "later" and must be true, false or "now"`],
+      ] as const
+    ) {
+      const error = await assertRejects(() => checkpoint.load(path, options as never), ToroError);
+      assertStringIncludes(error.message, text);
+    }
   }));

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { checkpoint, memory, ones, randn, type Tensor, tensor } from "@toro/toro";
 import { names } from "./folders.ts";
-import { hasTorch, inFolder, runPython } from "./python.ts";
+import { inFolder } from "../folder.ts";
+import { hasTorch, runPython } from "./python.ts";
 
 memory(); // opens the library before the sanitizers look
 

@@ -18,24 +18,13 @@ import {
   tensor,
   zeros,
 } from "@toro/toro";
-import { hasTorch, inFolder, runPython } from "./python.ts";
+import { inFolder } from "../folder.ts";
+import { hasTorch, runPython } from "./python.ts";
+import { ALL_DTYPES } from "./folders.ts";
 
 memory(); // opens the library before the sanitizers look
 
 const golden = (name: string) => fromFileUrl(new URL(`../golden/torch/${name}`, import.meta.url));
-
-const DTYPES = [
-  "float32",
-  "float64",
-  "float16",
-  "bfloat16",
-  "int64",
-  "int32",
-  "int16",
-  "int8",
-  "uint8",
-  "bool",
-] as const;
 
 /** A tensor's bytes, whatever they stand for: NaNs and signs of zeros included. */
 function bitsOf(t: Tensor): Uint8Array {
@@ -47,7 +36,7 @@ type Any = any;
 
 Deno.test("a file of PyTorch's comes as it was", async () => {
   const file = await checkpoint.loadTorch<Any>(golden("values.pth"));
-  for (const dtype of DTYPES) {
+  for (const dtype of ALL_DTYPES) {
     assertEquals(file.dtypes[dtype].dtype, dtype);
     assertEquals(file.dtypes[dtype].toArray(), [[0, 1, 1], [1, 0, 1]]);
   }
@@ -250,7 +239,7 @@ function everything(): Record<string, Any> {
   const base = randn([5, 4]);
   return {
     dtypes: Object.fromEntries(
-      DTYPES.map((dtype) => [
+      ALL_DTYPES.map((dtype) => [
         dtype,
         dtype === "bool"
           ? randint(0, 2, [7]).to("bool")
@@ -409,7 +398,7 @@ Deno.test({
       for (const name of Object.keys(losses)) assertClose(losses[name], theirs[name]);
       assertSame(await checkpoint.loadTorch(`${dir}/back.pth`), state);
       const ten = await checkpoint.load<Any>(`${dir}/ten_back.safetensors`);
-      for (const dtype of DTYPES) assertSame(ten[dtype], state.dtypes[dtype], dtype);
+      for (const dtype of ALL_DTYPES) assertSame(ten[dtype], state.dtypes[dtype], dtype);
       assertEquals([ten.none.shape, ten.scalar.item()], [[0, 3], 3]);
       const back = await checkpoint.loadNumpy<Any>(`${dir}/arrays_back.npz`);
       assertEquals(Object.keys(back), Object.keys(arrays));

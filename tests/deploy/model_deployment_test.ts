@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { arange, checkpoint, data, deploy, memory, nn, type Tensor, tensor } from "@toro/toro";
+import { inFolder } from "../folder.ts";
 
 memory(); // opens the library before the sanitizers look
 
@@ -10,15 +11,6 @@ class Scorer extends nn.Module {
 
   override forward(user: Tensor, item: Tensor): Tensor {
     return this.drop.forward(this.users.forward(user).mul(this.items.forward(item))).sum(-1);
-  }
-}
-
-async function inFolder(body: (dir: string) => Promise<void>): Promise<void> {
-  const dir = await Deno.makeTempDir();
-  try {
-    await body(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
   }
 }
 

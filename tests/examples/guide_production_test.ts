@@ -1,21 +1,13 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { runExample } from "./run.ts";
+import { inFolder } from "../folder.ts";
 
 /** Runs a chapter, whose folder of files is `out`. */
 async function chapter(name: string, out: string, ...args: string[]): Promise<string> {
   const run = await runExample(`guide/${name}`, ["--out", out, ...args], { out });
   assertEquals(run.code, 0, run.err);
   return run.out;
-}
-
-async function inFolder(body: (dir: string) => Promise<void>): Promise<void> {
-  const dir = await Deno.makeTempDir();
-  try {
-    await body(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
 }
 
 /** The number behind a word. */

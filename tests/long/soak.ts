@@ -22,21 +22,13 @@ import { closedFolder, fileSizeLimit, smallDisk } from "../reliability/limits.ts
 import { repeat } from "../reliability/repeat.ts";
 import { snapshots } from "../reliability/snapshots.ts";
 import { write } from "../reliability/writers.ts";
+import { inFolder } from "../folder.ts";
 
 const flags = parseArgs(Deno.args, {
   string: ["kills", "saves", "steps", "runs", "seed"],
   default: { kills: "1000", saves: "500", steps: "10000", runs: "10", seed: "1" },
 });
 const MIB = 2 ** 20;
-
-async function inFolder<T>(body: (dir: string) => Promise<T>): Promise<T> {
-  const dir = await Deno.makeTempDir();
-  try {
-    return await body(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-}
 
 function allocations({ points, survived, reported }: Outcome): string {
   assert(points > 0 && survived + reported > 0);

@@ -2,17 +2,9 @@
 import { assert } from "@std/assert";
 import { checkpoint, memory } from "@toro/toro";
 import { failLoad, failOptimizer, failSave, failTraining } from "./allocations.ts";
+import { inFolder } from "../folder.ts";
 
 memory(); // opens the library before the sanitizers look
-
-async function inFolder(body: (dir: string) => Promise<void>): Promise<void> {
-  const dir = await Deno.makeTempDir();
-  try {
-    await body(dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-}
 
 Deno.test("an allocation that fails in a training step is an error, and the step can be done again", async () => {
   const { points, survived, reported, grownBytes } = await failTraining(23);

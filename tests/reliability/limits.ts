@@ -7,6 +7,7 @@ import { fromFileUrl, join } from "@std/path";
 import { checkpoint } from "@toro/toro";
 import { litterIn } from "./kill.ts";
 import { uniform, valueOf } from "./states.ts";
+import { inFolder } from "../folder.ts";
 
 /** What one of these came to. */
 export interface Limited {
@@ -58,18 +59,14 @@ async function save(name: string, path: string, bytes: number, before: string[])
   return { name, error };
 }
 
-async function inFolder<T>(body: (folder: string, path: string) => Promise<T>): Promise<T> {
-  const folder = await Deno.makeTempDir({ prefix: "toro-limits-" });
-  try {
-    return await body(folder, join(folder, "state.safetensors"));
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+/** A folder, and a state's path in it. */
+function withPath<T>(body: (folder: string, path: string) => Promise<T>): Promise<T> {
+  return inFolder((folder) => body(folder, join(folder, "state.safetensors")));
 }
 
 /** A disk of one megabyte, which is full, and then read-only. */
 export function smallDisk(): Promise<Limited[]> {
-  return inFolder(async (folder, path) => {
+  return withPath(async (folder, path) => {
     const names = ["full disk", "read-only file system"];
     if (!await succeeds("mount", "-t", "tmpfs", "-o", "size=1m", "toro", folder)) {
       return names.map((name) => ({ name, error: null }));
@@ -87,7 +84,7 @@ export function smallDisk(): Promise<Limited[]> {
 
 /** A limit on the size of files. */
 export function fileSizeLimit(): Promise<Limited> {
-  return inFolder(async (_, path) => {
+  return withPath(async (_, path) => {
     await checkpoint.save(path, uniform(0, 1000));
     // Deno keeps files of its own, which must fit.
     return await save("limit on a file's size", path, 48 * MIB, [
@@ -101,7 +98,7 @@ export function fileSizeLimit(): Promise<Limited> {
 
 /** A folder that may not be written; as root another user's process is started. */
 export function closedFolder(): Promise<Limited> {
-  return inFolder(async (folder, path) => {
+  return withPath(async (folder, path) => {
     const name = "folder without permission";
     await checkpoint.save(path, uniform(0, 1000));
     await Deno.chmod(path, 0o444);

@@ -14,7 +14,9 @@ import {
   broadcastShapes,
   combinations,
   data,
+  deploy,
   einsum,
+  empty,
   memory,
   mvlgamma,
   nn,
@@ -189,6 +191,22 @@ Deno.test("arguments of a wrong kind, where a check of their own says so", () =>
       () => new data.WeightedRandomSampler([1, Symbol("a") as never], 1),
     ],
     ["Cannot einsum null: the equation must be", () => einsum(null as never, x)],
+    [
+      'Cannot make BatchSampler: unknown option "dropped"; known are dropLast',
+      () => new data.BatchSampler([0, 1] as never, 2, { dropped: true } as never),
+    ],
+    [
+      "Cannot make ModelDeployment with 3: options are an object",
+      () => new deploy.ModelDeployment(layer(), 3 as never),
+    ],
+    [
+      'Cannot gradcheck: unknown option "step"; known are eps, atol, rtol, raiseException',
+      () => autograd.gradcheck((x) => x, x, { step: 1 } as never),
+    ],
+    [
+      "Cannot toArray [2147483648, 0]: nested arrays of this shape do not fit",
+      () => empty([2 ** 31, 0]).toArray(),
+    ],
     [
       "Cannot make LinearCrossEntropyLoss with outFeatures 3: sizes come in an array",
       () => new nn.LinearCrossEntropyLoss(2, 2, { outFeatures: 3 as never }),

@@ -4,30 +4,28 @@
 //! The file written aside is locked for as long as its writer lives; one that nobody has locked was left by a process
 //! that was killed, and is removed by the next writer to the same place.
 
+use super::aside::{create_aside, family_of, is_of_family, lock_folder, remove_litter};
+use super::background;
 use super::tensor_file::{PIECE, answer, held, hex, inside, join, list, whole};
-use super::{JobOutput, path_of, reason, text_of};
+use super::{JobOutput, path_of, reason};
 use crate::pool::{self, Shared};
 use serde_json::{Value, json};
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{Error, ErrorKind};
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use twox_hash::xxhash3_128;
 
 /// After so many bytes the system is asked to begin with writing them to the disk.
 const BEHIND: u64 = 32 << 20;
 /// Bytes that are written at a time: the size of a large page.
 const BLOCK: u64 = 2 << 20;
-/// How long another writer that holds the folder is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Writer {
     owner: u32,
@@ -62,7 +60,7 @@ struct Head {
 static WRITERS: Mutex<BTreeMap<u64, Arc<Mutex<Writer>>>> = Mutex::new(BTreeMap::new());
 static NEXT: AtomicUsize = AtomicUsize::new(1);
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
 }
 
@@ -74,7 +72,7 @@ fn writer(request: &Value) -> Result<Arc<Mutex<Writer>>, String> {
 
 /// Waits for what a thread has running in the background, and forgets what it began and did not finish.
 pub fn close_owner(owner: u32) {
-    await_all(|of| of == owner);
+    background::await_all(|of| of == owner);
     lock(&WRITERS).retain(|_, writer| lock(writer).owner != owner);
 }
 
@@ -129,73 +127,6 @@ pub fn begin(request: &Value, owner: u32) -> Result<JobOutput, String> {
     answer(json!({ "id": id }))
 }
 
-/// A new file, locked: one whose lock can be had belongs to nobody.
-fn create_aside(folder: &Path, name: &str) -> Result<(File, File, PathBuf), Error> {
-    static COUNT: AtomicUsize = AtomicUsize::new(0);
-    loop {
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let aside = folder.join(format!(".{name}.{}-{number}.tmp", std::process::id()));
-        let file = match File::options().write(true).create_new(true).open(&aside) {
-            // A process of the same number in another container.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
-            other => other?,
-        };
-        let made = flock(&file).and_then(|locked| {
-            // Another writer may have taken it for litter before it was locked.
-            let is_there = file.metadata()?.nlink() > 0;
-            Ok((locked && is_there, file.try_clone()?))
-        });
-        match made {
-            Ok((true, held)) => return Ok((file, held, aside)),
-            Ok((false, _)) => continue,
-            Err(error) => {
-                let _ = fs::remove_file(&aside);
-                return Err(error);
-            }
-        }
-    }
-}
-
-/// Locks an open file for this opening of it, if nobody else has. A file system without locks counts as locked.
-fn flock(file: &File) -> Result<bool, Error> {
-    // SAFETY: the descriptor is open.
-    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
-        return Ok(true);
-    }
-    let error = Error::last_os_error();
-    match error.raw_os_error() {
-        Some(libc::EWOULDBLOCK) => Ok(false),
-        Some(libc::ENOLCK | libc::EOPNOTSUPP | libc::ENOSYS | libc::EBADF | libc::EINVAL) => {
-            Ok(true)
-        }
-        _ => Err(error),
-    }
-}
-
-fn lock_folder(folder: &File, path: &Path) -> Result<(), String> {
-    let begun = Instant::now();
-    loop {
-        match flock(folder) {
-            Ok(true) => return Ok(()),
-            Ok(false) if begun.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(5)),
-            Ok(false) => {
-                return Err(format!(
-                    "Cannot write into {}: another writer has held it for {} s",
-                    path.display(),
-                    PATIENCE.as_secs()
-                ));
-            }
-            Err(error) => {
-                return Err(format!(
-                    "Cannot write into {}: {}",
-                    path.display(),
-                    reason(&error)
-                ));
-            }
-        }
-    }
-}
-
 /// A file that grows past the process's limit is an error, no end by a signal.
 fn ignore_size_signal() {
     static ONCE: OnceLock<()> = OnceLock::new();
@@ -209,75 +140,6 @@ fn ignore_size_signal() {
             libc::sigaction(libc::SIGXFSZ, &now, core::ptr::null_mut());
         }
     });
-}
-
-/// The NAME in `.NAME.PID-NUMBER.tmp`.
-fn aside_of(file: &str) -> Option<&str> {
-    let inner = file.strip_prefix('.')?.strip_suffix(".tmp")?;
-    let (of, numbers) = inner.rsplit_once('.')?;
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let is_ours = numbers
-        .split_once('-')
-        .is_some_and(|(pid, number)| is_number(pid) && is_number(number));
-    (is_ours && !of.is_empty()).then_some(of)
-}
-
-/// What the names of a checkpoint's files begin with, by that of its file or index.
-fn family_of(name: &str) -> Option<&str> {
-    name.strip_suffix(".index.json")
-        .unwrap_or(name)
-        .strip_suffix(".safetensors")
-}
-
-/// Whether a name is `STEM-00001-of-00003.safetensors`, with a mark before the number or without, or the index.
-fn is_of_family(name: &str, stem: &str) -> bool {
-    let Some(rest) = name.strip_prefix(stem) else {
-        return false;
-    };
-    let Some(numbers) = rest.strip_suffix(".safetensors") else {
-        return rest == ".safetensors.index.json";
-    };
-    // Signs of a mark and of two numbers of five digits: no other checkpoint's name has them all.
-    let is_digit = |c: u8| c.is_ascii_digit();
-    let is_mark = |mark: &str| mark.len() == 8 && mark.bytes().all(|c| c.is_ascii_hexdigit());
-    let is_number = |number: &str| number.len() == 5 && number.bytes().all(is_digit);
-    match *numbers.split('-').collect::<Vec<_>>() {
-        ["", mark, of, "of", all] => is_mark(mark) && is_number(of) && is_number(all),
-        ["", of, "of", all] => is_number(of) && is_number(all),
-        _ => false,
-    }
-}
-
-/// Removes files written aside whose writers are gone.
-fn remove_litter(folder: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<(), Error> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if !aside_of(&entry.file_name().to_string_lossy()).is_some_and(&is_wanted) {
-            continue;
-        }
-        // Without waiting for a pipe's writer.
-        let opened = File::options()
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK)
-            .open(entry.path());
-        let Ok(file) = opened else {
-            // It is gone meanwhile, or is no business of ours.
-            continue;
-        };
-        // SAFETY: the descriptor is open. Only a lock that was had for certain says that nobody writes.
-        if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
-    Ok(())
-}
-
-/// `{path}`: removes what killed processes left in a folder.
-pub fn clean(request: &Value) -> Result<JobOutput, String> {
-    let path = path_of(request)?;
-    remove_litter(Path::new(path), |_| true)
-        .map_err(|error| format!("Cannot clean {path}: {}", reason(&error)))?;
-    answer(json!({}))
 }
 
 /// `{id, parts: [[handle, at, bytes, ends], …]}` → `{checksums}`: appends parts of storages. Parts form a run up to the
@@ -476,7 +338,7 @@ impl Writer {
             // At the end of a piece: what begins in a stretch is hashed there.
             let last = end.min(first + BEHIND);
             let (low, high) = (first / BLOCK, last.div_ceil(BLOCK));
-            if IS_BACKGROUND.get() {
+            if background::is_background() {
                 // The kernels of a training that goes on have the pool.
                 for block in low..high {
                     write(block, first, last);
@@ -554,91 +416,6 @@ fn start_flush(file: &File, from: u64, to: u64) -> u64 {
         )
     };
     to
-}
-
-// ---- in the background -----------------------------------------------------------------------
-
-thread_local! {
-    static IS_BACKGROUND: Cell<bool> = const { Cell::new(false) };
-}
-
-type Ended = Arc<(Mutex<Option<Result<(), String>>>, Condvar)>;
-
-/// What runs, and whose it is.
-static RUNNING: Mutex<BTreeMap<u64, (u32, Ended)>> = Mutex::new(BTreeMap::new());
-
-/// `{steps, undo}` → `{id}`: runs jobs one after another on a thread of its own, and after a failure those of `undo`.
-/// The process does not end before they have.
-pub fn start(request: &Value, owner: u32) -> Result<JobOutput, String> {
-    static AT_EXIT: OnceLock<bool> = OnceLock::new();
-    // SAFETY: the handler takes nothing and the library is never closed.
-    if !AT_EXIT.get_or_init(|| unsafe { libc::atexit(at_exit) == 0 }) {
-        return Err("Cannot wait for the work at the end of the process".to_string());
-    }
-    let steps = list(&request["steps"])?.clone();
-    let undo = list(&request["undo"])?.clone();
-    let id = NEXT.fetch_add(1, Ordering::Relaxed) as u64;
-    let ended: Ended = Arc::new((Mutex::new(None), Condvar::new()));
-    lock(&RUNNING).insert(id, (owner, ended.clone()));
-    let run = move || {
-        IS_BACKGROUND.set(true);
-        let each = |steps: &[Value]| {
-            steps
-                .iter()
-                .try_for_each(|step| super::run(text_of(step, "kind")?, step, owner).map(|_| ()))
-        };
-        let outcome = each(&steps);
-        if outcome.is_err() {
-            for step in &undo {
-                let _ = each(core::slice::from_ref(step));
-            }
-        }
-        let (state, changed) = &*ended;
-        *lock(state) = Some(outcome);
-        changed.notify_all();
-    };
-    let spawned = std::thread::Builder::new()
-        .name("toro-save".to_string())
-        .spawn(run);
-    if let Err(error) = spawned {
-        lock(&RUNNING).remove(&id);
-        return Err(format!("Cannot start a thread: {}", reason(&error)));
-    }
-    answer(json!({ "id": id }))
-}
-
-/// `{id}`: waits for what `start` began; its failure is this job's. A second one finds nothing to wait for.
-pub fn wait(request: &Value) -> Result<JobOutput, String> {
-    let id = whole(&request["id"])? as u64;
-    let found = lock(&RUNNING).get(&id).cloned();
-    let outcome = found.map(|(_, ended)| ended_of(&ended));
-    lock(&RUNNING).remove(&id);
-    outcome.unwrap_or(Ok(()))?;
-    answer(json!({}))
-}
-
-fn ended_of(ended: &Ended) -> Result<(), String> {
-    let (state, changed) = &**ended;
-    let mut now = lock(state);
-    loop {
-        if let Some(outcome) = &*now {
-            return outcome.clone();
-        }
-        now = changed.wait(now).unwrap_or_else(|e| e.into_inner());
-    }
-}
-
-fn await_all(of: impl Fn(u32) -> bool) {
-    let all: Vec<(u32, Ended)> = lock(&RUNNING).values().cloned().collect();
-    for (owner, ended) in all {
-        if of(owner) {
-            let _ = ended_of(&ended);
-        }
-    }
-}
-
-extern "C" fn at_exit() {
-    await_all(|_| true);
 }
 
 #[cfg(test)]
@@ -769,47 +546,23 @@ mod tests {
             step("writeParts", 1001),
             step("writeEnd", 0)
         ]);
-        let started = start(&json!({ "steps": bad, "undo": undo }), OWNER)
+        let started = background::start(&json!({ "steps": bad, "undo": undo }), OWNER)
             .unwrap()
             .json;
-        assert!(wait(&started).unwrap_err().contains("lie outside"));
-        wait(&started).unwrap();
+        assert!(
+            background::wait(&started)
+                .unwrap_err()
+                .contains("lie outside")
+        );
+        background::wait(&started).unwrap();
         assert!(names(&folder).is_empty());
         let id = begin_at(&path);
         let good = json!([{ "kind": "writeEnd", "id": id }]);
-        start(&json!({ "steps": good, "undo": [] }), OWNER).unwrap();
+        background::start(&json!({ "steps": good, "undo": [] }), OWNER).unwrap();
         // What a thread leaves running is waited for when it ends.
-        await_all(|owner| owner == OWNER);
+        background::await_all(|owner| owner == OWNER);
         assert_eq!(names(&folder), ["a.bin"]);
         memory::free(handle).unwrap();
         fs::remove_dir_all(folder).unwrap();
-    }
-
-    #[test]
-    fn names_of_files_aside_are_told_from_others() {
-        for (file, of) in [
-            (".a.bin.12-3.tmp", Some("a.bin")),
-            (".b.a.bin.12-3.tmp", Some("b.a.bin")),
-            ("a.bin.12-3.tmp", None),
-            (".a.bin.12-.tmp", None),
-            (".12-3.tmp", None),
-            (".a.12-3", None),
-        ] {
-            assert_eq!(aside_of(file), of, "{file}");
-        }
-        assert_eq!(family_of("a.safetensors.index.json"), Some("a"));
-        assert_eq!(family_of("a.safetensors"), Some("a"));
-        assert_eq!(family_of("a.pth"), None);
-        for (name, expected) in [
-            ("a-00001-of-00002.safetensors", true),
-            ("a-0a1b2c3d-00001-of-00002.safetensors", true),
-            ("a.safetensors.index.json", true),
-            ("a-b-00001-of-00002.safetensors", false),
-            ("a-00001-of-2.safetensors", false),
-            ("ab-00001-of-00002.safetensors", false),
-            ("a.safetensors", false),
-        ] {
-            assert_eq!(is_of_family(name, "a"), expected, "{name}");
-        }
     }
 }

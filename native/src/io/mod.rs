@@ -2,6 +2,8 @@
 //! takes JSON and gives JSON and byte buffers back; formats of tensor files are TypeScript's, and
 //! so are permission checks, before a path reaches this module.
 
+mod aside;
+mod background;
 mod column;
 mod csv;
 pub mod file_writer;
@@ -38,15 +40,15 @@ const JOBS: [(&str, Job); 14] = [
     ("writeParts", file_writer::write),
     ("writeEnd", file_writer::end),
     ("writeAbort", file_writer::abort),
-    ("wait", file_writer::wait),
-    ("clean", file_writer::clean),
+    ("wait", background::wait),
+    ("clean", aside::clean),
 ];
 const MAKING: [(&str, Making); 5] = [
     ("openFile", tensor_file::open),
     ("mapFile", tensor_file::map),
     ("mapPart", tensor_file::part),
     ("writeBegin", file_writer::begin),
-    ("start", file_writer::start),
+    ("start", background::start),
 ];
 
 /// Runs one job for a thread. Every failure, also a panic inside a file format's crate, comes

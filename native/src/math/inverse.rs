@@ -1,7 +1,7 @@
 //! The inverses of trigonometric and hyperbolic functions, the hyperbolic functions themselves, and the inverse of erf:
 //! evaluated in float64, so that each is within 1 ulp unless its line says otherwise.
 
-use super::{ROUND_F64, polynomial_f64};
+use super::{ROUND_F64, exp_scaled, polynomial_f64};
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_PI_2, FRAC_PI_4, LN_2, LOG2_E, PI};
 
 /// The arcsine of |x| up to ½, and of √((1 - |x|) / 2) beyond, which is half the arccosine of
@@ -175,23 +175,7 @@ pub fn atanh_f32(x: f32) -> f32 {
 fn exp(x: f64) -> f64 {
     let x = if x > 100.0 { 100.0 } else { x };
     let rounded = x * LOG2_E + ROUND_F64;
-    let r = x - (rounded - ROUND_F64) * LN_2;
-    let p = polynomial_f64(
-        r,
-        [
-            1.0 / 362_880.0,
-            1.0 / 40_320.0,
-            1.0 / 5_040.0,
-            1.0 / 720.0,
-            1.0 / 120.0,
-            1.0 / 24.0,
-            1.0 / 6.0,
-            0.5,
-            1.0,
-            1.0,
-        ],
-    );
-    p * f64::from_bits(rounded.to_bits().wrapping_add(1023) << 52)
+    exp_scaled(x - (rounded - ROUND_F64) * LN_2, rounded)
 }
 
 /// sinh x

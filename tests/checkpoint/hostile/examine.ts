@@ -18,26 +18,39 @@ export interface Answer {
   bytes: number;
 }
 
-function resident(field: "VmHWM" | "VmRSS"): number {
+/** A figure of this process, in bytes. */
+export function resident(field: "VmHWM" | "VmRSS"): number {
   const status = Deno.readTextFileSync("/proc/self/status");
   return 1024 * Number(new RegExp(`^${field}:\\s+(\\d+)`, "m").exec(status)![1]);
 }
 
-async function examine(path: string): Promise<Answer> {
-  // Starts the highest mark anew.
-  Deno.writeTextFileSync("/proc/self/clear_refs", "5");
-  const before = resident("VmRSS"), begin = process.cpuUsage();
+/** Inspects a file; what it threw, and the processors' milliseconds. */
+export async function attempt(path: string): Promise<{ error: unknown; ms: number }> {
+  const begin = process.cpuUsage();
   let error: unknown = null;
   try {
     await checkpoint.inspect(path);
   } catch (e) {
     error = e;
   }
-  const { user, system } = process.cpuUsage(begin), ms = (user + system) / 1000;
+  const { user, system } = process.cpuUsage(begin);
+  return { error, ms: (user + system) / 1000 };
+}
+
+/** Whether there was no error or one that says what is wrong with the file. */
+export function isOurs(error: unknown): boolean {
+  return error === null || error instanceof ToroError && error.name === "CheckpointError";
+}
+
+async function examine(path: string): Promise<Answer> {
+  // Starts the highest mark anew.
+  Deno.writeTextFileSync("/proc/self/clear_refs", "5");
+  const before = resident("VmRSS");
+  const { error, ms } = await attempt(path);
   return {
     path,
     error: error === null ? null : (error as Error).message,
-    ours: error === null || error instanceof ToroError && error.name === "CheckpointError",
+    ours: isOurs(error),
     ms,
     bytes: Math.max(0, resident("VmHWM") - before),
   };

@@ -4,6 +4,7 @@ import type { ByteSource } from "../../../src/checkpoint/disk.ts";
 import { readWhole, readZip, ZipWriter } from "../../../src/checkpoint/zip.ts";
 import { join, u64, utf8 } from "./bytes.ts";
 import { safetensors, seal, sealed } from "./safetensors_files.ts";
+import { ALL_DTYPES } from "../folders.ts";
 
 /** A good file and what may be damaged of it. */
 export interface Seed {
@@ -22,21 +23,9 @@ const asItIs = (bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> => byte
 
 /** A state with everything that a checkpoint may hold. */
 function everything(): Record<string, unknown> {
-  const dtypes = [
-    "float32",
-    "float64",
-    "float16",
-    "bfloat16",
-    "int64",
-    "int32",
-    "int16",
-    "int8",
-    "uint8",
-    "bool",
-  ] as const;
   return {
     tensors: Object.fromEntries(
-      dtypes.map((dtype) => [dtype, tensor([[0, 1], [1, 1]], { dtype })]),
+      ALL_DTYPES.map((dtype) => [dtype, tensor([[0, 1], [1, 1]], { dtype })]),
     ),
     view: arange(6).reshape([2, 3]).transpose(0, 1),
     none: zeros([0, 3]),
