@@ -7,6 +7,7 @@
 import { isGradEnabled } from "./autograd.ts";
 import type { DType } from "./dtype.ts";
 import { ArgumentError, show } from "./errors.ts";
+import { optionsOf } from "./options.ts";
 import { Mode } from "./mode.ts";
 import { Tensor } from "./tensor.ts";
 
@@ -156,15 +157,11 @@ export function autocast<T>(options: AutocastOptions = {}, body?: () => T): T | 
 }
 
 function regionOf(options: AutocastOptions): Region {
-  const known = new Set(["device", "dtype", "enabled", "cacheEnabled"]);
-  const unknown = Object.keys(options ?? {}).find((key) => !known.has(key));
-  if (unknown !== undefined) {
-    throw new ArgumentError(
-      `Cannot autocast: unknown option ${show(unknown)}; known are ${[...known].join(", ")}`,
-      { op: "autocast" },
-    );
-  }
-  const { device = "cpu", dtype = "bfloat16", enabled = true, cacheEnabled = true } = options ?? {};
+  const { device = "cpu", dtype = "bfloat16", enabled = true, cacheEnabled = true } = optionsOf(
+    "autocast",
+    options,
+    ["device", "dtype", "enabled", "cacheEnabled"],
+  );
   if (device !== "cpu") {
     throw new ArgumentError(`Cannot autocast on ${show(device)}: there are rules for "cpu" only`, {
       op: "autocast",

@@ -6,6 +6,7 @@
 import { checkAnomaly } from "./autograd/anomaly.ts";
 import { asUser, type Edge, edgeOf, inMode, type Node, ops } from "./autograd.ts";
 import { ArgumentError, AutogradError, show } from "./errors.ts";
+import { optionsOf } from "./options.ts";
 import { type Block, noteStorages, type Storage } from "./memory.ts";
 import { Tensor } from "./tensor.ts";
 
@@ -283,6 +284,7 @@ export function backward(
   gradTensors: Tensor | readonly (Tensor | null)[] | null = null,
   options: BackwardOptions = {},
 ): void {
+  const own = optionsOf("backward", options, ["createGraph", "retainGraph"]);
   const outs = listOf(tensors), given = gradTensors === null ? [] : listOf(gradTensors);
   const at = outs.findIndex((t) => !(t instanceof Tensor));
   if (at >= 0 || given.length > outs.length) {
@@ -295,7 +297,7 @@ export function backward(
   }
   const roots = outs.map((t) => rootOf(t, "backward"));
   const seeds = outs.map((t, i) => seedFor(t, given[i], "backward"));
-  inMode(options.createGraph ?? false, () => walk(roots, seeds, null, options));
+  inMode(own.createGraph ?? false, () => walk(roots, seeds, null, own));
 }
 
 /** One or several as an array. */
@@ -317,6 +319,12 @@ export function grad(
   inputs: Tensor | readonly Tensor[],
   options: GradOptions = {},
 ): Tensor[] {
+  const own = optionsOf("grad", options, [
+    "gradOutputs",
+    "allowUnused",
+    "createGraph",
+    "retainGraph",
+  ]);
   const outs = listOf(outputs), ins = listOf(inputs);
   for (const [what, list] of [["output", outs], ["input", ins]] as const) {
     const at = list.findIndex((t) => !(t instanceof Tensor));
@@ -326,7 +334,7 @@ export function grad(
       });
     }
   }
-  const given = options.gradOutputs;
+  const given = own.gradOutputs;
   const seeds = outs.map((o, i) =>
     seedFor(o, Array.isArray(given) ? given[i] : given as Tensor | null | undefined, "grad")
   );
@@ -338,8 +346,8 @@ export function grad(
     return { node: edge.node, slot: edge.slot, at };
   });
   const roots = outs.map((o) => rootOf(o, "grad"));
-  const found = inMode(options.createGraph ?? false, () => walk(roots, seeds, targets, options));
-  if (!options.allowUnused) {
+  const found = inMode(own.createGraph ?? false, () => walk(roots, seeds, targets, own));
+  if (!own.allowUnused) {
     const missing = found.indexOf(null);
     if (missing >= 0) {
       throw new AutogradError(`Cannot grad: no output depends on input ${missing}`, {

@@ -7,7 +7,7 @@
 import { enableGrad, noGrad, requiresGrad } from "../autograd.ts";
 import { grad } from "../backward.ts";
 import { ArgumentError, AutogradError, DTypeError, show } from "../errors.ts";
-import { optionsOf } from "../op.ts";
+import { optionsOf } from "../options.ts";
 import { fromElements, Tensor } from "../tensor.ts";
 
 /** A function to check: tensors in, a tensor or several out. */

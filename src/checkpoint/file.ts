@@ -7,7 +7,7 @@
 import { dirname, join } from "@std/path";
 import type { Background } from "../../ffi/file_writer.ts";
 import { CheckpointError, ToroError } from "../errors.ts";
-import { optionsOf } from "../op.ts";
+import { optionsOf } from "../options.ts";
 import type { Tensor } from "../tensor.ts";
 import { pathOf, saveFailure } from "./disk.ts";
 import { loading, type ReadOptions, SafetensorsFile } from "./reader.ts";

@@ -17,7 +17,7 @@ import {
   type StateDict,
 } from "../nn/module.ts";
 import { TransformerEncoderLayer } from "../nn/transformer_layer.ts";
-import { isOptions, optionsOf } from "../op.ts";
+import { isOptions, optionsOf } from "../options.ts";
 import { cat } from "../ops/joining.ts";
 import { equal } from "../ops/logic.ts";
 import { transpose } from "../ops/view.ts";

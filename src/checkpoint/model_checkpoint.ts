@@ -8,7 +8,7 @@ import { cleanFolder } from "../../ffi/file_writer.ts";
 import { job } from "../../ffi/library.ts";
 import { type DataLoaderState, follow } from "../data/loader_options.ts";
 import { ArgumentError, CheckpointError, show, ToroError } from "../errors.ts";
-import { optionsOf } from "../op.ts";
+import { optionsOf } from "../options.ts";
 import { getRngState, setRngState } from "../random.ts";
 import { interrupted, pendingSignal, watchSignals } from "../signals.ts";
 import { pathOf } from "./disk.ts";

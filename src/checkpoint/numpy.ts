@@ -8,7 +8,7 @@ import { write as writeNative } from "../../ffi/library.ts";
 import { type DType, type DTypeInfo, DTYPES } from "../dtype.ts";
 import { ArgumentError, CheckpointError, show } from "../errors.ts";
 import { unscoped } from "../memory.ts";
-import { isOptions, optionsOf } from "../op.ts";
+import { isOptions, optionsOf } from "../options.ts";
 import { contiguousStrides, MAX_DIMS, numelOf } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
 import { type ByteSource, checkBools, reading, writeAside } from "./disk.ts";

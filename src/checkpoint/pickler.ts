@@ -5,7 +5,7 @@
  */
 import { Float } from "../dtype.ts";
 import { CheckpointError, show } from "../errors.ts";
-import { isOptions } from "../op.ts";
+import { isOptions } from "../options.ts";
 import { MOST_DEPTH } from "./pickle.ts";
 
 /** Writes one value that is no plain one, such as a tensor; returns whether it knew it. */

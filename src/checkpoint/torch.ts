@@ -6,7 +6,7 @@
 import { write as writeNative } from "../../ffi/library.ts";
 import type { DTypeInfo } from "../dtype.ts";
 import { ArgumentError, CheckpointError, show } from "../errors.ts";
-import { isOptions, optionsOf } from "../op.ts";
+import { isOptions, optionsOf } from "../options.ts";
 import type { OptimizerState } from "../optim/optimizer.ts";
 import { allocate, type Storage, unscoped } from "../memory.ts";
 import { Parameter } from "../nn/parameter.ts";

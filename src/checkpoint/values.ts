@@ -6,7 +6,7 @@
 import type { DType, TypedArray } from "../dtype.ts";
 import { CheckpointError, show } from "../errors.ts";
 import { brief, cut, parseJson, parsing } from "./json.ts";
-import { isOptions } from "../op.ts";
+import { isOptions } from "../options.ts";
 import { fromElements, Tensor } from "../tensor.ts";
 
 /** A nested state in two parts. */

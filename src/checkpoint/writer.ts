@@ -7,7 +7,7 @@ import { existsSync } from "node:fs";
 import { basename, dirname, join } from "@std/path";
 import { Background, FileWriter, type Source, type Step } from "../../ffi/file_writer.ts";
 import { CheckpointError, show } from "../errors.ts";
-import { isOptions, optionsOf } from "../op.ts";
+import { isOptions, optionsOf } from "../options.ts";
 import type { Tensor } from "../tensor.ts";
 import { saveFailure } from "./disk.ts";
 import { manifest } from "./manifest.ts";

@@ -5,7 +5,7 @@
  */
 import type { Scalar } from "../dtype.ts";
 import { DataError, show } from "../errors.ts";
-import { isOptions } from "../op.ts";
+import { isOptions } from "../options.ts";
 import { stack, tensor } from "../ops/mod.ts";
 import { sameShape, shapeText } from "../shape.ts";
 import { Tensor } from "../tensor.ts";

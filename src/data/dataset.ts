@@ -4,7 +4,7 @@
  * @module
  */
 import { ArgumentError, IndexError, ShapeError, show } from "../errors.ts";
-import { isOptions, optionsOf } from "../op.ts";
+import { isOptions, optionsOf } from "../options.ts";
 import { Tensor } from "../tensor.ts";
 import { permutation, seedOf, type SeedSource } from "./order.ts";
 

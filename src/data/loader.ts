@@ -5,7 +5,8 @@
  * @module
  */
 import { ArgumentError, CheckpointError, show } from "../errors.ts";
-import { bind, declare, isOptions, type Signature } from "../op.ts";
+import { bind, declare, type Signature } from "../op.ts";
+import { isOptions } from "../options.ts";
 import { deviceNumber } from "../ops/creation.ts";
 import { turn } from "../signals.ts";
 import type { Collated } from "./collate.ts";

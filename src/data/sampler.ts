@@ -4,7 +4,7 @@
  * @module
  */
 import { ArgumentError, show } from "../errors.ts";
-import { optionsOf } from "../op.ts";
+import { optionsOf } from "../options.ts";
 import { Tensor } from "../tensor.ts";
 import { permutation, seedOf, type SeedSource, Stream } from "./order.ts";
 

@@ -8,7 +8,7 @@ import { loadNow } from "../checkpoint/file.ts";
 import { type DType, dtypeInfo, type TypedArray } from "../dtype.ts";
 import { ArgumentError, CheckpointError, ShapeError, show } from "../errors.ts";
 import type { Module, StateDict } from "../nn/module.ts";
-import { isOptions, optionsOf } from "../op.ts";
+import { isOptions, optionsOf } from "../options.ts";
 import { deviceNumber, type NestedValues } from "../ops/creation.ts";
 import { cat, narrow, tensor } from "../ops/mod.ts";
 import { cast } from "../ops/map.ts";

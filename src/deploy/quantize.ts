@@ -4,7 +4,7 @@
  * @module
  */
 import { ArgumentError, show } from "../errors.ts";
-import { optionsOf } from "../op.ts";
+import { optionsOf } from "../options.ts";
 import { copyWith } from "../nn/copy.ts";
 import { Linear } from "../nn/linear.ts";
 import { Module } from "../nn/module.ts";

@@ -6,7 +6,7 @@
  */
 import { job } from "../../ffi/library.ts";
 import { ArgumentError, show } from "../errors.ts";
-import { optionsOf } from "../op.ts";
+import { optionsOf } from "../options.ts";
 import { chartGrid, valueText } from "./charts.ts";
 import { NOT_METRICS, numberOf, panels } from "./curves.ts";
 import { Mean, type Scalar } from "./metrics.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { ArgumentError, show } from "../errors.ts";
-import { isOptions } from "../op.ts";
+import { isOptions } from "../options.ts";
 import type { Tensor } from "../tensor.ts";
 import { Module, type TensorModule } from "./module.ts";
 import { pairsOf } from "./options.ts";

@@ -5,7 +5,7 @@
  */
 import { inMode, noGrad } from "../autograd.ts";
 import { ArgumentError } from "../errors.ts";
-import { isOptions } from "../op.ts";
+import { isOptions } from "../options.ts";
 import { clone } from "../ops/view.ts";
 import { adoptWindow, Tensor } from "../tensor.ts";
 import { Module } from "./module.ts";

@@ -6,7 +6,7 @@
  */
 import { type DType, type DTypeInfo, dtypeInfo, DTYPES } from "../dtype.ts";
 import { ArgumentError, CheckpointError, show } from "../errors.ts";
-import { optionsOf } from "../op.ts";
+import { optionsOf } from "../options.ts";
 import { deviceNumber } from "../ops/creation.ts";
 import { cast, mapOut } from "../ops/map.ts";
 import { sameShape, shapeText } from "../shape.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 import { ArgumentError } from "../errors.ts";
-import { isOptions } from "../op.ts";
+import { isOptions } from "../options.ts";
 import { Tensor } from "../tensor.ts";
 import type { Module } from "./module.ts";
 import { Buffer, Parameter } from "./parameter.ts";

@@ -131,6 +131,9 @@ export function removeWeightNorm<M extends Module>(module: M, options?: { name?:
 
 const REMOVE_WEIGHT_NORM = declare(removeWeightNorm, "removeWeightNorm(module, name='weight')");
 
+/** Power iterations beyond which the number is a mistake: a few are enough. */
+const MOST = 1_000_000;
+
 /** Options of `spectralNorm`. */
 export interface SpectralNormOptions {
   /** The parameter; default `"weight"`. */
@@ -166,9 +169,10 @@ export function spectralArguments(bound: readonly unknown[]): {
     number,
   ];
   const op = "spectralNorm", weight = checkNorm(module, name, op);
-  if (!Number.isInteger(nPowerIterations) || nPowerIterations < 1) {
+  if (!Number.isInteger(nPowerIterations) || nPowerIterations < 1 || nPowerIterations > MOST) {
+    const rule = nPowerIterations > MOST ? `at most ${MOST} are made` : "at least 1 is needed";
     throw new ArgumentError(
-      `Cannot spectralNorm with nPowerIterations ${show(nPowerIterations)}: at least 1 is needed`,
+      `Cannot spectralNorm with nPowerIterations ${show(nPowerIterations)}: ${rule}`,
       { op },
     );
   }

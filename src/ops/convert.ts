@@ -5,6 +5,7 @@
  */
 import { type DType, dtypeInfo, DTYPES } from "../dtype.ts";
 import { ArgumentError, DeviceError, show } from "../errors.ts";
+import { optionsOf } from "../options.ts";
 import { Tensor } from "../tensor.ts";
 import { deviceNumber } from "./creation.ts";
 import { cast } from "./map.ts";
@@ -22,7 +23,7 @@ export interface ToOptions {
   nonBlocking?: boolean;
 }
 
-const OPTIONS = ["dtype", "device", "copy", "nonBlocking"];
+const OPTIONS = ["dtype", "device", "copy", "nonBlocking"] as const;
 
 /**
  * The tensor in another dtype or on another device, both taken from another tensor if one is given; the same tensor
@@ -44,15 +45,7 @@ export function to(
   else if (typeof target === "string" && Object.hasOwn(DTYPES, target)) dtype = target as DType;
   else if (typeof target === "string") device = target;
   else if (target !== null && typeof target === "object") {
-    for (const key of Object.keys(target)) {
-      if (!OPTIONS.includes(key)) {
-        throw new ArgumentError(
-          `Cannot to: unknown option ${show(key)}; known are ${OPTIONS.join(", ")}`,
-          { op: "to" },
-        );
-      }
-    }
-    ({ dtype = null, device = null, copy = false } = target);
+    ({ dtype = null, device = null, copy = false } = optionsOf("to", target, OPTIONS));
   } else if (target !== null) {
     throw new ArgumentError(`Cannot to ${show(target)}: it is no dtype, device or tensor`, {
       op: "to",

@@ -7,7 +7,7 @@ import { asUser, type Backward, isGradEnabled, type RuleKeeper, withKeeper } fro
 import { keepAutocast } from "../autocast.ts";
 import { passNumber } from "../backward.ts";
 import { ArgumentError, AutogradError, show } from "../errors.ts";
-import { isOptions } from "../op.ts";
+import { isOptions } from "../options.ts";
 import { getRngState, setRngState } from "../random.ts";
 import { Tensor } from "../tensor.ts";
 

@@ -200,6 +200,14 @@ Deno.test("arguments of a wrong kind, where a check of their own says so", () =>
       () => new deploy.ModelDeployment(layer(), 3 as never),
     ],
     [
+      'Cannot backward: unknown option "keepGraph"; known are createGraph, retainGraph',
+      () => x.backward(null, { keepGraph: true } as never),
+    ],
+    [
+      "Cannot spectralNorm with nPowerIterations 1e+300: at most 1000000 are made",
+      () => nn.utils.spectralNorm(layer(), { nPowerIterations: 1e300 }),
+    ],
+    [
       'Cannot gradcheck: unknown option "step"; known are eps, atol, rtol, raiseException',
       () => autograd.gradcheck((x) => x, x, { step: 1 } as never),
     ],
