@@ -1,4 +1,5 @@
-//! Matrix products on the CPU: C = alpha · A · B + beta · C for any strides, with an optional bias and ReLU.
+//! Matrix products on the CPU: C = alpha · A · B + beta · C for any strides, with an optional scale and bias of each
+//! column and ReLU.
 //! Here: the operands and the choice of a path. Every element of C is summed in an
 //! order that depends on the shape only, so results are the same bits for any number of threads.
 
@@ -16,6 +17,7 @@ mod tiles;
 
 use crate::pool;
 use finish::Finish;
+use kernel::Ending;
 use pack::copy_line;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -131,7 +133,7 @@ impl MatMut {
     }
 }
 
-/// What is done with a product before it is written: `relu(alpha · A·B + beta · C + bias)`.
+/// What is done with a product before it is written: `relu(scale · (alpha · A·B + beta · C) + bias)`.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     pub alpha: f64,
@@ -139,6 +141,8 @@ pub struct Options {
     pub beta: f64,
     /// Added to every row: a (1, N) matrix.
     pub bias: Option<Mat>,
+    /// What every row is multiplied by before the bias is added: a (1, N) matrix, of no use without a bias.
+    pub scale: Option<Mat>,
     pub relu: bool,
 }
 
@@ -148,6 +152,7 @@ impl Default for Options {
             alpha: 1.0,
             beta: 0.0,
             bias: None,
+            scale: None,
             relu: false,
         }
     }
@@ -224,10 +229,11 @@ impl Failure {
 }
 
 fn check_shapes(c: &MatMut, a: &Mat, b: &Mat, options: &Options) -> Result<(), String> {
-    let bias_fits = options
-        .bias
-        .is_none_or(|bias| bias.rows == 1 && bias.cols == c.cols);
-    if a.cols == b.rows && c.rows == a.rows && c.cols == b.cols && bias_fits {
+    let fits = |x: Option<Mat>| x.is_none_or(|x| x.rows == 1 && x.cols == c.cols);
+    let columns_fit = fits(options.bias)
+        && fits(options.scale)
+        && (options.scale.is_none() || options.bias.is_some());
+    if a.cols == b.rows && c.rows == a.rows && c.cols == b.cols && columns_fit {
         return Ok(());
     }
     Err(format!(
@@ -245,32 +251,51 @@ pub fn run(tasks: usize, work: usize, body: &(dyn Fn(usize) + Sync)) {
     }
 }
 
+/// A (1, N) matrix as contiguous elements of the compute type.
+struct Line<T> {
+    ptr: *const T,
+    copy: Option<Buffer>,
+}
+
+impl<T: Float> Line<T> {
+    fn of(x: Mat) -> Result<Line<T>, String> {
+        if x.elem == T::ELEM && x.cs == 1 {
+            return Ok(Line {
+                ptr: x.ptr.cast(),
+                copy: None,
+            });
+        }
+        let copy = Buffer::take::<T>(x.cols)?;
+        // SAFETY: the matrix has that many elements, and so has the buffer.
+        unsafe { copy_line::<T>(x.ptr, x.elem, x.cs, copy.get(), x.cols) };
+        Ok(Line {
+            ptr: copy.get(),
+            copy: Some(copy),
+        })
+    }
+}
+
 unsafe fn multiply<T: Float>(c: MatMut, a: Mat, b: Mat, options: Options) -> Result<(), String> {
     if c.rows == 0 || c.cols == 0 {
         return Ok(());
     }
+    let bias = options.bias.map(Line::of).transpose()?;
+    let scale = options.scale.map(Line::of).transpose()?;
+    let start = |line: &Option<Line<T>>| line.as_ref().map_or(std::ptr::null(), |line| line.ptr);
     let mut finish = Finish {
         alpha: T::from_f64(options.alpha),
         beta: T::from_f64(options.beta),
-        bias: std::ptr::null(),
-        bias_by_row: false,
-        relu: options.relu,
+        ending: Ending {
+            scale: start(&scale),
+            bias: start(&bias),
+            by_row: false,
+            relu: options.relu,
+        },
     };
-    let mut bias_buffer = None;
-    if let Some(bias) = options.bias {
-        if bias.elem == T::ELEM && bias.cs == 1 {
-            finish.bias = bias.ptr.cast();
-        } else {
-            let buffer = bias_buffer.insert(Buffer::take::<T>(bias.cols)?);
-            // SAFETY: the bias has that many elements, and so has the buffer.
-            unsafe { copy_line::<T>(bias.ptr, bias.elem, bias.cs, buffer.get(), bias.cols) };
-            finish.bias = buffer.get();
-        }
-    }
     // A column, or a C stored by columns: the transposed product has contiguous rows.
     let (c, a, b) =
         if c.cols == 1 && c.rows > 1 || c.cs != 1 && c.rs == 1 && c.cols > 1 && c.rows > 1 {
-            finish.bias_by_row = true;
+            finish.ending.by_row = true;
             (c.transposed(), b.transposed(), a.transposed())
         } else {
             (c, a, b)
@@ -292,8 +317,10 @@ unsafe fn multiply<T: Float>(c: MatMut, a: Mat, b: Mat, options: Options) -> Res
             tiles::by_tiles(c, a, b, &finish)
         }
     };
-    if let Some(buffer) = bias_buffer {
-        buffer.give_back();
-    }
+    [bias, scale]
+        .into_iter()
+        .flatten()
+        .filter_map(|line| line.copy)
+        .for_each(Buffer::give_back);
     result
 }

@@ -159,20 +159,25 @@ unsafe fn write(
 ) {
     // SAFETY: inside C and the sums.
     unsafe {
-        let is_plain = finish.alpha == 1.0 && finish.beta == 0.0 && c.cs == 1;
-        if !is_plain || columns < WIDTH || finish.bias_by_row && !finish.bias.is_null() {
+        let ending = finish.ending;
+        let is_plain = finish.alpha == 1.0
+            && finish.beta == 0.0
+            && c.cs == 1
+            && ending.scale.is_null()
+            && (ending.bias.is_null() || !ending.by_row);
+        if !is_plain || columns < WIDTH {
             for i in 0..rows {
                 finish.row(sums.add(i * WIDTH), c, row + i, column, columns);
             }
             return;
         }
         let zeros = [0f32; WIDTH];
-        let bias = if finish.bias.is_null() {
+        let bias = if ending.bias.is_null() {
             zeros.as_ptr()
         } else {
-            finish.bias.add(column)
+            ending.bias.add(column)
         };
-        let least = if finish.relu { 0.0 } else { f32::NEG_INFINITY };
+        let least = if ending.relu { 0.0 } else { f32::NEG_INFINITY };
         for i in 0..rows {
             let (from, to) = (sums.add(i * WIDTH).cast(), c.at(row + i, column));
             match c.elem {

@@ -1,23 +1,22 @@
-//! The last step of a product: scaling, adding to C, bias, ReLU, and the conversion to C's type.
+//! The last step of a product: scaling, adding to C, scale and bias of each column, ReLU, and the conversion to C's type.
 
+use super::kernel::Ending;
 use super::pack::{Float, copy_line};
 use super::{Elem, MatMut};
 use crate::math::{f32_to_bf16, f32_to_f16};
 
-/// Options in the compute type, with the bias at hand and possibly along the rows of a transposed problem.
+/// Options in the compute type, with scale and bias at hand and possibly along the rows of a transposed problem.
 pub struct Finish<T> {
     pub alpha: T,
     pub beta: T,
-    pub bias: *const T,
-    pub bias_by_row: bool,
-    pub relu: bool,
+    pub ending: Ending<T>,
 }
 
-// SAFETY: the bias is read only, and outlives the product.
+// SAFETY: scale and bias are read only, and outlive the product.
 unsafe impl<T> Sync for Finish<T> {}
 
 impl<T: Float> Finish<T> {
-    /// c = relu(alpha · x + beta · c + bias) for `n` elements of row `i` from column `j`; x is contiguous and may be c.
+    /// c = relu(scale · (alpha · x + beta · c) + bias) for `n` elements of row `i` from column `j`; x is contiguous and may be c.
     pub unsafe fn row(&self, x: *const T, c: &MatMut, i: usize, j: usize, n: usize) {
         // SAFETY: the caller stays inside both.
         unsafe {
@@ -37,14 +36,29 @@ impl<T: Float> Finish<T> {
                         .zip(&old)
                         .for_each(|(x, &old)| *x += self.beta * old);
                 }
-                if !self.bias.is_null() && self.bias_by_row {
-                    let bias = *self.bias.add(i);
-                    line.iter_mut().for_each(|x| *x += bias);
-                } else if !self.bias.is_null() {
-                    let bias = std::slice::from_raw_parts(self.bias.add(j + start), part);
-                    line.iter_mut().zip(bias).for_each(|(x, &bias)| *x += bias);
+                let Ending {
+                    scale,
+                    bias,
+                    by_row,
+                    relu,
+                } = self.ending;
+                let at = if by_row { i } else { j + start };
+                let values = |from: *const T| {
+                    std::slice::from_raw_parts(from.add(at), if by_row { 1 } else { part })
+                };
+                if !scale.is_null() {
+                    let scales = values(scale).iter().cycle();
+                    line.iter_mut()
+                        .zip(scales)
+                        .for_each(|(x, &scale)| *x = scale * *x);
                 }
-                if self.relu {
+                if !bias.is_null() {
+                    let biases = values(bias).iter().cycle();
+                    line.iter_mut()
+                        .zip(biases)
+                        .for_each(|(x, &bias)| *x += bias);
+                }
+                if relu {
                     // NaN stays.
                     line.iter_mut()
                         .for_each(|x| *x = if *x < T::ZERO { T::ZERO } else { *x });
@@ -54,9 +68,25 @@ impl<T: Float> Finish<T> {
         }
     }
 
-    /// Whether tiles can do all of it while they write C.
-    pub fn only_scales(&self) -> bool {
-        self.bias.is_null() && !self.relu
+    /// What tiles end with whose first row and column these are.
+    ///
+    /// # Safety
+    /// The row and the column exist.
+    pub unsafe fn ending_at(&self, row: usize, column: usize) -> Ending<T> {
+        let at = if self.ending.by_row { row } else { column };
+        let from = |values: *const T| {
+            if values.is_null() {
+                values
+            } else {
+                // SAFETY: there is one for each row, or column.
+                unsafe { values.add(at) }
+            }
+        };
+        Ending {
+            scale: from(self.ending.scale),
+            bias: from(self.ending.bias),
+            ..self.ending
+        }
     }
 }
 

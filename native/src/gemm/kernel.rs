@@ -26,6 +26,9 @@ pub trait Lanes {
     /// a · b + c
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    /// 0 for negative lanes; NaN stays.
+    unsafe fn relu(a: Self::V) -> Self::V;
 }
 
 macro_rules! portable_lanes {
@@ -74,6 +77,14 @@ macro_rules! portable_lanes {
             unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
                 std::array::from_fn(|i| a[i] * b[i])
             }
+            #[inline(always)]
+            unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i] + b[i])
+            }
+            #[inline(always)]
+            unsafe fn relu(a: Self::V) -> Self::V {
+                a.map(|x| if x < 0.0 { 0.0 } else { x })
+            }
         }
     };
 }
@@ -84,7 +95,7 @@ portable_lanes!(PortableF64, f64, 2);
 #[cfg(target_arch = "x86_64")]
 macro_rules! x86_lanes {
     ($name:ident, $t:ty, $v:ty, $n:literal, $rows:literal, $zero:ident, $splat:ident, $load:ident, $store:ident,
-        $fma:ident, $mul:ident, $part_load:expr, $part_store:expr) => {
+        $fma:ident, $mul:ident, $add:ident, $max:ident, $part_load:expr, $part_store:expr) => {
         pub struct $name;
         // SAFETY of all methods: the caller runs on a processor with the instructions and gives valid addresses.
         impl Lanes for $name {
@@ -132,6 +143,16 @@ macro_rules! x86_lanes {
                 // SAFETY: as stated above.
                 unsafe { $mul(a, b) }
             }
+            #[inline(always)]
+            unsafe fn add(a: $v, b: $v) -> $v {
+                // SAFETY: as stated above.
+                unsafe { $add(a, b) }
+            }
+            #[inline(always)]
+            unsafe fn relu(a: $v) -> $v {
+                // SAFETY: as stated above. The second operand is what a NaN gives.
+                unsafe { $max($zero(), a) }
+            }
         }
     };
 }
@@ -156,6 +177,8 @@ mod x86 {
         _mm512_storeu_ps,
         _mm512_fmadd_ps,
         _mm512_mul_ps,
+        _mm512_add_ps,
+        _mm512_max_ps,
         |p, n: usize| _mm512_maskz_loadu_ps(((1u32 << n) - 1) as u16, p),
         |p, v, n: usize| _mm512_mask_storeu_ps(p, ((1u32 << n) - 1) as u16, v)
     );
@@ -171,6 +194,8 @@ mod x86 {
         _mm512_storeu_pd,
         _mm512_fmadd_pd,
         _mm512_mul_pd,
+        _mm512_add_pd,
+        _mm512_max_pd,
         |p, n: usize| _mm512_maskz_loadu_pd(((1u32 << n) - 1) as u8, p),
         |p, v, n: usize| _mm512_mask_storeu_pd(p, ((1u32 << n) - 1) as u8, v)
     );
@@ -186,6 +211,8 @@ mod x86 {
         _mm256_storeu_ps,
         _mm256_fmadd_ps,
         _mm256_mul_ps,
+        _mm256_add_ps,
+        _mm256_max_ps,
         |p, n: usize| _mm256_maskload_ps(p, mask32(n)),
         |p, v, n: usize| _mm256_maskstore_ps(p, mask32(n), v)
     );
@@ -201,6 +228,8 @@ mod x86 {
         _mm256_storeu_pd,
         _mm256_fmadd_pd,
         _mm256_mul_pd,
+        _mm256_add_pd,
+        _mm256_max_pd,
         |p, n: usize| _mm256_maskload_pd(p, mask64(n)),
         |p, v, n: usize| _mm256_maskstore_pd(p, mask64(n), v)
     );
@@ -220,6 +249,23 @@ mod x86 {
     unsafe fn mask64(n: usize) -> __m256i {
         // SAFETY: only called at the AVX2 level.
         unsafe { _mm256_cmpgt_epi64(_mm256_set1_epi64x(n as i64), _mm256_setr_epi64x(0, 1, 2, 3)) }
+    }
+}
+
+/// What is done to a tile before it is written: `relu(scale · x + bias)`, with one of each per column, or per row.
+#[derive(Clone, Copy)]
+pub struct Ending<T> {
+    /// Null: 1; then there may be a bias all the same.
+    pub scale: *const T,
+    /// Null: there is neither bias nor scale.
+    pub bias: *const T,
+    pub by_row: bool,
+    pub relu: bool,
+}
+
+impl<T> Ending<T> {
+    pub fn is_none(&self) -> bool {
+        self.bias.is_null() && !self.relu
     }
 }
 
@@ -364,6 +410,47 @@ unsafe fn write<L: Lanes, const ROWS: usize, const REGISTERS: usize>(
     }
 }
 
+/// The ending of a tile that was just written: a pass over the first-level cache, for with it among the stores the sums
+/// would not stay in registers. The pointers are to what belongs to the first row or column of the tile.
+#[inline(always)]
+unsafe fn end<L: Lanes>(t: &Tile<L::T>, rows: usize, ending: &Ending<L::T>) {
+    let &Ending {
+        scale,
+        bias,
+        by_row,
+        relu,
+    } = ending;
+    for j in (0..t.columns).step_by(L::N) {
+        let left = L::N.min(t.columns - j);
+        // SAFETY: as for `tile`; scale and bias have an element for each column, or each row.
+        unsafe {
+            let line = |from: *const L::T, i: usize| {
+                if from.is_null() {
+                    L::zero()
+                } else if by_row {
+                    L::splat(*from.add(i))
+                } else {
+                    L::load_part(from.add(j), left)
+                }
+            };
+            for i in 0..rows {
+                let c = t.c.offset(i as isize * t.c_stride).add(j);
+                let mut x = L::load_part(c, left);
+                if !scale.is_null() {
+                    x = L::mul(line(scale, i), x);
+                }
+                if !bias.is_null() {
+                    x = L::add(x, line(bias, i));
+                }
+                if relu {
+                    x = L::relu(x);
+                }
+                L::store_part(c, x, left);
+            }
+        }
+    }
+}
+
 /// Dot products of `ROWS` rows of A with `COLUMNS` columns of B, all contiguous along the depth:
 /// out[i · out_stride + j] = Σ a[i · a_stride + k] · b[j · b_stride + k]. Lanes are added up in a fixed order.
 #[inline(always)]
@@ -431,6 +518,7 @@ pub struct Dots<T> {
 pub type TileKernel<T> = unsafe fn(&Tile<T>, bool);
 pub type OffsetsKernel<T> = unsafe fn(&Tile<T>, *const usize, bool);
 pub type DotsKernel<T> = unsafe fn(&Dots<T>);
+pub type EndKernel<T> = unsafe fn(&Tile<T>, usize, &Ending<T>);
 
 /// Columns that [`Kernels::dots_wide`] does at once.
 pub const DOTS_WIDE: usize = 4;
@@ -445,6 +533,8 @@ pub struct Kernels<T: 'static> {
     pub tiles: &'static [TileKernel<T>],
     /// The same with an offset for each row of B.
     pub tiles_at: &'static [OffsetsKernel<T>],
+    /// The ending of a tile of so many rows.
+    pub end: EndKernel<T>,
     /// `DOTS_WIDE` columns by one to four rows, and one column.
     pub dots_wide: [DotsKernel<T>; 4],
     pub dots_one: [DotsKernel<T>; 4],
@@ -464,6 +554,11 @@ macro_rules! kernels {
                 unsafe { tile_at::<$lanes, ROWS, REGISTERS>(t, offsets, beta_is_zero) }
             }
             $(#[target_feature(enable = $feature)])?
+            unsafe fn end_of(t: &Tile<$t>, rows: usize, ending: &Ending<$t>) {
+                // SAFETY: passed on from the caller.
+                unsafe { end::<$lanes>(t, rows, ending) }
+            }
+            $(#[target_feature(enable = $feature)])?
             unsafe fn dot<const ROWS: usize, const COLUMNS: usize>(d: &Dots<$t>) {
                 // SAFETY: passed on from the caller.
                 unsafe { dots::<$lanes, ROWS, COLUMNS>(d) }
@@ -471,6 +566,7 @@ macro_rules! kernels {
             Kernels {
                 rows: $lanes::ROWS,
                 lanes: $lanes::N,
+                end: end_of,
                 tiles: &[$(run::<$rows, 1>, run::<$rows, 2>),*],
                 tiles_at: &[$(run_at::<$rows, 1>, run_at::<$rows, 2>),*],
                 dots_wide: [dot::<1, DOTS_WIDE>, dot::<2, DOTS_WIDE>, dot::<3, DOTS_WIDE>, dot::<4, DOTS_WIDE>],

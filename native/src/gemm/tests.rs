@@ -168,10 +168,16 @@ fn check(random: &mut Random, (m, n, k): (usize, usize, usize)) {
         let e = elem(random);
         Stored::new(random, e, 1, n, 0)
     };
+    let scale = {
+        let e = elem(random);
+        Stored::new(random, e, 1, n, 0)
+    };
+    let has_bias = random.below(2) == 0;
     let options = Options {
         alpha: [1.0, 0.5, 0.0][random.below(3)],
         beta: [0.0, 1.0, -0.5][random.below(3)],
-        bias: (random.below(2) == 0).then(|| bias.mat()),
+        bias: has_bias.then(|| bias.mat()),
+        scale: (has_bias && random.below(2) == 0).then(|| scale.mat()),
         relu: random.below(2) == 0,
     };
     let mut want = vec![0.0; m * n];
@@ -184,6 +190,7 @@ fn check(random: &mut Random, (m, n, k): (usize, usize, usize)) {
             } else {
                 x += options.beta * c.get(i, j);
             }
+            x *= options.scale.map_or(1.0, |_| scale.get(0, j));
             x += options.bias.map_or(0.0, |_| bias.get(0, j));
             want[i * n + j] = if options.relu { x.max(0.0) } else { x };
         }

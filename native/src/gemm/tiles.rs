@@ -6,12 +6,23 @@ use super::pack::{Buffer, Float, pack_a, pack_b};
 use super::{Failure, Mat, MatMut, PARALLEL_WORK, run};
 use crate::pool;
 
-/// Tiles of work a large product is cut into at least, so that threads can even out.
-const TASKS: usize = 8;
-/// Rows of A that are packed at once: with DEPTH, about a tenth of a second-level cache.
-const BLOCK_ROWS: usize = 112;
+/// Tasks a large product is cut into at least, so that threads can even out.
+const TASKS: usize = 16;
+/// Multiply-adds that are worth a task.
+const TASK_WORK: usize = 1024 * 1024;
+/// Multiply-adds in whose time one element is packed, where threads share it.
+const PACK_WORK: usize = 32;
+/// Rows of A that are packed at once: with DEPTH, a quarter of a second-level cache. B comes from the third level, or
+/// from memory, once for each block.
+const BLOCK_ROWS: usize = 224;
+/// Rows for which B is walked at least, where tasks can be cut along columns instead; and the panels of B for which A is
+/// packed at least.
+const LEAST_ROWS: usize = 56;
+const LEAST_PANELS: usize = 4;
 /// Elements of packed B that are walked for one block of A: a third of a second-level cache in float32.
 const BLOCK_B: usize = 96 * 1024;
+/// Elements of a B that is read in place for a block of rows.
+const SMALL_B: usize = 64 * 1024;
 /// Elements of B that are packed at once.
 const CHUNK_B: usize = 8 * 1024 * 1024;
 
@@ -25,8 +36,10 @@ pub unsafe fn by_tiles<T: Float>(
 ) -> Result<(), String> {
     let kernels = T::kernels();
     let width = 2 * kernels.lanes;
-    // Packing reads and writes B once more: not worth it for a few rows.
-    let in_place = b.elem == T::ELEM && b.cs == 1 && c.rows <= 4 * kernels.rows;
+    // Packing reads and writes B once more: not worth it for a few rows. And what one core has packed is slow to reach
+    // another: for a small B in twice the time that packing saves.
+    let few = c.rows <= 4 * kernels.rows || c.rows <= BLOCK_ROWS && b.rows * b.cols <= SMALL_B;
+    let in_place = b.elem == T::ELEM && b.cs == 1 && few;
     let chunk = if in_place {
         c.cols
     } else {
@@ -60,34 +73,26 @@ unsafe fn by_tiles_chunk<T: Float>(
     let packed_from = if in_place { columns / width } else { 0 };
     let packed = Buffer::take::<T>((panels - packed_from) * width * depth)?;
     let to = pool::Shared(packed.get::<T>());
-    run(panels - packed_from, panels * width * depth * 8, &|p| {
-        let panel = packed_from + p;
-        let count = width.min(columns - panel * width);
-        // SAFETY: panels are disjoint parts of the buffer, and lie inside B.
-        unsafe {
-            pack_b(
-                b,
-                first + panel * width,
-                count,
-                width,
-                to.get().add(p * width * depth),
-            )
-        };
-    });
+    run(
+        panels - packed_from,
+        panels * width * depth * PACK_WORK,
+        &|p| {
+            let panel = packed_from + p;
+            let count = width.min(columns - panel * width);
+            // SAFETY: panels are disjoint parts of the buffer, and lie inside B.
+            unsafe {
+                pack_b(
+                    b,
+                    first + panel * width,
+                    count,
+                    width,
+                    to.get().add(p * width * depth),
+                )
+            };
+        },
+    );
 
-    let largest = BLOCK_ROWS / kernels.rows * kernels.rows;
-    let rows = if work < PARALLEL_WORK {
-        m
-    } else {
-        m.div_ceil(TASKS)
-    };
-    let rows = (rows.div_ceil(kernels.rows) * kernels.rows).min(largest);
-    let row_blocks = m.div_ceil(rows);
-    let column_blocks = if work < PARALLEL_WORK {
-        1
-    } else {
-        TASKS.div_ceil(row_blocks)
-    };
+    let (row_blocks, column_blocks) = blocks(m, panels, work);
     let task_panels = panels.div_ceil(column_blocks);
     let column_blocks = panels.div_ceil(task_panels);
 
@@ -95,10 +100,11 @@ unsafe fn by_tiles_chunk<T: Float>(
     let failed = Failure::default();
     run(row_blocks * column_blocks, work, &|task| {
         let (block, part) = (task / column_blocks, task % column_blocks);
-        let row = block * rows;
+        // Blocks of nearly the same height: their number is even, and two threads have the same to do.
+        let row = block * m / row_blocks;
         let region = Region {
             row,
-            rows: rows.min(m - row),
+            rows: (block + 1) * m / row_blocks - row,
             first_panel: part * task_panels,
             panels: task_panels.min(panels - part * task_panels),
             columns,
@@ -121,6 +127,22 @@ unsafe fn by_tiles_chunk<T: Float>(
     });
     packed.give_back();
     failed.result()
+}
+
+/// Into how many blocks of rows and of columns a product of `m` rows is cut; by its shape only.
+fn blocks(m: usize, panels: usize, work: usize) -> (usize, usize) {
+    let least = m.div_ceil(BLOCK_ROWS);
+    if work < PARALLEL_WORK {
+        return (least, 1);
+    }
+    let tasks = (work / TASK_WORK).clamp(2, TASKS);
+    let rows = least.max(tasks.min(m / LEAST_ROWS)).max(1);
+    let columns = tasks.div_ceil(rows).min(panels / LEAST_PANELS).max(1);
+    if rows * columns % 2 == 0 || m < 2 {
+        (rows, columns)
+    } else {
+        (rows + 1, columns)
+    }
 }
 
 /// What one task computes: `rows` rows of C, and its columns in `panels` panels.
@@ -171,6 +193,7 @@ impl Region {
                     (false, 0) => (T::ONE, T::ZERO),
                     (false, _) => (T::ONE, T::ONE),
                 };
+                let ends = direct && k + block == depth && !finish.ending.is_none();
                 for start in (0..self.panels).step_by(group) {
                     // Strips of nearly the same height: 16 rows are 8 + 8, not 14 + 2.
                     let mut i = 0;
@@ -192,6 +215,11 @@ impl Region {
                             };
                             let registers = count.div_ceil(kernels.lanes);
                             kernels.tiles[2 * (height - 1) + registers - 1](&tile, beta == T::ZERO);
+                            if ends {
+                                let column = first + left + panel * width;
+                                let ending = finish.ending_at(self.row + i, column);
+                                (kernels.end)(&tile, height, &ending);
+                            }
                         }
                         i += height;
                     }
@@ -200,21 +228,6 @@ impl Region {
             if !direct {
                 for i in 0..self.rows {
                     finish.row(out.add(i * columns), c, self.row + i, first + left, columns);
-                }
-            } else if !finish.only_scales() {
-                let last = Finish {
-                    alpha: T::ONE,
-                    beta: T::ZERO,
-                    ..*finish
-                };
-                for i in 0..self.rows {
-                    last.row(
-                        out.offset(i as isize * out_stride),
-                        c,
-                        self.row + i,
-                        first + left,
-                        columns,
-                    );
                 }
             }
         }

@@ -1,5 +1,5 @@
-//! Matrix products: `C (…, M, N) = alpha · A (…, M, K) · B (…, K, N) + beta · C + bias (N)`, any strides, batch dims
-//! of stride 0 where an operand is broadcast. The kernels are gemm's; here batches are laid out for it.
+//! Matrix products: `C (…, M, N) = scale (N) · (alpha · A (…, M, K) · B (…, K, N) + beta · C) + bias (N)`, perhaps with
+//! negative results as 0; any strides, batch dims of stride 0 where an operand is broadcast. The kernels are gemm's; here batches are laid out for it.
 
 use super::nest::{Nest, Place};
 use crate::bail;
@@ -52,30 +52,34 @@ fn matmul(call: &Call) -> Outcome {
     let (Some(ce), Some(ae), Some(be)) = (elem(c.dtype), elem(a.dtype), elem(b.dtype)) else {
         return integers(call, c, a, b, &batch);
     };
-    let mut options = Options {
-        alpha: call.float(0),
-        beta: call.float(1),
-        bias: None,
-        relu: call.float(2) != 0.0,
-    };
-    if let Some(bias) = call.ins().get(2) {
-        let Some(e) = elem(bias.dtype).filter(|_| bias.dims() == [matrix(c).1]) else {
+    let columns = |at: usize, what: &str| {
+        let Some(x) = call.ins().get(at) else {
+            return Ok(None);
+        };
+        let Some(e) = elem(x.dtype).filter(|_| x.dims() == [matrix(c).1]) else {
             bail!(
-                "{}: a bias of dims {:?} and dtype {}",
+                "{}: a {what} of dims {:?} and dtype {}",
                 call.name,
-                bias.dims(),
-                bias.dtype.name()
+                x.dims(),
+                x.dtype.name()
             );
         };
-        options.bias = Some(Mat {
-            ptr: bias.ptr,
+        Ok(Some(Mat {
+            ptr: x.ptr,
             elem: e,
             rows: 1,
-            cols: bias.dims()[0],
+            cols: x.dims()[0],
             rs: 0,
-            cs: bias.strides()[0],
-        });
-    }
+            cs: x.strides()[0],
+        }))
+    };
+    let options = Options {
+        alpha: call.float(0),
+        beta: call.float(1),
+        bias: columns(2, "bias")?,
+        scale: columns(3, "scale")?,
+        relu: call.float(2) != 0.0,
+    };
     let (rows, cols, rs, cs) = matrix(c);
     let mut c = MatMut {
         ptr: c.ptr,
@@ -160,7 +164,7 @@ fn integers(call: &Call, c: &Operand, a: &Operand, b: &Operand, batch: &Nest<3>)
 pub const ROWS: &[Row] = &[Row {
     name: "matmul",
     outs: 1,
-    ins: (2, 3),
+    ins: (2, 4),
     scalars: (3, 3),
     alias: false,
     run: matmul,
