@@ -6,6 +6,7 @@
 import { ArgumentError, show } from "../errors.ts";
 import { isOptions } from "../options.ts";
 import type { Tensor } from "../tensor.ts";
+import { inOrder } from "./chain.ts";
 import { Module, type TensorModule } from "./module.ts";
 import { pairsOf } from "./options.ts";
 
@@ -124,10 +125,9 @@ export class Sequential extends Row<TensorModule> {
     }
   }
 
-  /** Runs the modules in order. */
+  /** Runs the modules in order; a linear layer with the norm in evaluation and the ReLU behind it are one product. */
   override forward(x: Tensor): Tensor {
-    for (const module of this) x = module.forward(x);
-    return x;
+    return inOrder([...this], x);
   }
 }
 

@@ -92,6 +92,13 @@ export const relu: Unary = unary("relu", reluForm);
 /** `relu` in place. */
 export const relu_: Unary = unaryInplace("relu_", reluForm);
 
+/** The gradient before a ReLU, of that after it and of its result. */
+export function reluGrad(g: Tensor, y: Tensor): Tensor {
+  return isGradEnabled()
+    ? where(le(y, 0), ZERO, g)
+    : mapInto("relu", OP.relu_grad, g, y, y.info, y.info);
+}
+
 const sigmoidForm: UnaryForm = {
   opcode: OP.sigmoid,
   gradOpcode: OP.sigmoid_grad,

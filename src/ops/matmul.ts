@@ -6,11 +6,13 @@
 import { run } from "../../ffi/instruction.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
 import { record, wants } from "../autograd.ts";
+import { DTYPES } from "../dtype.ts";
 import { DTypeError, ShapeError, show } from "../errors.ts";
 import { op } from "../op.ts";
 import { broadcastShapes, sameShape, shapeText } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
 import { checkOperand, checkTensor, mapOut, needs, stretched } from "./map.ts";
+import { reluGrad } from "./activation.ts";
 import { add, mul } from "./pointwise.ts";
 import { sumTo } from "./reduction.ts";
 import { expand, permute, reshape, transpose, unsqueeze } from "./view.ts";
@@ -63,23 +65,38 @@ function widened(t: Tensor, at: number): Tensor {
   );
 }
 
-/** `a · b` of tensors of two dims and more into a new tensor, with a bias for each row; no autograd. */
-function multiply(name: string, a: Tensor, b: Tensor, bias: Tensor | null): Tensor {
+/**
+ * `relu(scale · (a · b) + bias)` of tensors of two dims and more into a new tensor, scale and bias for each column where
+ * they are given, ReLU where asked; no autograd.
+ */
+function multiply(
+  name: string,
+  a: Tensor,
+  b: Tensor,
+  bias: Tensor | null,
+  { scale = null, isRelu = false }: { scale?: Tensor | null; isRelu?: boolean } = {},
+): Tensor {
   const m = a.shape[a.ndim - 2], k = a.shape[a.ndim - 1], n = b.shape[b.ndim - 1];
   if (a.ndim === 2 && b.ndim === 2) {
     const out = empty([m, n], a.info, a.storage.device);
-    run(name, OP.matmul, [out], bias === null ? [a, b] : [a, b, bias], PLAIN);
+    run(name, OP.matmul, [out], factors(a, b, bias, scale), isRelu ? RELU : PLAIN);
     return out;
   }
   const batch = broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2), name);
   const out = empty([...batch, m, n], a.info, a.storage.device);
-  const wide = [stretched(a, [...batch, m, k]), stretched(b, [...batch, k, n])];
-  run(name, OP.matmul, [out], bias === null ? wide : [...wide, bias], PLAIN);
+  const ins = factors(stretched(a, [...batch, m, k]), stretched(b, [...batch, k, n]), bias, scale);
+  run(name, OP.matmul, [out], ins, isRelu ? RELU : PLAIN);
   return out;
+}
+
+function factors(a: Tensor, b: Tensor, bias: Tensor | null, scale: Tensor | null): Tensor[] {
+  if (bias === null) return [a, b];
+  return scale === null ? [a, b, bias] : [a, b, bias, scale];
 }
 
 /** Scalars of the instruction: alpha, beta, whether negative results become 0. */
 const PLAIN: readonly number[] = [1, 0, 0];
+const RELU: readonly number[] = [1, 0, 1];
 
 /** The gradient of the first factor. */
 function gradOfLeft(g: Tensor, a: Tensor, b: Tensor): Tensor {
@@ -325,27 +342,92 @@ export const linear: Linear = op(
         { op: "linear" },
       );
     }
-    const rows = x.ndim === 1 ? widened(x, 0) : x;
     // The kernel adds a bias of floats as it writes; whole numbers are added afterwards.
     if (bias !== null && !x.info.isFloat) return add(linear(x, weight), bias);
-    let out = multiply("linear", rows, flipped(weight), bias);
-    if (x.ndim === 1) out = new Tensor(out.storage, out.info, [n], [1], 0);
-    if (wants(x, weight, bias)) {
-      const inputs = bias === null ? [x, weight] : [x, weight, bias];
-      record("linear", inputs, [out], ([g]) => {
-        if (g === null) return inputs.map(() => null);
-        const gx = needs(x) ? matmul(g, weight) : null;
-        let gw: Tensor | null = null;
-        if (needs(weight)) {
-          const count = k === 0 ? g.numel / Math.max(n, 1) : x.numel / k;
-          gw = matmul(transpose(reshape(g, [count, n]), 0, 1), reshape(x, [count, k]));
-        }
-        return bias === null ? [gx, gw] : [gx, gw, needs(bias) ? sumTo(g, bias.shape) : null];
-      }, [x, weight]);
-    }
-    return out;
+    return affine(x, weight, bias, false);
   },
 );
+
+/** `x · weightᵀ + bias` of operands that fit, negative results as 0 where asked. */
+function affine(x: Tensor, weight: Tensor, bias: Tensor | null, isRelu: boolean): Tensor {
+  const n = weight.shape[0], k = weight.shape[1];
+  const rows = x.ndim === 1 ? widened(x, 0) : x;
+  let out = multiply("linear", rows, flipped(weight), bias, { isRelu });
+  if (x.ndim === 1) out = new Tensor(out.storage, out.info, [n], [1], 0);
+  if (wants(x, weight, bias)) {
+    const inputs = bias === null ? [x, weight] : [x, weight, bias];
+    record("linear", inputs, [out], ([after]) => {
+      if (after === null) return inputs.map(() => null);
+      const g = isRelu ? reluGrad(after, out) : after;
+      const gx = needs(x) ? matmul(g, weight) : null;
+      let gw: Tensor | null = null;
+      if (needs(weight)) {
+        const count = k === 0 ? g.numel / Math.max(n, 1) : x.numel / k;
+        gw = matmul(transpose(reshape(g, [count, n]), 0, 1), reshape(x, [count, k]));
+      }
+      return bias === null ? [gx, gw] : [gx, gw, needs(bias) ? sumTo(g, bias.shape) : null];
+    }, isRelu ? [x, weight, out] : [x, weight]);
+  }
+  return out;
+}
+
+/** A norm in evaluation that follows a linear layer: statistics and parameters by feature. */
+export interface FoldedNorm {
+  readonly mean: Tensor;
+  readonly variance: Tensor;
+  readonly weight: Tensor | null;
+  readonly bias: Tensor | null;
+  readonly eps: number;
+}
+
+/** Whether `linear` takes these as they are: floats of one dtype on one device, sizes that fit. */
+function fitsLinear(x: Tensor, weight: Tensor, others: readonly (Tensor | null)[]): boolean {
+  const n = weight.shape[0];
+  const isAlike = (t: Tensor) => t.info === x.info && t.storage.device === x.storage.device;
+  return x.info.isFloat && x.ndim > 0 && weight.ndim === 2 && isAlike(weight) &&
+    x.shape[x.ndim - 1] === weight.shape[1] &&
+    others.every((t) => t === null || isAlike(t) && t.ndim === 1 && t.shape[0] === n);
+}
+
+/**
+ * `relu(x · weightᵀ + bias)` as one product, with the gradients of the two; null where the operands are none that
+ * `linear` takes, which then says why.
+ */
+export function linearRelu(x: Tensor, weight: Tensor, bias: Tensor | null): Tensor | null {
+  return fitsLinear(x, weight, [bias]) ? affine(x, weight, bias, true) : null;
+}
+
+/** What a norm makes of a linear layer's results: `scale · y + shift`, the layer's own bias being part of the shift. */
+export function foldNorm(
+  { mean, variance, weight, bias, eps }: FoldedNorm,
+  own: Tensor | null,
+): { scale: Tensor; shift: Tensor } {
+  const { info, storage: { device } } = mean;
+  const wide = info === DTYPES.float64 ? info : DTYPES.float32;
+  const scale = empty(mean.shape, wide, device), shift = empty(mean.shape, wide, device);
+  const absent = empty([0], wide, device);
+  const ins = [mean, variance, weight ?? absent, bias ?? absent, own ?? absent];
+  run("batchNorm", OP.fold_norm, [scale, shift], ins, [eps]);
+  return { scale, shift };
+}
+
+/**
+ * `norm(x · weightᵀ + bias)` with a ReLU where asked, as one product outside of autograd; null where the operands are
+ * none that `linear` and `batchNorm` take.
+ */
+export function linearNorm(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  norm: FoldedNorm,
+  isRelu: boolean,
+): Tensor | null {
+  const { mean, variance } = norm;
+  const others = [bias, mean, variance, norm.weight, norm.bias];
+  if (x.ndim !== 2 || !fitsLinear(x, weight, others)) return null;
+  const { scale, shift } = foldNorm(norm, bias);
+  return multiply("linear", x, flipped(weight), shift, { scale, isRelu });
+}
 
 /** A product of one number for each row, and its bias of no or one element. */
 function addTo(y: Tensor, bias: Tensor): Tensor {

@@ -80,9 +80,15 @@ export function packWeight(weight: Tensor, scale: Tensor, bias: Tensor | null): 
 /**
  * `x · weightᵀ + bias` with int8 weights: x (…, K), weight (N, K) → y (…, N), all float32. Each row of x is quantised
  * to 0 … 255 by its own range, products are summed exactly in int32, so a row's result is the same in any batch and at
- * any SIMD level. A row that is not finite gives NaN. There is no gradient.
+ * any SIMD level. A row that is not finite gives NaN. With `isRelu` negative results become 0. There is no
+ * gradient.
  */
-export function linearDynamic(x: Tensor, inputs: number, weight: PackedWeight): Tensor {
+export function linearDynamic(
+  x: Tensor,
+  inputs: number,
+  weight: PackedWeight,
+  isRelu = false,
+): Tensor {
   if (!(x instanceof Tensor)) {
     throw new ArgumentError(`Cannot linear ${show(x)}: it must be a tensor`, { op: "linear" });
   }
@@ -105,6 +111,6 @@ export function linearDynamic(x: Tensor, inputs: number, weight: PackedWeight): 
   const out = empty([rows.shape[0], outputs], x.info, x.storage.device);
   const { panels, scale, sums, bias } = weight;
   const ins = bias === null ? [rows, panels, scale, sums] : [rows, panels, scale, sums, bias];
-  run("linear", OP.linear_dynamic, [out], ins, []);
+  run("linear", OP.linear_dynamic, [out], ins, [isRelu ? 1 : 0]);
   return reshape(out, [...lead, outputs]);
 }

@@ -338,6 +338,9 @@ unsafe fn pack_b(b: &Mat, column: usize, blocks: usize, to: *mut u16) {
 }
 
 #[cfg(target_arch = "x86_64")]
+pub use x86::{configure, release};
+
+#[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::{AREA, Block, DEEP, TILE, WIDTH};
     use std::arch::asm;

@@ -5,7 +5,8 @@
 //! `y = (Σ q w - zero · Σ w) · (scale · scale_w) + b` is written as each tile ends.
 //!
 //! Weights come packed: panels of 16 outputs, in them quads of 4 inputs, one quad of each output beside the next, which
-//! is what `vpdpbusd` multiplies: (⌈N/16⌉, ⌈K/4⌉, 16, 4), zero where K or N ends.
+//! is what `vpdpbusd` multiplies: (⌈N/16⌉, ⌈K/4⌉, 16, 4), zero where K or N ends. Sixteen quads of a panel are a tile of
+//! AMX as well.
 
 use super::pack::Buffer;
 use super::{Failure, run};
@@ -19,15 +20,17 @@ pub const QUAD: usize = 4;
 /// Inputs for which 255 · 128 · K cannot leave int32.
 pub const MAX_DEPTH: usize = 65_536;
 
-/// Rows and panels of a tile: 24 sums, four weights and a broadcast quad fill 29 of 32 registers.
+/// Rows and panels of a tile in registers: 24 sums, four weights and a broadcast quad fill 29 of 32.
 const ROWS: usize = 6;
 const PANELS: usize = 4;
-/// Rows that one task quantises: with a depth of 256 a quarter of a first-level cache.
-const BLOCK_ROWS: usize = 48;
+/// Bytes of a quantised row are zero up to a multiple of this, the depth of a tile of AMX.
+const DEEP: usize = 64;
+/// Most rows that one task quantises: with a depth of 256 a third of a first-level cache.
+const BLOCK_ROWS: usize = 64;
 const TASKS: usize = 8;
 
-/// The sums of a tile: row r, panel p, output j at `r · 64 + p · 16 + j`.
-type Sums = [i32; ROWS * PANELS * PANEL];
+/// The sums of what a kernel does at a time: row r, panel p, output j at `(r · panels + p) · 16 + j`.
+type Sums = [i32; 1024];
 
 /// Operands of one product; every pointer is to contiguous elements but x, which has strides in elements.
 #[derive(Clone, Copy)]
@@ -44,6 +47,8 @@ pub struct Product {
     pub sums: *const i32,
     /// Of each output, or null.
     pub bias: *const f32,
+    /// Negative results become 0.
+    pub relu: bool,
     pub y: *mut f32,
 }
 
@@ -139,8 +144,9 @@ unsafe fn quantise_row(x: *const f32, q: *mut u8, n: usize) -> Scale {
     }
 }
 
-/// What sums a tile: `rows` rows of q, `stride` bytes apart, with `panels` panels of weights, `panel` bytes apart.
-type Kernel = unsafe fn(
+/// What a kernel sums: `rows` rows of q, `stride` bytes apart, with `panels` panels of weights, `panel` bytes apart.
+#[derive(Clone, Copy)]
+struct Block {
     q: *const u8,
     stride: usize,
     rows: usize,
@@ -148,37 +154,83 @@ type Kernel = unsafe fn(
     panel: usize,
     panels: usize,
     quads: usize,
-    sums: &mut Sums,
-);
+    /// Behind the last weight.
+    end: *const i8,
+}
 
-fn kernel() -> Kernel {
+/// A kernel, the most that it does at a time, and what a thread does before and after it uses it.
+#[derive(Clone, Copy)]
+struct Kernel {
+    rows: usize,
+    panels: usize,
+    begin: unsafe fn(),
+    sum: unsafe fn(&Block, &mut Sums),
+    end: unsafe fn(),
+}
+
+/// Rows from which tiles of AMX, which are 16 high, are worth it.
+const TILED_ROWS: usize = 8;
+
+fn kernel(rows: usize) -> Kernel {
     #[cfg(target_arch = "x86_64")]
     {
+        if rows >= TILED_ROWS && simd::has_amx() {
+            return TILES;
+        }
         if simd::has_vnni() {
-            return x86::vnni;
+            return VNNI;
         }
         if simd::level() >= simd::Level::Avx2 {
-            return x86::avx2;
+            return AVX2;
         }
     }
-    portable
+    let _ = rows;
+    PORTABLE
 }
+
+const PORTABLE: Kernel = Kernel {
+    rows: ROWS,
+    panels: PANELS,
+    begin: nothing,
+    sum: portable,
+    end: nothing,
+};
+#[cfg(target_arch = "x86_64")]
+const AVX2: Kernel = Kernel {
+    sum: x86::avx2,
+    ..PORTABLE
+};
+#[cfg(target_arch = "x86_64")]
+const VNNI: Kernel = Kernel {
+    sum: x86::vnni,
+    ..PORTABLE
+};
+#[cfg(target_arch = "x86_64")]
+const TILES: Kernel = Kernel {
+    rows: 32,
+    panels: 2,
+    begin: super::bf16::configure,
+    sum: x86::tiles,
+    end: super::bf16::release,
+};
+
+unsafe fn nothing() {}
 
 /// Any processor.
 ///
 /// # Safety
 /// `rows` rows of `quads` quads, `panels` panels of as many.
-#[allow(clippy::too_many_arguments)]
-unsafe fn portable(
-    q: *const u8,
-    stride: usize,
-    rows: usize,
-    w: *const i8,
-    panel: usize,
-    panels: usize,
-    quads: usize,
-    sums: &mut Sums,
-) {
+unsafe fn portable(block: &Block, sums: &mut Sums) {
+    let &Block {
+        q,
+        stride,
+        rows,
+        w,
+        panel,
+        panels,
+        quads,
+        ..
+    } = block;
     for r in 0..rows {
         for p in 0..panels {
             let mut total = [0i32; PANEL];
@@ -198,29 +250,95 @@ unsafe fn portable(
                     }
                 }
             }
-            sums[(r * PANELS + p) * PANEL..][..PANEL].copy_from_slice(&total);
+            sums[(r * panels + p) * PANEL..][..PANEL].copy_from_slice(&total);
         }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{PANEL, PANELS, QUAD, ROWS, Sums};
+    use super::{Block, DEEP, PANEL, PANELS, QUAD, ROWS, Sums};
+    use std::arch::asm;
     use std::arch::x86_64::*;
+
+    /// Quads and rows of a tile.
+    const TILE: usize = 16;
+    /// Bytes of a tile.
+    const AREA: usize = TILE * DEEP;
+
+    /// One or two strips of 16 rows with one or two panels. Rows of q are zero up to a multiple of `DEEP`, so that it does
+    /// not matter what follows a panel; only past the last one there may be nothing to read.
+    ///
+    /// # Safety
+    /// As for `portable`, on a processor with AMX, with tiles configured, and with whole strips of q.
+    pub unsafe fn tiles(block: &Block, sums: &mut Sums) {
+        let strips = block.rows.div_ceil(TILE);
+        let stride = 4 * PANEL * block.panels;
+        let at = |strip: usize, panel: usize| {
+            sums.as_ptr()
+                .wrapping_add((strip * TILE * block.panels + panel) * PANEL)
+        };
+        let mut last = [[0i8; AREA]; 2];
+        // SAFETY: as promised by the caller.
+        unsafe {
+            asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, options(nostack, nomem));
+            for first in (0..block.quads).step_by(TILE) {
+                let a = block.q.add(first * QUAD);
+                let mut weights = [block.w.add(first * QUAD * PANEL); 2];
+                if block.panels == 2 {
+                    weights[1] = weights[1].add(block.panel);
+                }
+                for (weights, last) in weights.iter_mut().zip(&mut last) {
+                    let left = block.end.offset_from(*weights) as usize;
+                    if left < AREA {
+                        weights.copy_to_nonoverlapping(last.as_mut_ptr(), left);
+                        *weights = last.as_ptr();
+                    }
+                }
+                asm!("tileloadd tmm4, [{a} + {rows}]", "tileloadd tmm6, [{left} + {deep}]", "tdpbusd tmm0, tmm4, tmm6",
+                    a = in(reg) a, rows = in(reg) block.stride, left = in(reg) weights[0], deep = in(reg) DEEP,
+                    out("tmm0") _, out("tmm4") _, out("tmm6") _, options(nostack, readonly));
+                if block.panels == 2 {
+                    asm!("tileloadd tmm7, [{right} + {deep}]", "tdpbusd tmm1, tmm4, tmm7",
+                        right = in(reg) weights[1], deep = in(reg) DEEP,
+                        out("tmm1") _, out("tmm7") _, options(nostack, readonly));
+                }
+                if strips == 2 {
+                    asm!("tileloadd tmm5, [{a} + {rows}]", "tdpbusd tmm2, tmm5, tmm6",
+                        a = in(reg) a.add(TILE * block.stride), rows = in(reg) block.stride,
+                        out("tmm2") _, out("tmm5") _, options(nostack, readonly));
+                    if block.panels == 2 {
+                        asm!("tdpbusd tmm3, tmm5, tmm7", out("tmm3") _, options(nostack, nomem));
+                    }
+                }
+            }
+            asm!("tilestored [{to} + {stride}], tmm0", to = in(reg) at(0, 0), stride = in(reg) stride, options(nostack));
+            if block.panels == 2 {
+                asm!("tilestored [{to} + {stride}], tmm1", to = in(reg) at(0, 1), stride = in(reg) stride, options(nostack));
+            }
+            if strips == 2 {
+                asm!("tilestored [{to} + {stride}], tmm2", to = in(reg) at(1, 0), stride = in(reg) stride, options(nostack));
+                if block.panels == 2 {
+                    asm!("tilestored [{to} + {stride}], tmm3", to = in(reg) at(1, 1), stride = in(reg) stride, options(nostack));
+                }
+            }
+        }
+    }
 
     /// # Safety
     /// As for `portable`, on a processor with AVX-512 VNNI.
-    #[allow(clippy::too_many_arguments)]
-    pub unsafe fn vnni(
-        q: *const u8,
-        stride: usize,
-        rows: usize,
-        w: *const i8,
-        panel: usize,
-        panels: usize,
-        quads: usize,
-        sums: &mut Sums,
-    ) {
+    pub unsafe fn vnni(block: &Block, sums: &mut Sums) {
+        let &Block {
+            q,
+            stride,
+            rows,
+            w,
+            panel,
+            panels,
+            quads,
+            ..
+        } = block;
         macro_rules! pick {
             ($($r:literal)*) => {
                 match (rows, panels) {
@@ -262,7 +380,7 @@ mod x86 {
             }
             for (r, total) in total.iter().enumerate() {
                 for (p, &total) in total.iter().enumerate() {
-                    let to = sums.as_mut_ptr().add((r * PANELS + p) * PANEL);
+                    let to = sums.as_mut_ptr().add((r * P + p) * PANEL);
                     _mm512_storeu_si512(to.cast(), total);
                 }
             }
@@ -271,28 +389,28 @@ mod x86 {
 
     /// # Safety
     /// As for `portable`, on a processor with AVX2.
-    #[allow(clippy::too_many_arguments)]
-    pub unsafe fn avx2(
-        q: *const u8,
-        stride: usize,
-        rows: usize,
-        w: *const i8,
-        panel: usize,
-        panels: usize,
-        quads: usize,
-        sums: &mut Sums,
-    ) {
+    pub unsafe fn avx2(block: &Block, sums: &mut Sums) {
+        let &Block {
+            q,
+            stride,
+            rows,
+            w,
+            panel,
+            panels,
+            quads,
+            ..
+        } = block;
         debug_assert!(rows <= ROWS);
         for p in 0..panels {
             for r in (0..rows).step_by(2) {
                 // SAFETY: as promised by the caller.
                 unsafe {
                     let (q, w) = (q.add(r * stride), w.add(p * panel));
-                    let to = &mut sums[(r * PANELS + p) * PANEL..];
+                    let to = &mut sums[(r * panels + p) * PANEL..];
                     if rows - r > 1 {
-                        avx2_tile::<2>(q, stride, w, quads, to);
+                        avx2_tile::<2>(q, stride, w, quads, to, panels * PANEL);
                     } else {
-                        avx2_tile::<1>(q, stride, w, quads, to);
+                        avx2_tile::<1>(q, stride, w, quads, to, panels * PANEL);
                     }
                 }
             }
@@ -307,6 +425,7 @@ mod x86 {
         w: *const i8,
         quads: usize,
         sums: &mut [i32],
+        row: usize,
     ) {
         // Four registers of four outputs for each row, of each two halves of a quad.
         let mut total = [[_mm256_setzero_si256(); R]; 4];
@@ -331,7 +450,7 @@ mod x86 {
                     let mut halves = [0i32; 8];
                     _mm256_storeu_si256(halves.as_mut_ptr().cast(), total);
                     for j in 0..4 {
-                        sums[r * PANELS * PANEL + c * 4 + j] = halves[2 * j] + halves[2 * j + 1];
+                        sums[r * row + c * 4 + j] = halves[2 * j] + halves[2 * j + 1];
                     }
                 }
             }
@@ -340,21 +459,25 @@ mod x86 {
 }
 
 simd! {
-    /// `y = (sums - zero · wsums) · (scale · scales) + bias` for n outputs.
+    /// `y = (sums - zero · wsums) · (scale · scales) + bias` for n outputs, negative results as 0 where asked.
     unsafe fn finish(
-        sums: *const i32, wsums: *const i32, scales: *const f32, bias: *const f32, y: *mut f32, n: usize, scale: f32, zero: i32
+        sums: *const i32, wsums: *const i32, scales: *const f32, bias: *const f32, y: *mut f32, n: usize, scale: f32, zero: i32,
+        relu: bool
     ) {
+        let least = if relu { 0.0 } else { f32::NEG_INFINITY };
         // SAFETY: the caller gives n elements of each that is not null.
         unsafe {
             if bias.is_null() {
                 for j in 0..n {
                     let sum = (*sums.add(j)).wrapping_sub(zero.wrapping_mul(*wsums.add(j)));
-                    *y.add(j) = sum as f32 * (scale * *scales.add(j));
+                    let x = sum as f32 * (scale * *scales.add(j));
+                    *y.add(j) = if x < least { least } else { x };
                 }
             } else {
                 for j in 0..n {
                     let sum = (*sums.add(j)).wrapping_sub(zero.wrapping_mul(*wsums.add(j)));
-                    *y.add(j) = sum as f32 * (scale * *scales.add(j)) + *bias.add(j);
+                    let x = sum as f32 * (scale * *scales.add(j)) + *bias.add(j);
+                    *y.add(j) = if x < least { least } else { x };
                 }
             }
         }
@@ -366,19 +489,24 @@ simd! {
 /// # Safety
 /// Every element exists, depth is at most `MAX_DEPTH`, y overlaps nothing else and is touched by nobody meanwhile.
 pub unsafe fn linear(product: Product) -> Result<(), String> {
+    // SAFETY: as promised by the caller.
+    unsafe { linear_by(kernel(product.rows), product) }
+}
+
+unsafe fn linear_by(kernel: Kernel, product: Product) -> Result<(), String> {
     let Product { rows, outputs, .. } = product;
     if rows == 0 || outputs == 0 {
         return Ok(());
     }
     // A multiply-add takes an eighth of the time that one of floats takes.
     let work = rows * outputs * product.depth.max(1) / 8;
-    let groups = outputs.div_ceil(PANEL * PANELS);
-    let block = (rows.div_ceil(TASKS).div_ceil(ROWS) * ROWS).min(BLOCK_ROWS);
+    let groups = outputs.div_ceil(PANEL * kernel.panels);
+    let block = rows.div_ceil(TASKS).next_multiple_of(kernel.rows);
+    let block = block.min(BLOCK_ROWS / kernel.rows * kernel.rows);
     let row_blocks = rows.div_ceil(block);
     let share = groups.div_ceil(TASKS.div_ceil(row_blocks));
     let parts = groups.div_ceil(share);
     let failed = Failure::default();
-    let kernel = kernel();
     run(row_blocks * parts, work, &|task| {
         let (row, part) = (task / parts * block, task % parts);
         let rows = block.min(rows - row);
@@ -389,7 +517,7 @@ pub unsafe fn linear(product: Product) -> Result<(), String> {
     failed.result()
 }
 
-/// Some rows of y, and of them groups of `PANELS` panels.
+/// Some rows of y, and of them groups of as many panels as the kernel takes.
 unsafe fn region(
     product: &Product,
     row: usize,
@@ -399,9 +527,10 @@ unsafe fn region(
 ) -> Result<(), String> {
     let &Product { outputs, depth, .. } = product;
     let quads = depth.div_ceil(QUAD);
-    let (stride, panel) = (quads * QUAD, quads * QUAD * PANEL);
+    let (stride, panel) = (depth.next_multiple_of(DEEP), quads * QUAD * PANEL);
     let aside = Buffer::take::<f32>(depth)?;
-    let quantised = Buffer::take::<u8>(rows * stride)?;
+    // Whole strips of a tile are read, whatever is in their last rows.
+    let quantised = Buffer::take::<u8>(rows.next_multiple_of(kernel.rows) * stride)?;
     let (line, q) = (aside.get::<f32>(), Shared(quantised.get::<u8>()));
     let mut scales = [Scale {
         scale: 0.0,
@@ -421,20 +550,31 @@ unsafe fn region(
             }
             let to = q.get().add(i * stride);
             *scale = quantise_row(x, to, depth);
-            // Weights are zero there, but the bytes must be some number.
+            // What follows the weights is not always zero.
             to.add(depth).write_bytes(0, stride - depth);
         }
-        let mut sums: Sums = [0; ROWS * PANELS * PANEL];
+        let end = product.weights.add(panels * panel);
+        let mut sums: Sums = [0; 1024];
+        (kernel.begin)();
         for group in groups {
-            let first = group * PANELS;
-            let count = PANELS.min(panels - first);
+            let first = group * kernel.panels;
+            let count = kernel.panels.min(panels - first);
             // A group that is not full is summed panel by panel.
-            let step = if count == PANELS { PANELS } else { 1 };
-            for i in (0..rows).step_by(ROWS) {
-                let height = ROWS.min(rows - i);
+            let step = if count == kernel.panels { count } else { 1 };
+            for i in (0..rows).step_by(kernel.rows) {
+                let height = kernel.rows.min(rows - i);
                 for at in (first..first + count).step_by(step) {
-                    let (from, w) = (q.get().add(i * stride), product.weights.add(at * panel));
-                    kernel(from, stride, height, w, panel, step, quads, &mut sums);
+                    let block = Block {
+                        q: q.get().add(i * stride),
+                        stride,
+                        rows: height,
+                        w: product.weights.add(at * panel),
+                        panel,
+                        panels: step,
+                        quads,
+                        end,
+                    };
+                    (kernel.sum)(&block, &mut sums);
                     let column = at * PANEL;
                     let bias = if product.bias.is_null() {
                         product.bias
@@ -443,7 +583,7 @@ unsafe fn region(
                     };
                     for r in 0..height {
                         finish(
-                            sums.as_ptr().add(r * PANELS * PANEL),
+                            sums.as_ptr().add(r * step * PANEL),
                             product.sums.add(column),
                             product.scales.add(column),
                             bias,
@@ -451,11 +591,13 @@ unsafe fn region(
                             (step * PANEL).min(outputs - column),
                             scales[i + r].scale,
                             scales[i + r].zero,
+                            product.relu,
                         );
                     }
                 }
             }
         }
+        (kernel.end)();
     }
     aside.give_back();
     quantised.give_back();
@@ -465,7 +607,7 @@ unsafe fn region(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::{Level, force, level, turn};
+    use crate::simd::{Level, turn};
 
     struct Case {
         x: Vec<f32>,
@@ -516,7 +658,12 @@ mod tests {
         }
     }
 
-    fn product(c: &Case, rows: usize, depth: usize, outputs: usize) -> Vec<f32> {
+    fn product(
+        kernel: Kernel,
+        c: &Case,
+        (rows, depth, outputs): (usize, usize, usize),
+        relu: bool,
+    ) -> Vec<f32> {
         let mut y = vec![f32::NAN; rows * outputs];
         let product = Product {
             rows,
@@ -528,18 +675,40 @@ mod tests {
             scales: c.scales.as_ptr(),
             sums: c.sums.as_ptr(),
             bias: c.bias.as_ptr(),
+            relu,
             y: y.as_mut_ptr(),
         };
         // SAFETY: vectors of these sizes.
-        unsafe { linear(product).unwrap() };
+        unsafe { linear_by(kernel, product).unwrap() };
         y
     }
 
+    /// All kernels that this processor can run.
+    fn kernels() -> Vec<Kernel> {
+        let mut all = vec![PORTABLE];
+        #[cfg(target_arch = "x86_64")]
+        all.extend(
+            [
+                (simd::level() >= Level::Avx2, AVX2),
+                (simd::has_vnni(), VNNI),
+                (simd::has_amx(), TILES),
+            ]
+            .into_iter()
+            .filter_map(|(is_there, kernel)| is_there.then_some(kernel)),
+        );
+        all
+    }
+
     #[test]
-    fn every_level_gives_the_numbers_of_plain_sums() {
+    fn every_kernel_gives_the_numbers_of_plain_sums() {
         let _turn = turn();
-        let before = level();
-        for (rows, depth, outputs) in [(1, 1, 1), (7, 30, 17), (13, 256, 70), (100, 129, 128)] {
+        for (rows, depth, outputs) in [
+            (1, 1, 1),
+            (7, 30, 17),
+            (13, 256, 70),
+            (40, 64, 33),
+            (100, 129, 128),
+        ] {
             let c = case(rows, depth, outputs);
             let mut expected = Vec::new();
             for i in 0..rows {
@@ -559,13 +728,13 @@ mod tests {
                     expected.push(sum as f32 * (s.scale * c.scales[n]) + c.bias[n]);
                 }
             }
-            for level in [Level::Portable, Level::Avx2, Level::Avx512] {
-                if force(level) {
-                    assert_eq!(product(&c, rows, depth, outputs), expected, "{level:?}");
-                }
+            for (i, kernel) in kernels().into_iter().enumerate() {
+                let shape = (rows, depth, outputs);
+                assert_eq!(product(kernel, &c, shape, false), expected, "kernel {i}");
+                let kept: Vec<f32> = expected.iter().map(|x| x.max(0.0)).collect();
+                assert_eq!(product(kernel, &c, shape, true), kept, "kernel {i}");
             }
         }
-        assert!(force(before));
     }
 
     #[test]
@@ -576,9 +745,11 @@ mod tests {
         c.x[40..80].fill(f32::from_bits(1));
         c.x[90] = f32::NAN;
         c.x[130] = f32::INFINITY;
-        let y = product(&c, 4, 40, 5);
-        assert_eq!(y[..5], c.bias[..]);
-        assert_eq!(y[5..10], c.bias[..]);
-        assert!(y[10..].iter().all(|y| y.is_nan()));
+        for kernel in kernels() {
+            let y = product(kernel, &c, (4, 40, 5), false);
+            assert_eq!(y[..5], c.bias[..]);
+            assert_eq!(y[5..10], c.bias[..]);
+            assert!(y[10..].iter().all(|y| y.is_nan()));
+        }
     }
 }

@@ -8,6 +8,7 @@ pub mod dense;
 pub mod embedding;
 pub mod embedding_bag;
 pub mod extreme;
+pub mod folding;
 pub mod grid_sampling;
 pub mod indexing;
 pub mod joining;
@@ -71,6 +72,7 @@ pub fn table() -> &'static [Row] {
             recurrent::ROWS,
             softmax::ROWS,
             normalization::ROWS,
+            folding::ROWS,
             layer_norm::ROWS,
             loss::ROWS,
             loss::elementwise::ROWS,

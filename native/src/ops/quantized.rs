@@ -6,7 +6,8 @@ use crate::gemm::int8::{MAX_DEPTH, PANEL, Product, QUAD, linear};
 use crate::instruction::{Call, Operand, Row};
 
 /// Output y (M, N); inputs x (M, K) of any strides, packed weights (⌈N/16⌉, ⌈K/4⌉, 16, 4), their scales (N) and sums (N)
-/// and perhaps a bias (N). All float32 but the weights, int8, and their sums, int32.
+/// and perhaps a bias (N). All float32 but the weights, int8, and their sums, int32. Scalar: whether negative results
+/// become 0.
 fn linear_dynamic(call: &Call) -> Outcome {
     let (y, ins) = (&call.outs()[0], call.ins());
     let (x, weights, scales, sums) = (&ins[0], &ins[1], &ins[2], &ins[3]);
@@ -42,6 +43,7 @@ fn linear_dynamic(call: &Call) -> Outcome {
         scales: scales.ptr.cast(),
         sums: sums.ptr.cast(),
         bias: bias.map_or(core::ptr::null(), |bias| bias.ptr.cast()),
+        relu: call.float(0) != 0.0,
         y: y.ptr.cast(),
     };
     // SAFETY: every operand was checked against its storage and its dims above, and the output overlaps no input.
@@ -52,7 +54,7 @@ pub const ROWS: &[Row] = &[Row {
     name: "linear_dynamic",
     outs: 1,
     ins: (4, 5),
-    scalars: (0, 0),
+    scalars: (1, 1),
     alias: false,
     run: linear_dynamic,
 }];

@@ -98,7 +98,7 @@ export class Linear extends Module {
 }
 
 /** The packed weight, made anew after a change of the state. */
-function packedOf(layer: Linear): PackedWeight {
+export function packedOf(layer: Linear): PackedWeight {
   const state = [layer.weight, layer.scale, ...(layer.bias === null ? [] : [layer.bias])];
   const known = packs.get(layer);
   const isFresh = known?.of.length === state.length &&

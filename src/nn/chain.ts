@@ -1,0 +1,89 @@
+/**
+ * Layers in a row that are computed as one where that gives the same: a linear layer, the batch norm in evaluation and
+ * the ReLU behind it are one product that writes its end result.
+ *
+ * @module
+ */
+import { isAutocastEnabled } from "../autocast.ts";
+import { wantsAny } from "../autograd.ts";
+import { type FoldedNorm, foldNorm, linearNorm, linearRelu } from "../ops/matmul.ts";
+import { linearDynamic } from "../ops/quantized.ts";
+import { mul } from "../ops/pointwise.ts";
+import type { Tensor } from "../tensor.ts";
+import { Linear } from "./linear.ts";
+import type { Module, TensorModule } from "./module.ts";
+import { BatchNorm1d } from "./norm.ts";
+import { Linear as DynamicLinear, packedOf } from "./quantized/dynamic.ts";
+import { ReLU } from "./rectifiers.ts";
+
+/** Whether a module is of just this class and has no hooks, which put a `forward` of its own into it. */
+function isPlain<M extends Module>(
+  module: Module | undefined,
+  of: abstract new (...args: never[]) => M,
+): module is M {
+  return module?.constructor === of && !Object.hasOwn(module, "forward");
+}
+
+/** What a norm does in evaluation; null in training, and without running statistics. */
+function foldedOf(norm: BatchNorm1d): FoldedNorm | null {
+  const { runningMean: mean, runningVar: variance, weight, bias, eps, training } = norm;
+  return training || mean === null || variance === null
+    ? null
+    : { mean, variance, weight, bias, eps };
+}
+
+function together(
+  layer: Linear,
+  norm: FoldedNorm | null,
+  isRelu: boolean,
+  x: Tensor,
+): Tensor | null {
+  const { weight, bias } = layer;
+  if (norm === null) return linearRelu(x, weight, bias);
+  const all = [x, weight, bias, norm.weight, norm.bias].filter((t) => t !== null);
+  return wantsAny(all) ? null : linearNorm(x, weight, bias, norm, isRelu);
+}
+
+function togetherDynamic(
+  layer: DynamicLinear,
+  norm: FoldedNorm | null,
+  isRelu: boolean,
+  x: Tensor,
+): Tensor | null {
+  const packed = packedOf(layer);
+  if (norm === null) return linearDynamic(x, layer.inFeatures, packed, isRelu);
+  const own = [norm.mean, norm.variance, norm.weight, norm.bias].filter((t) => t !== null);
+  const fits = x.ndim === 2 && own.every((t) => t.dtype === "float32" && t.ndim === 1) &&
+    norm.mean.shape[0] === layer.outFeatures && !wantsAny([x, ...own]);
+  if (!fits) return null;
+  const { scale, shift } = foldNorm(norm, packed.bias);
+  const weight = { ...packed, scale: mul(packed.scale, scale), bias: shift };
+  return linearDynamic(x, layer.inFeatures, weight, isRelu);
+}
+
+/** Runs modules in order, those that can be together as one. */
+export function inOrder(modules: readonly TensorModule[], x: Tensor): Tensor {
+  const mayJoin = !isAutocastEnabled();
+  for (let i = 0; i < modules.length; i++) {
+    const layer = modules[i];
+    let joined: Tensor | null = null, next = i + 1;
+    if (mayJoin && (isPlain(layer, Linear) || isPlain(layer, DynamicLinear))) {
+      const second = modules[next];
+      const norm = isPlain(second, BatchNorm1d) ? foldedOf(second) : null;
+      if (norm !== null) next++;
+      const isRelu = isPlain(modules[next], ReLU);
+      if (isRelu) next++;
+      if (next > i + 1) {
+        joined = layer instanceof Linear
+          ? together(layer, norm, isRelu, x)
+          : togetherDynamic(layer, norm, isRelu, x);
+      }
+    }
+    if (joined === null) x = layer.forward(x);
+    else {
+      x = joined;
+      i = next - 1;
+    }
+  }
+  return x;
+}
