@@ -19,6 +19,9 @@ const BLOCK_ROWS: usize = 224;
 /// packed at least.
 const LEAST_ROWS: usize = 56;
 const LEAST_PANELS: usize = 4;
+/// Panels of one task at most: its part of C, which each block of the depth reads and writes again, then stays in the
+/// second-level cache.
+const MOST_PANELS: usize = 24;
 /// Elements of packed B that are walked for one block of A: a third of a second-level cache in float32.
 const BLOCK_B: usize = 96 * 1024;
 /// Elements of a B that is read in place for a block of rows.
@@ -137,7 +140,8 @@ fn blocks(m: usize, panels: usize, work: usize) -> (usize, usize) {
     }
     let tasks = (work / TASK_WORK).clamp(2, TASKS);
     let rows = least.max(tasks.min(m / LEAST_ROWS)).max(1);
-    let columns = tasks.div_ceil(rows).min(panels / LEAST_PANELS).max(1);
+    let columns = tasks.div_ceil(rows).min(panels / LEAST_PANELS);
+    let columns = columns.max(panels.div_ceil(MOST_PANELS));
     if rows * columns % 2 == 0 || m < 2 {
         (rows, columns)
     } else {
