@@ -15,3 +15,4 @@ pub mod ops;
 pub mod pool;
 pub mod random;
 pub mod simd;
+pub mod stream;

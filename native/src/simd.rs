@@ -142,6 +142,13 @@ fn request_amx() -> bool {
     false
 }
 
+/// Lanes as they are, hidden from LLVM between the loop that fills them and what joins them: else it carries them through
+/// the loop in pairs that suit the joining.
+#[inline(always)]
+pub fn lanes<T>(lanes: T) -> T {
+    core::hint::black_box(lanes)
+}
+
 /// Compiles a function for every level and picks one at run time.
 ///
 /// ```ignore

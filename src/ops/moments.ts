@@ -19,10 +19,13 @@ import { matrixNormOver } from "./matrix_norm.ts";
 import { add, div, mul, pow, sub } from "./pointwise.ts";
 import {
   type Dims,
+  droppedShape,
   floatInfo,
+  keptShape,
   mean,
   reduceInto,
   type ReduceOptions,
+  reshaped,
   sum,
   takenAs,
   type TypedReduceOptions,
@@ -68,11 +71,12 @@ function deviation(name: string, root: boolean): DeviationOp {
       unbiased: boolean | null,
     ) => {
       const [dims, less] = corrected(dim, correction, unbiased);
-      return deviate(name, root, x, dims, less, keepdim);
+      return deviate(name, root, x, dims, less, keepdim).out;
     },
   );
 }
 
+/** A deviation with its gradient, and the mean in float64 without one. */
 function deviate(
   name: string,
   root: boolean,
@@ -80,14 +84,14 @@ function deviate(
   dim: Dims,
   correction: number,
   keepdim: boolean,
-): Tensor {
+): { out: Tensor; center: Tensor } {
   const info = floatInfo(name, x, null);
   const dims = wrapDims(dim, x.ndim, name);
-  const center = reduceInto(name, OP.mean, x, dims, true, info, DTYPES.float64);
-  const out = reduceInto(name, OP.variance, x, dims, keepdim, info, info, [center], [
-    correction ?? 1,
-    root ? 1 : 0,
-  ]);
+  const kept = keptShape(x.shape, dims), device = x.storage.device;
+  const [deviation, center] = [empty(kept, info, device), empty(kept, DTYPES.float64, device)];
+  run(name, OP.variance, [deviation, center], [x], [info.code, correction ?? 1, root ? 1 : 0]);
+  const shaped = (t: Tensor) => keepdim ? t : reshaped(t, droppedShape(x.shape, dims));
+  const out = shaped(deviation);
   if (wants(x)) {
     record(name, [x], [out], ([g]) => {
       if (g === null) return [null];
@@ -100,7 +104,7 @@ function deviate(
       return [mul(maskedFill(div(up, mul(y, left)), eq(y, 0), 0), d)];
     }, [x, out]);
   }
-  return out;
+  return { out, center: shaped(center) };
 }
 
 /** The standard deviation over dims: `sqrt(Σ(x - mean)² / (n - correction))`. Types: float. */
@@ -136,8 +140,9 @@ function withMean(name: string, field: "std" | "var", root: boolean): DeviationM
       unbiased: boolean | null,
     ) => {
       const [dims, less] = corrected(dim, correction, unbiased);
-      const first = deviate(name, root, x, dims, less, keepdim);
-      const average = mean(x, dims, { keepdim });
+      const { out: first, center } = deviate(name, root, x, dims, less, keepdim);
+      // The deviation's own center has no gradient.
+      const average = wants(x) ? mean(x, dims, { keepdim }) : cast(center, x.dtype);
       return {
         [field]: first,
         mean: average,

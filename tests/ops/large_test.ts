@@ -1,6 +1,20 @@
 /** Sizes from which on kernels take other ways than those of the case table. */
 import { assert, assertEquals } from "@std/assert";
-import { arange, type DType, manualSeed, randint, randn, sort } from "@toro/toro";
+import {
+  arange,
+  cat,
+  type DType,
+  F,
+  getRngState,
+  manualSeed,
+  randint,
+  randn,
+  setRngState,
+  sort,
+  stdMean,
+  type Tensor,
+  tensor,
+} from "@toro/toro";
 import { option } from "../../ffi/library.ts";
 
 Deno.test("long slices are sorted in both directions, equal elements in their order", () => {
@@ -58,4 +72,161 @@ Deno.test("bfloat16 products are float32 products rounded, the same for any numb
       assertEquals(alone.eq(y).all().item(), 1);
     }
   }
+});
+
+/** Whether two tensors hold the same numbers, NaN among them. */
+function same(a: Tensor, b: Tensor): boolean {
+  return a.eq(b).logicalOr(a.isnan().logicalAnd(b.isnan())).all().item() === 1;
+}
+
+Deno.test("outputs that go past the caches are what pieces of them are", () => {
+  manualSeed(3);
+  // Above 16 MB, and no multiple of anything.
+  const rows = 2049, columns = 2051, half = rows * columns >> 1;
+  const x = randn([rows * columns]), y = randn([rows * columns]);
+  const wide = (n: number) => arange(n).to("float64");
+  const ops: ((x: Tensor, y: Tensor) => Tensor)[] = [
+    (x, y) => x.add(y),
+    (x) => x.exp(),
+    (x) => x.mul(2),
+    (x) => x.to("float64"),
+    (x, y) => x.gt(y).to("int64"),
+    (x) => x.neg().clone(),
+  ];
+  for (const op of ops) {
+    const whole = op(x, y);
+    const parts = [[0, half], [half, x.numel - half]].map(([at, n]) =>
+      op(x.narrow(0, at, n), y.narrow(0, at, n))
+    );
+    assert(same(whole.narrow(0, 0, half), parts[0]), String(op));
+    assert(same(whole.narrow(0, half, x.numel - half), parts[1]), String(op));
+  }
+  const long = wide(2 * x.numel).to("bfloat16").to("float64");
+  assert(
+    same(
+      long.narrow(0, 12345, 1000),
+      wide(13345).narrow(0, 12345, 1000).to("bfloat16").to("float64"),
+    ),
+  );
+  const table = x.view([rows, columns]);
+  assert(same(table.t().contiguous().t(), table), "turned");
+  const joined = cat([table, y.view([rows, columns])], { dim: 1 });
+  assert(same(joined.narrow(1, columns, columns), y.view([rows, columns])), "joined");
+  const state = getRngState();
+  const drawn = randn([x.numel]);
+  setRngState(state);
+  assert(same(drawn.narrow(0, 0, half), randn([half])), "drawn");
+});
+
+Deno.test("softmax and cross entropy past the caches are what halves of them are", () => {
+  manualSeed(6);
+  const back = (x: Tensor, loss: (x: Tensor) => Tensor) => {
+    const leaf = x.detach().clone();
+    leaf.requiresGrad = true;
+    loss(leaf).backward();
+    return leaf.grad!;
+  };
+  const halves = (x: Tensor) => {
+    const rows = x.shape[0] >> 1;
+    return [x.narrow(0, 0, rows), x.narrow(0, rows, x.shape[0] - rows)];
+  };
+  const x = randn([9001, 500]), weight = randn([500]);
+  for (const op of [(x: Tensor) => F.softmax(x, 1), (x: Tensor) => F.logSoftmax(x, 1)]) {
+    assert(same(op(x), cat(halves(x).map(op))));
+    const loss = (x: Tensor) => op(x).mul(weight).sum();
+    assert(same(back(x, loss), cat(halves(x).map((h) => back(h, loss)))));
+  }
+  const logits = randn([301, 20_011]), target = randint(0, 20_011, [301]);
+  target.select(0, 7).fill_(-100);
+  for (const labelSmoothing of [0, 0.1]) {
+    const loss = (target: Tensor) => (x: Tensor) =>
+      F.crossEntropy(x, target, { reduction: "sum", labelSmoothing });
+    const [left, right] = halves(target);
+    const [a, b] = halves(logits);
+    const parts = cat([back(a, loss(left)), back(b, loss(right))]);
+    assert(same(back(logits, loss(target)), parts));
+  }
+});
+
+Deno.test("deviations stay right beside large offsets and outliers", () => {
+  for (const dtype of ["float32", "float64"] as DType[]) {
+    for (const [rows, columns] of [[300, 500], [3000, 20], [7, 9000]]) {
+      const signs = arange(rows * columns).remainder(2).mul(2).sub(1).view([rows, columns]);
+      for (const offset of [0, 1e4, -3e6]) {
+        const x = signs.add(offset).to(dtype);
+        for (const dim of [0, 1]) {
+          const n = x.shape[dim], y = x.var(dim), { std, mean } = stdMean(x, dim);
+          // Each line holds n numbers of which one half is 1 more, the other 1 less, or all are equal.
+          const above = signs.gt(0).to("float64").sum(dim);
+          const center = above.mul(2).sub(n).div(n);
+          const expected = center.square().neg().add(1).mul(n / (n - 1));
+          const error = (a: Tensor, b: Tensor) => Number(a.to("float64").sub(b).abs().max().item());
+          assert(error(y, expected) < 1e-6, `${dtype} ${[rows, columns, offset, dim]}`);
+          assert(error(std!.square(), expected) < 1e-6);
+          assert(error(mean, center.add(offset)) <= (dtype === "float32" ? 2 ** -23 * 4e6 : 1e-9));
+        }
+      }
+    }
+    const outlier = tensor([1e8, ...new Array(9999).fill(1)], { dtype });
+    const d = (1e8 - 1) ** 2 / 10000;
+    assert(Math.abs(Number(outlier.var().item()) / d - 1) < 1e-6, "an outlier first");
+  }
+  assertEquals(tensor([[3, 3], [3, 3]]).std(0).toArray(), [0, 0]);
+  assertEquals(tensor([1e30, -1e30]).std().item(), Math.fround(Math.SQRT2 * 1e30));
+});
+
+Deno.test("running sums and products of any layout are those of a loop", () => {
+  manualSeed(4);
+  for (const [rows, columns] of [[3, 5000], [5000, 3], [130, 70], [2100, 40]]) {
+    const x = randn([rows, columns]);
+    for (const [given, dim] of [[x, 0], [x, 1], [x.t(), 0], [x.t(), 1]] as [Tensor, number][]) {
+      const [lines, n] = dim === 1 ? given.shape : [given.shape[1], given.shape[0]];
+      const values = (dim === 1 ? given : given.t()).contiguous().toTypedArray() as Float32Array;
+      const got = given.cumsum(dim), scaled = given.mul(0.1).add(1).cumprod(dim);
+      const [sums, products] = [got, scaled].map((t) =>
+        (dim === 1 ? t : t.t()).contiguous().toTypedArray() as Float32Array
+      );
+      for (let line = 0; line < lines; line++) {
+        let sum = 0, product = 1;
+        for (let i = line * n; i < (line + 1) * n; i++) {
+          sum += values[i];
+          product *= Math.fround(Math.fround(values[i] * Math.fround(0.1)) + 1);
+          assert(Math.abs(sums[i] - sum) <= 1e-6 * Math.max(1, Math.abs(sum)), `sum ${i}`);
+          assert(Math.abs(products[i] - product) <= 1e-4 * Math.abs(product), `product ${i}`);
+        }
+      }
+      assert(
+        same(
+          given.to("int64").cumsum(dim).to("float64"),
+          given.to("int64").to("float64").cumsum(dim),
+        ),
+      );
+    }
+  }
+});
+
+Deno.test("the first of equal extremes is named on long lines, and NaN before all", () => {
+  for (const dtype of ["float32", "float64", "int64"] as DType[]) {
+    const x = arange(3 * 5000).mul(7919).remainder(1009).to(dtype).view([3, 5000]);
+    for (const given of [x, x.t().contiguous().t(), x.narrow(1, 1, 4990)]) {
+      const rows = given.to("float64").toArray() as number[][];
+      for (const [greatest, op] of [[true, given.max(1)], [false, given.min(1)]] as const) {
+        const best = rows.map((row) =>
+          row.reduce((a, b) => greatest ? Math.max(a, b) : Math.min(a, b))
+        );
+        assertEquals(op.values.to("float64").toArray(), best);
+        assertEquals(
+          op.indices.to("float64").toArray(),
+          rows.map((row, i) => row.indexOf(best[i])),
+        );
+      }
+      const columns = rows[0].map((_, j) => rows.map((row) => row[j]));
+      const places = given.argmax(0).to("float64").toArray();
+      assertEquals(places, columns.map((column) => column.indexOf(Math.max(...column))));
+    }
+  }
+  const x = arange(4000).to("float32");
+  x.select(0, 2345).fill_(NaN);
+  x.select(0, 3456).fill_(NaN);
+  assertEquals([x.argmax().item(), x.argmin().item()], [2345, 2345]);
 });

@@ -5,8 +5,8 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::nest::Place;
-use super::reduce::Plan;
-use super::reduction::is_nan;
+use super::reduce::{self, Plan};
+use super::reduction::{Max, Min, is_nan};
 use crate::dtype::{DType, Number};
 use crate::fault::Outcome;
 use crate::instruction::{Call, Operand, Row};
@@ -22,57 +22,69 @@ fn beats<C: Number>(x: C, best: C, greatest: bool) -> bool {
     (wins || is_nan(x)) && !is_nan(best)
 }
 
-simd! {
+/// A type whose extremes the engine of reductions finds.
+trait Extreme: Number {
     /// The extreme of n > 0 elements, without its place.
-    unsafe fn block_extreme<C: Number>(x: *const C, n: usize, greatest: bool) -> C {
-        const LANES: usize = 16;
+    ///
+    /// # Safety
+    /// There are n elements.
+    unsafe fn of(x: *const Self, n: usize, greatest: bool) -> Self;
+}
+
+macro_rules! extreme {
+    ($($c:ty),*) => { $(
+        impl Extreme for $c {
+            unsafe fn of(x: *const $c, n: usize, greatest: bool) -> $c {
+                // SAFETY: as promised by the caller.
+                unsafe {
+                    if greatest { reduce::row(&Max, x, n, 0.0) } else { reduce::row(&Min, x, n, 0.0) }
+                }
+            }
+        }
+    )* };
+}
+extreme!(f32, f64, i64);
+
+simd! {
+    /// Where the first of n elements lies that is `value`, or NaN if that is.
+    unsafe fn find<C: Number>(x: *const C, n: usize, value: C) -> usize {
+        const STEP: usize = 64;
+        let nan = is_nan(value);
+        let mut from = 0;
         // SAFETY: the caller gives n elements.
         unsafe {
-            let mut lanes = [*x; LANES];
-            let whole = n / LANES * LANES;
-            let mut i = 0;
-            if greatest {
-                while i < whole {
-                    for l in 0..LANES { let v = *x.add(i + l); lanes[l] = if v > lanes[l] || is_nan(v) { v } else { lanes[l] }; }
-                    i += LANES;
+            while from + STEP <= n {
+                // No branch within a step, so that it is a few vectors.
+                let mut found = false;
+                for l in 0..STEP {
+                    let v = *x.add(from + l);
+                    found |= (v == value) | (nan & is_nan(v));
                 }
-            } else {
-                while i < whole {
-                    for l in 0..LANES { let v = *x.add(i + l); lanes[l] = if v < lanes[l] || is_nan(v) { v } else { lanes[l] }; }
-                    i += LANES;
-                }
+                if found { break; }
+                from += STEP;
             }
-            while i < n {
-                let v = *x.add(i);
-                lanes[0] = if beats(v, lanes[0], greatest) { v } else { lanes[0] };
-                i += 1;
-            }
-            let mut best = lanes[0];
-            for l in 1..LANES {
-                best = if beats(lanes[l], best, greatest) { lanes[l] } else { best };
-            }
-            best
+            while from < n && *x.add(from) != value && !(nan & is_nan(*x.add(from))) { from += 1; }
         }
+        from
     }
 }
 
 simd! {
     /// Keeps the better of each column's best and x, with its place.
-    unsafe fn row_extreme<C: Number>(x: *const C, best: *mut C, place: *mut i64, at: i64, n: usize, greatest: bool) {
-        // SAFETY: the caller gives n elements of each.
-        unsafe {
-            for j in 0..n {
-                let (v, b) = (*x.add(j), *best.add(j));
-                let better = beats(v, b, greatest);
-                *best.add(j) = if better { v } else { b };
-                *place.add(j) = if better { at } else { *place.add(j) };
-            }
+    unsafe fn row_extreme<const GREATEST: usize, C: Number>(x: *const C, best: &mut [C; WIDTH], place: &mut [i64; WIDTH], at: i64, n: usize) {
+        for j in 0..if n < WIDTH { n } else { WIDTH } {
+            // SAFETY: the caller gives n elements.
+            let (v, b) = (unsafe { *x.add(j) }, best[j]);
+            let wins = if GREATEST == 1 { v > b } else { v < b };
+            let better = (wins | is_nan(v)) & !is_nan(b);
+            best[j] = if better { v } else { b };
+            place[j] = if better { at } else { place[j] };
         }
     }
 }
 
 /// Writes places into `indices` and, where given, extremes into `values` of the same dims and strides.
-fn run<C: Number>(
+fn run<C: Extreme>(
     call: &Call,
     values: Option<&Operand>,
     indices: &Operand,
@@ -107,15 +119,12 @@ fn run<C: Number>(
                     // SAFETY: checked elements; buffers with room for them.
                     unsafe {
                         if columns {
-                            by_columns(
-                                x,
-                                &plan,
-                                here[1],
-                                stride[1],
-                                &mut best[..width],
-                                &mut places,
-                                greatest,
-                            );
+                            let way = if greatest {
+                                by_columns::<1, C>
+                            } else {
+                                by_columns::<0, C>
+                            };
+                            way(x, &plan, here[1], stride[1], width, &mut best, &mut places);
                         } else {
                             for i in 0..width {
                                 (best[i], places[i]) = along::<C>(
@@ -137,47 +146,52 @@ fn run<C: Number>(
     Ok(())
 }
 
-unsafe fn along<C: Number>(x: Place, plan: &Plan, offset: isize, greatest: bool) -> (C, i64) {
+unsafe fn along<C: Extreme>(x: Place, plan: &Plan, offset: isize, greatest: bool) -> (C, i64) {
     let mut buffer = [C::default(); BLOCK];
-    let mut best: Option<(C, i64)> = None;
+    let mut block = |start: isize, stride: isize, n: usize| {
+        // SAFETY: checked elements; the buffer has room for a block.
+        unsafe {
+            if x.dtype == C::DTYPE && (stride == 1 || n == 1) {
+                return x.at(start).cast::<C>().cast_const();
+            }
+            x.gather(start, stride, buffer.as_mut_ptr(), n);
+        }
+        buffer.as_ptr()
+    };
+    // The best so far, and its block.
+    let mut best: Option<(C, isize, isize, usize, usize)> = None;
     plan.reduced
         .runs(0, plan.reduced.numel, |[o], [s], at, length| {
             for from in (0..length).step_by(BLOCK) {
                 let n = BLOCK.min(length - from);
                 let start = offset + o + from as isize * s;
-                // SAFETY: checked elements; the buffer has room for a block.
-                let block = unsafe {
-                    if x.dtype == C::DTYPE && (s == 1 || n == 1) {
-                        core::slice::from_raw_parts(x.at(start).cast::<C>(), n)
-                    } else {
-                        x.gather(start, s, buffer.as_mut_ptr(), n);
-                        &buffer[..n]
-                    }
-                };
                 // SAFETY: n elements.
-                let value = unsafe { block_extreme::<C>(block.as_ptr(), n, greatest) };
-                if best.is_none_or(|(b, _)| beats(value, b, greatest)) {
-                    let place = block
-                        .iter()
-                        .position(|&v| v == value || (is_nan(v) && is_nan(value)))
-                        .unwrap_or(0);
-                    best = Some((block[place], (at + from + place) as i64));
+                let value = unsafe { C::of(block(start, s, n), n, greatest) };
+                if best.is_none_or(|(b, ..)| beats(value, b, greatest)) {
+                    best = Some((value, start, s, n, at + from));
                 }
             }
         });
-    best.unwrap_or_default()
+    let Some((value, start, stride, n, at)) = best else {
+        return Default::default();
+    };
+    let block = block(start, stride, n);
+    // SAFETY: n elements.
+    unsafe {
+        let place = find::<C>(block, n, value).min(n - 1);
+        (*block.add(place), (at + place) as i64)
+    }
 }
 
-unsafe fn by_columns<C: Number>(
+unsafe fn by_columns<const GREATEST: usize, C: Number>(
     x: Place,
     plan: &Plan,
     offset: isize,
     stride: isize,
-    best: &mut [C],
+    n: usize,
+    best: &mut [C; WIDTH],
     places: &mut [i64; WIDTH],
-    greatest: bool,
 ) {
-    let n = best.len();
     let mut buffer = [C::default(); WIDTH];
     plan.reduced
         .runs(0, plan.reduced.numel, |[o], [s], at, length| {
@@ -194,14 +208,7 @@ unsafe fn by_columns<C: Number>(
                     if at + i == 0 {
                         core::ptr::copy_nonoverlapping(row, best.as_mut_ptr(), n);
                     } else {
-                        row_extreme::<C>(
-                            row,
-                            best.as_mut_ptr(),
-                            places.as_mut_ptr(),
-                            (at + i) as i64,
-                            n,
-                            greatest,
-                        );
+                        row_extreme::<GREATEST, C>(row, best, places, (at + i) as i64, n);
                     }
                 }
             }

@@ -5,8 +5,8 @@ use crate::dtype::{DType, Number};
 use crate::fault::Outcome;
 use crate::instruction::{Call, MAX_DIMS, Operand, Row};
 use crate::ops::map::{self, Shared, Space};
-use crate::ops::walk::{Address, Walk, move_run};
-use crate::{bail, pool, with_bits, with_compute, with_dtype};
+use crate::ops::walk::{Address, Walk, move_run, stream_run};
+use crate::{bail, pool, stream, with_bits, with_compute, with_dtype};
 use core::mem::MaybeUninit;
 
 pub const ROWS: &[Row] = &[
@@ -94,13 +94,17 @@ fn cat(call: &Call) -> Outcome {
     }
     let shared = Shared(call.ins());
     let parts = Parts(parts);
+    let streams = stream::pays(out.numel() * out.dtype.size());
     pool::parallel(jobs, &|job| {
         let parts = parts.get();
         let part = &parts[parts.partition_point(|p| p.first <= job) - 1];
         let x = shared.get(part.input);
         let from = (job - part.first) * GRAIN;
         // SAFETY: the window lies inside the output, as checked above; jobs write different elements.
-        unsafe { copy_range(&part.window, x, from, GRAIN.min(x.numel() - from)) };
+        unsafe { copy_range(&part.window, x, from, GRAIN.min(x.numel() - from), streams) };
+        if streams {
+            stream::fence();
+        }
     });
     Ok(())
 }
@@ -114,16 +118,24 @@ impl Parts {
     }
 }
 
-/// Copies the flat elements `from..from + n` of `x` to those of `out`, converting where dtypes differ.
+/// Copies the flat elements `from..from + n` of `x` to those of `out`, converting where dtypes differ; where it
+/// streams, a `stream::fence` must follow.
 ///
 /// # Safety
 /// Both operands were checked and have the same dims; nobody else writes these elements.
-unsafe fn copy_range(out: &Operand, x: &Operand, from: usize, n: usize) {
+unsafe fn copy_range(out: &Operand, x: &Operand, from: usize, n: usize, streams: bool) {
     if out.dtype == x.dtype {
         let walk = Walk::<2>::new(out.dims(), [out.strides(), x.strides()]);
         with_bits!(out.dtype, B => walk.runs(from, n, |[o, i], [os, is], length| {
             // SAFETY: offsets stay inside the operands.
-            unsafe { move_run(x.ptr.cast::<B>().offset(i), is, out.ptr.cast::<B>().offset(o), os, length) }
+            unsafe {
+                let (from, to) = (x.ptr.cast::<B>().offset(i), out.ptr.cast::<B>().offset(o));
+                if streams {
+                    stream_run(from, is, to, os, length);
+                } else {
+                    move_run(from, is, to, os, length);
+                }
+            }
         }));
         return;
     }

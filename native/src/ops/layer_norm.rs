@@ -95,6 +95,7 @@ simd! {
                     l += 1;
                     i += 1;
                 }
+                let lanes = simd::lanes(lanes);
                 for l in 0..LANES { total += lanes[l].to_f64(); }
                 from += size;
             }
@@ -155,6 +156,7 @@ simd! {
                     l += 1;
                     i += 1;
                 }
+                let (s, t) = (simd::lanes(s), simd::lanes(t));
                 for l in 0..LANES {
                     totals.0 += s[l].to_f64();
                     totals.1 += t[l].to_f64();

@@ -8,7 +8,7 @@ use crate::dtype::DType;
 use crate::fault::{Fault, Outcome};
 use crate::instruction::{Call, MAX_DIMS, Operand, Row};
 use crate::memory::Scratch;
-use crate::{pool, simd, with_real};
+use crate::{pool, simd, stream, with_real};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Elementwise losses: value, and gradient with respect to x, whose upstream gradient g is scaled by p[0].
@@ -412,6 +412,37 @@ simd! {
     }
 }
 
+/// `spread` past the caches, and `minus` taken from place t.
+///
+/// # Safety
+/// There are n elements of each; a `stream::fence` follows.
+unsafe fn stream_spread<C: Real>(
+    x: *const C,
+    gx: *mut C,
+    n: usize,
+    [lse, a, b]: [C; 3],
+    (t, minus): (usize, C),
+) {
+    const PART: usize = 1024;
+    let mut part = [C::ZERO; PART];
+    for from in (0..n).step_by(PART) {
+        let size = PART.min(n - from);
+        // SAFETY: the caller gives n elements of each.
+        unsafe { spread::<C>(x.add(from), part.as_mut_ptr(), size, lse, a, b) };
+        if (from..from + size).contains(&t) {
+            part[t - from] = part[t - from] - minus;
+        }
+        // SAFETY: as above.
+        unsafe {
+            stream::copy(
+                part.as_ptr().cast(),
+                gx.add(from).cast(),
+                size * size_of::<C>(),
+            );
+        }
+    }
+}
+
 /// Output gx (R…, C); inputs g (R…, strides 0 where it is one number), logits, target, lse, norm, weight. Scalars as
 /// for `forward`.
 fn backward<C: Real>(call: &Call) -> Outcome {
@@ -448,6 +479,8 @@ fn backward<C: Real>(call: &Call) -> Outcome {
     let places = [gx, g, logits, target, lse].map(Place::of);
     let readable = logits.dtype == C::DTYPE && (sx == 1 || classes == 1);
     let writable = gx.dtype == C::DTYPE && (sg == 1 || classes == 1);
+    let bytes = nest.numel * classes * size_of::<C>();
+    let streams = writable && w.is_empty() && !o.log && stream::pays(bytes);
     let grain = (32 * 1024usize).div_ceil(classes.max(1)).clamp(1, 4096);
     let tasks = nest.numel.div_ceil(grain);
     let lines = Scratch::new::<C>(if readable && writable {
@@ -498,6 +531,11 @@ fn backward<C: Real>(call: &Call) -> Outcome {
                             } else {
                                 up * (main + each * total_weight)
                             };
+                            if streams {
+                                let by = [norm, C::of(a), C::of(up * each)];
+                                stream_spread::<C>(x, y, classes, by, (t, C::of(up * main)));
+                                continue;
+                            }
                             if o.log {
                                 for c in 0..classes {
                                     *y.add(c) = C::of(-up * each);
@@ -538,6 +576,9 @@ fn backward<C: Real>(call: &Call) -> Outcome {
                 }
             }
         });
+        if streams {
+            stream::fence();
+        }
     });
     match stray.into_inner() {
         usize::MAX => Ok(()),

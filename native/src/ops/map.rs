@@ -6,11 +6,11 @@ use crate::dtype::{Element, Number};
 use crate::fault::Outcome;
 use crate::instruction::{Call, MAX_DIMS, Operand, Scalar};
 use crate::ops::moving;
-use crate::{bail, pool, simd, with_compute, with_dtype};
+use crate::{bail, pool, simd, stream, with_compute, with_dtype};
 use core::mem::MaybeUninit;
 
 /// Elements brought into the first-level cache at a time.
-const CHUNK: usize = 1024;
+pub const CHUNK: usize = 1024;
 /// Elements that one thread takes at a time: about 5 µs of a cheap op, so that claiming costs nothing.
 const GRAIN: usize = 32 * 1024;
 const MOST: usize = 4;
@@ -103,6 +103,11 @@ impl Space {
             s.strides[k][..s.ndim].reverse();
         }
         Ok(s)
+    }
+
+    /// Whether operand 0, an output, should be written past the caches.
+    pub fn streams(&self, out: &Operand) -> bool {
+        self.is_dense(0) && stream::pays(self.numel * out.dtype.size())
     }
 
     /// Whether operand k lies row-major without gaps.
@@ -237,6 +242,23 @@ pub unsafe fn store<C: Number>(
     }));
 }
 
+/// As `store` for at most a chunk of operand 0, past the caches; a `stream::fence` must follow.
+///
+/// # Safety
+/// `x` has n values; the operand was checked, and is dense.
+pub unsafe fn stream_out<C: Number>(o: &Operand, from: usize, n: usize, x: *const C) {
+    // SAFETY: as promised by the caller; the buffer has room for a chunk.
+    with_dtype!(o.dtype, E => unsafe {
+        let to = o.ptr.cast::<E>().add(from).cast();
+        if o.dtype == C::DTYPE {
+            return stream::copy(x.cast(), to, n * size_of::<E>());
+        }
+        let mut stored = [const { MaybeUninit::<E>::uninit() }; CHUNK];
+        store_run::<E, C>(x, stored.as_mut_ptr().cast(), 1, n);
+        stream::copy(stored.as_ptr().cast(), to, n * size_of::<E>());
+    });
+}
+
 /// Operand addresses that threads share; each thread writes its own elements only.
 #[derive(Clone, Copy)]
 pub struct Shared<'a>(pub &'a [Operand]);
@@ -286,15 +308,19 @@ fn typed<C: Number>(call: &Call, kernel: Kernel<C>) -> Outcome {
             && space.is_dense(k)
             && (k == 0 || !operands[k].overlaps(&operands[0]))
     };
+    // What the output shares with an input is in the cache already.
+    let streams =
+        space.streams(&operands[0]) && !operands[1..].iter().any(|o| o.overlaps(&operands[0]));
     let modes: [Mode; MOST] = core::array::from_fn(|k| match k {
         _ if k >= count => Mode::Absent,
+        0 if streams => Mode::Streamed,
         _ if direct(k) => Mode::Direct,
         _ if k > 0 && space.is_constant(k) => Mode::Constant,
         _ => Mode::Buffered,
     });
     let step = if modes
         .iter()
-        .any(|m| matches!(m, Mode::Constant | Mode::Buffered))
+        .any(|m| matches!(m, Mode::Constant | Mode::Buffered | Mode::Streamed))
     {
         CHUNK
     } else {
@@ -344,10 +370,17 @@ fn typed<C: Number>(call: &Call, kernel: Kernel<C>) -> Outcome {
                 // SAFETY: the buffer holds n results, then they are stored inside the checked output.
                 unsafe {
                     kernel(ins, x, n, scalars);
-                    store::<C>(&space, 0, o, from, n, x);
+                    if streams {
+                        stream_out::<C>(o, from, n, x);
+                    } else {
+                        store::<C>(&space, 0, o, from, n, x);
+                    }
                 }
             }
             from += n;
+        }
+        if streams {
+            stream::fence();
         }
     });
     Ok(())
@@ -375,6 +408,8 @@ enum Mode {
     /// One value for all elements: brought in once.
     Constant,
     Buffered,
+    /// An output that goes through a buffer past the caches.
+    Streamed,
 }
 
 /// Declares rows of elementwise ops. Each op says, per compute type it has, its value in terms of its inputs:

@@ -18,6 +18,7 @@ pub mod loss;
 pub mod map;
 pub mod masking;
 pub mod matmul;
+pub mod moments;
 pub mod moving;
 pub mod nest;
 pub mod normalization;
@@ -55,6 +56,7 @@ pub fn table() -> &'static [Row] {
             creation::ROWS,
             random::ROWS,
             reduction::ROWS,
+            moments::ROWS,
             joining::ROWS,
             indexing::ROWS,
             scattering::ROWS,

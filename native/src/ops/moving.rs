@@ -1,10 +1,10 @@
 //! Copies between operands of one dtype: bits are moved without a detour through a compute type, and where the two sides
 //! run along different dims, in square tiles that fit the first-level cache.
 
-use super::walk::{Address, Walk, move_run};
+use super::walk::{Address, Walk, move_run, stream_run};
 use crate::gemm::Float;
 use crate::instruction::Operand;
-use crate::{pool, with_bits};
+use crate::{pool, stream, with_bits};
 
 /// Elements that one thread takes at a time.
 const GRAIN: usize = 32 * 1024;
@@ -22,15 +22,25 @@ pub fn moved(out: &Operand, x: &Operand) -> bool {
     if walk.numel == 0 {
         return true;
     }
+    let streams = stream::pays(walk.numel * out.dtype.size());
     with_bits!(out.dtype, T => {
         let (to, from) = (Address::<T>::new(out.ptr), Address::<T>::new(x.ptr));
         match across(&walk) {
-            Some(dim) => transpose(&walk, dim, to, from),
+            Some(dim) => transpose(&walk, dim, to, from, streams),
             None => pool::parallel_ranges(walk.numel, GRAIN, &|range| {
                 walk.runs(range.start, range.len(), |[o, i], [os, is], n| {
                     // SAFETY: elements of checked operands that share no bytes.
-                    unsafe { move_run(from.at(i), is, to.at(o), os, n) };
+                    unsafe {
+                        if streams {
+                            stream_run(from.at(i), is, to.at(o), os, n);
+                        } else {
+                            move_run(from.at(i), is, to.at(o), os, n);
+                        }
+                    }
                 });
+                if streams {
+                    stream::fence();
+                }
             }),
         }
     });
@@ -51,6 +61,7 @@ fn transpose<T: Copy + Default + 'static>(
     dim: usize,
     to: Address<T>,
     from: Address<T>,
+    streams: bool,
 ) {
     let last = walk.ndim - 1;
     let (long, wide) = (walk.dims[dim], walk.dims[last]);
@@ -73,13 +84,17 @@ fn transpose<T: Copy + Default + 'static>(
                 turn(from, x_stride, (rows, columns), &mut tile);
                 for r in 0..rows {
                     let row = tile[r * SIDE..].as_ptr();
-                    core::ptr::copy_nonoverlapping(
-                        row,
-                        to.offset(r as isize * out_stride),
-                        columns,
-                    );
+                    let to = to.offset(r as isize * out_stride);
+                    if streams {
+                        stream::copy(row.cast(), to.cast(), columns * size_of::<T>());
+                    } else {
+                        core::ptr::copy_nonoverlapping(row, to, columns);
+                    }
                 }
             }
+        }
+        if streams {
+            stream::fence();
         }
     });
 }
@@ -129,14 +144,17 @@ mod tests {
                 let out = [(dims[1] * dims[2]) as isize, dims[2] as isize, 1];
                 let walk = Walk::<2>::new(&dims, [&out, &from]);
                 let dim = across(&walk).expect("a turned layout");
-                let mut y = vec![u32::MAX; x.len()];
-                let (to, source) = (y.as_mut_ptr().cast(), x.as_ptr().cast_mut().cast());
-                transpose::<u32>(&walk, dim, Address::new(to), Address::new(source));
                 let mut expected = Vec::new();
                 walk.runs(0, walk.numel, |[_, i], [_, s], n| {
                     expected.extend((0..n).map(|k| x[(i + k as isize * s) as usize]));
                 });
-                assert!(y == expected);
+                for streams in [false, true] {
+                    let mut y = vec![u32::MAX; x.len()];
+                    let to = Address::new(y.as_mut_ptr().cast());
+                    let source = Address::new(x.as_ptr().cast_mut().cast());
+                    transpose::<u32>(&walk, dim, to, source, streams);
+                    assert!(y == expected);
+                }
             }
         }
     }

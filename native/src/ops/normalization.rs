@@ -1,14 +1,14 @@
-//! Batch normalisation: per channel, over batch and positions, any strides. Statistics come from the engine of
-//! reductions in float64; here are the affine pass over the elements and the two sums of the backward pass. Where
+//! Batch normalisation: per channel, over batch and positions, any strides. Statistics come from moments.rs in
+//! float64; here are the affine pass over the elements and the two sums of the backward pass. Where
 //! channels lie next to each other vectors span channels, else they span positions. Layer norm is in layer_norm.rs.
 
 // Loops over lanes by number are what LLVM vectorises best, and several arrays advance in one of them.
 #![allow(clippy::needless_range_loop)]
 
+use super::moments;
 use super::nest::{Nest, Place};
 use super::real::Real;
-use super::reduce::{self, Reduce};
-use super::reduction::{Deviation, Sum};
+use super::reduction::Deviation;
 use crate::dtype::DType;
 use crate::fault::Outcome;
 use crate::instruction::{Call, MAX_DIMS, Operand, Row};
@@ -129,6 +129,7 @@ simd! {
                 i += 1;
             }
         }
+        let (s, t) = (simd::lanes(s), simd::lanes(t));
         let (mut a, mut b) = (0.0, 0.0);
         for l in 0..LANES {
             a += s[l].to_f64();
@@ -367,11 +368,7 @@ fn put(o: &Operand, x: &[f64]) {
 
 /// Outputs y, mean and variance (float64, (1, C, 1…)), running mean, running variance (both written in place, or
 /// empty); inputs x, weight, bias (either may be empty). Scalars: eps, momentum.
-fn train<C: Real>(call: &Call) -> Outcome
-where
-    Sum: Reduce<C>,
-    Deviation: Reduce<C>,
-{
+fn train<C: Real>(call: &Call) -> Outcome {
     let [y, mean, variance, running_mean, running_variance] = call.outs() else {
         unreachable!()
     };
@@ -390,17 +387,11 @@ where
             && o.dims()[1] == channels;
         call.require(fits, || format!("statistics of dims {:?}", o.dims()))?;
     }
-    reduce::over::<C, _>(call.name, mean, x, None, Sum { mean: true })?;
-    reduce::over::<C, _>(
-        call.name,
-        variance,
-        x,
-        Some(mean),
-        Deviation {
-            correction: 0.0,
-            root: false,
-        },
-    )?;
+    let kind = Deviation {
+        correction: 0.0,
+        root: false,
+    };
+    moments::over(call.name, x.dtype.compute(), [variance, mean], x, kind)?;
     // SAFETY: contiguous float64 outputs of so many elements, written just now.
     let (m, v) = unsafe {
         (

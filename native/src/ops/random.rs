@@ -5,13 +5,12 @@ use crate::bail;
 use crate::dtype::{Compute, DType, Number};
 use crate::fault::{Fault, Outcome};
 use crate::instruction::{Call, Operand, Row};
-use crate::ops::map::{self, Shared, Space};
+use crate::ops::map::{self, CHUNK, Shared, Space};
 use crate::random::*;
-use crate::{pool, simd};
+use crate::{pool, simd, stream};
 
 /// A multiple of the streams' blocks, as CHUNK is, so that no block is made twice.
 const GRAIN: usize = 16 * 1024;
-const CHUNK: usize = 1024;
 
 /// The stream that an instruction draws from.
 fn stream(call: &Call) -> (u64, u64) {
@@ -22,32 +21,54 @@ fn stream(call: &Call) -> (u64, u64) {
 fn fill<C: Number>(call: &Call, make: impl Fn(&mut [C], u64) + Sync) -> Outcome {
     let outs = call.outs();
     let space = Space::new(call.name, outs)?;
-    let shared = Shared(outs);
+    let (shared, streams) = (Shared(outs), space.streams(&outs[0]));
     pool::parallel_ranges(space.numel, GRAIN, &|range| {
         let mut part = [C::default(); CHUNK];
         for from in range.clone().step_by(CHUNK) {
             let n = CHUNK.min(range.end - from);
             make(&mut part[..n], from as u64);
-            // SAFETY: `part` has n values, the output was checked.
-            unsafe { map::store::<C>(&space, 0, shared.get(0), from, n, part.as_ptr()) };
+            put(&space, shared.get(0), from, &part[..n], streams);
+        }
+        if streams {
+            stream::fence();
         }
     });
     Ok(())
 }
 
-/// Random bits that an element of this type can show in [0, 1): more would round up to 1.
-fn digits(dtype: DType) -> f32 {
+/// Stores a chunk of a checked output.
+fn put<C: Number>(space: &Space, out: &Operand, from: usize, part: &[C], streams: bool) {
+    // SAFETY: `part` has as many values, at most a chunk; what streams is dense.
+    unsafe {
+        if streams {
+            map::stream_out::<C>(out, from, part.len(), part.as_ptr());
+        } else {
+            map::store::<C>(space, 0, out, from, part.len(), part.as_ptr());
+        }
+    }
+}
+
+/// Steps between 0 and 1 that an element of this type can show, where they are fewer than the stream's: a number
+/// between the last and 1 would round up to 1.
+fn steps(dtype: DType) -> Option<f32> {
     match dtype {
-        DType::Bf16 => 256.0,
-        DType::F16 => 2048.0,
-        _ => 16_777_216.0,
+        DType::Bf16 => Some(256.0),
+        DType::F16 => Some(2048.0),
+        _ => None,
     }
 }
 
 simd! {
-    /// x = low + span · u with u cut to so many steps.
-    fn spread_f32(x: &mut [f32], low: f32, span: f32, steps: f32) {
-        for x in x.iter_mut() { *x = low + span * ((*x * steps) as i32 as f32 / steps); }
+    /// x = low + span · x
+    fn spread_f32(x: &mut [f32], low: f32, span: f32) {
+        for x in x.iter_mut() { *x = low + span * *x; }
+    }
+}
+simd! {
+    /// Cuts numbers from 0 to 1 to so many steps, a power of two.
+    fn cut(x: &mut [f32], steps: f32) {
+        let step = 1.0 / steps;
+        for x in x.iter_mut() { *x = (*x * steps) as i32 as f32 * step; }
     }
 }
 simd! {
@@ -63,7 +84,10 @@ fn uniform(call: &Call) -> Outcome {
     match dtype.compute() {
         Compute::F32 => fill::<f32>(call, |x, first| {
             fill_uniform_f32(x, seed, offset, first);
-            spread_f32(x, low as f32, (high - low) as f32, digits(dtype));
+            if let Some(steps) = steps(dtype) {
+                cut(x, steps);
+            }
+            spread_f32(x, low as f32, (high - low) as f32);
         }),
         Compute::F64 => fill::<f64>(call, |x, first| {
             fill_uniform_f64(x, seed, offset, first);
@@ -80,9 +104,7 @@ fn normal(call: &Call) -> Outcome {
     match dtype.compute() {
         Compute::F32 => fill::<f32>(call, |x, first| {
             fill_normal_f32(x, seed, offset, first);
-            for x in x {
-                *x = mean as f32 + deviation as f32 * *x;
-            }
+            spread_f32(x, mean as f32, deviation as f32);
         }),
         Compute::F64 => fill::<f64>(call, |x, first| {
             fill_normal_f64(x, seed, offset, first);
@@ -103,13 +125,15 @@ fn exponential(call: &Call) -> Outcome {
     })
 }
 
-/// 64-bit words; `first` is a multiple of 32.
-fn fill_u64(out: &mut [u64], seed: u64, offset: u64, first: u64) {
-    for (b, part) in out.chunks_mut(BLOCK / 2).enumerate() {
-        let words = philox_block(seed, offset, first / (BLOCK as u64 / 2) + b as u64);
-        for (i, x) in part.iter_mut().enumerate() {
-            let at = i / 16 * 32 + i % 16;
-            *x = u64::from(words[at]) | u64::from(words[at + 16]) << 32;
+simd! {
+    /// 64-bit words; `first` is a multiple of 32.
+    fn fill_u64(out: &mut [u64], seed: u64, offset: u64, first: u64) {
+        for (b, part) in out.chunks_mut(BLOCK / 2).enumerate() {
+            let words = philox_block(seed, offset, first / (BLOCK as u64 / 2) + b as u64);
+            for (i, x) in part.iter_mut().enumerate() {
+                let at = i / 16 * 32 + i % 16;
+                *x = u64::from(words[at]) | u64::from(words[at + 16]) << 32;
+            }
         }
     }
 }
@@ -123,16 +147,41 @@ fn below(range: u64, bits: u64) -> u64 {
     }
 }
 
+simd! {
+    /// low + `below(range, bits)` for a range of 32 bits: the product's upper half without its lower one.
+    fn below_narrow(x: &mut [i64], bits: &[u64], low: i64, range: u32) {
+        let range = u64::from(range);
+        for (x, &b) in x.iter_mut().zip(bits) {
+            let number = ((b >> 32) * range + (((b & 0xffff_ffff) * range) >> 32)) >> 32;
+            *x = low.wrapping_add(number as i64);
+        }
+    }
+}
+
 /// Whole numbers from `low` on. Scalars: low, how many there are.
 fn randint(call: &Call) -> Outcome {
     let ((seed, offset), low, range) = (stream(call), call.int(2), call.int(3) as u64);
     fill::<i64>(call, |x, first| {
         let mut bits = [0u64; CHUNK];
         fill_u64(&mut bits[..x.len()], seed, offset, first);
-        for (x, &b) in x.iter_mut().zip(&bits) {
-            *x = low.wrapping_add(below(range, b) as i64);
+        match u32::try_from(range) {
+            Ok(range) if range > 0 => below_narrow(x, &bits, low, range),
+            _ => {
+                for (x, &b) in x.iter_mut().zip(&bits) {
+                    *x = low.wrapping_add(below(range, b) as i64);
+                }
+            }
         }
     })
+}
+
+simd! {
+    /// 1 where the word is below the limit, else 0.
+    fn ones_below(x: &mut [f32], words: &[u32], limit: u64) {
+        for (x, &w) in x.iter_mut().zip(words) {
+            *x = if u64::from(w) < limit { 1.0 } else { 0.0 };
+        }
+    }
 }
 
 /// 1 with probability p, else 0. Scalar: p.
@@ -142,9 +191,7 @@ fn bernoulli(call: &Call) -> Outcome {
     fill::<f32>(call, |x, first| {
         let mut words = [0u32; CHUNK];
         fill_words(&mut words[..x.len()], seed, offset, first);
-        for (x, &w) in x.iter_mut().zip(&words) {
-            *x = if u64::from(w) < limit { 1.0 } else { 0.0 };
-        }
+        ones_below(x, &words, limit);
     })
 }
 
@@ -153,6 +200,7 @@ fn transform<C: Number>(call: &Call, make: impl Fn(&mut [C], u64) + Sync) -> Out
     let all = call.all();
     let space = Space::new(call.name, all)?;
     let shared = Shared(all);
+    let streams = space.streams(&all[0]) && !all[1].overlaps(&all[0]);
     pool::parallel_ranges(space.numel, GRAIN, &|range| {
         let mut part = [C::default(); CHUNK];
         for from in range.clone().step_by(CHUNK) {
@@ -160,8 +208,10 @@ fn transform<C: Number>(call: &Call, make: impl Fn(&mut [C], u64) + Sync) -> Out
             // SAFETY: `part` has room for n values, both operands were checked.
             unsafe { map::load::<C>(&space, 1, shared.get(1), from, n, part.as_mut_ptr()) };
             make(&mut part[..n], from as u64);
-            // SAFETY: as above.
-            unsafe { map::store::<C>(&space, 0, shared.get(0), from, n, part.as_ptr()) };
+            put(&space, shared.get(0), from, &part[..n], streams);
+        }
+        if streams {
+            stream::fence();
         }
     });
     Ok(())
@@ -356,3 +406,22 @@ pub const ROWS: &[Row] = &[
     row("randperm", 0, 0, false, randperm),
     row("multinomial", 1, 1, false, multinomial),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn narrow_ranges_draw_what_wide_arithmetic_draws() {
+        let mut bits = [0u64; CHUNK];
+        fill_u64(&mut bits, 9, 4, 0);
+        (bits[0], bits[1]) = (u64::MAX, 0);
+        for range in [1, 2, 3, 1000, 1 << 31, u32::MAX] {
+            let mut drawn = [0i64; CHUNK];
+            below_narrow(&mut drawn, &bits, -5, range);
+            for (&x, &b) in drawn.iter().zip(&bits) {
+                assert_eq!(x, below(u64::from(range), b) as i64 - 5);
+            }
+        }
+    }
+}

@@ -36,7 +36,7 @@ const LANES: usize = 32;
 /// Elements that go through the lanes before they are joined.
 const BLOCK: usize = 2048;
 /// Columns that are reduced side by side.
-const WIDTH: usize = 256;
+pub const WIDTH: usize = 256;
 /// Rows that a column's lane takes before it is joined.
 const ROWS: usize = 64;
 /// Elements that one task should have at least.
@@ -162,27 +162,43 @@ pub fn over<C: Number, R: Reduce<C>>(
         aux: aux.map(Place::of),
         _c: core::marker::PhantomData,
     };
+    drive(&plan, &task)
+}
+
+/// What [`drive`] asks of a reduction.
+pub trait Work: Sync {
+    type Total: Copy + Send;
+    fn zero(&self) -> Self::Total;
+    fn merge(&self, a: Self::Total, b: Self::Total) -> Self::Total;
+    /// Reduces the steps `start..start + count` for the outputs `from..from + n`.
+    fn reduce(&self, from: usize, n: usize, start: usize, count: usize, sink: Sink<Self::Total>);
+    /// Writes the outputs of neighbouring totals: the first one's offsets, and their strides.
+    fn store(&self, offset: [isize; 3], stride: [isize; 3], totals: &[Self::Total]);
+}
+
+/// Shares a reduction among threads: by outputs, and where these are few, by pieces that are merged in order.
+pub fn drive<W: Work>(plan: &Plan, work: &W) -> Outcome {
     let (grain, length, pieces) = plan.split();
     let (outs, count) = (plan.kept.numel, plan.reduced.numel);
     if pieces == 1 {
         pool::parallel_ranges(outs, grain, &|range| {
-            task.reduce(
+            work.reduce(
                 range.start,
                 range.len(),
                 0,
                 count,
-                &mut |offset, stride, _, totals| task.store(offset, stride, totals),
+                &mut |offset, stride, _, totals| work.store(offset, stride, totals),
             );
         });
         return Ok(());
     }
-    let scratch = Scratch::new::<R::Total>(outs * pieces)?;
-    let table = Table(scratch.as_ptr::<R::Total>());
+    let scratch = Scratch::new::<W::Total>(outs * pieces)?;
+    let table = Table(scratch.as_ptr::<W::Total>());
     let columns = outs.div_ceil(grain);
     pool::parallel(columns * pieces, &|i| {
         let (from, piece) = (i % columns * grain, i / columns);
         let (start, n) = (piece * length, grain.min(outs - from));
-        task.reduce(
+        work.reduce(
             from,
             n,
             start,
@@ -201,12 +217,13 @@ pub fn over<C: Number, R: Reduce<C>>(
     });
     plan.kept.runs(0, outs, |offset, stride, at, length| {
         for i in 0..length {
-            let mut total = kind.zero();
+            let mut total = work.zero();
             for piece in 0..pieces {
                 // SAFETY: every total was written above.
-                total = kind.merge(total, unsafe { *table.at(piece * outs + at + i) });
+                total = work.merge(total, unsafe { *table.at(piece * outs + at + i) });
             }
-            task.store(offset[0] + i as isize * stride[0], 0, &[total]);
+            let here = core::array::from_fn(|k| offset[k] + i as isize * stride[k]);
+            work.store(here, [0; 3], &[total]);
         }
     });
     Ok(())
@@ -231,11 +248,21 @@ struct Task<'a, C, R> {
     _c: core::marker::PhantomData<fn(C)>,
 }
 
-/// Takes totals of neighbouring outputs: the first one's offset, their stride, its number in the task, the totals.
-type Sink<'a, T> = &'a mut dyn FnMut(isize, isize, usize, &[T]);
+/// Takes totals of neighbouring outputs: the first one's offsets, their strides, its number in the task, the totals.
+pub type Sink<'a, T> = &'a mut dyn FnMut([isize; 3], [isize; 3], usize, &[T]);
 
-impl<C: Number, R: Reduce<C>> Task<'_, C, R> {
-    fn store(&self, offset: isize, stride: isize, totals: &[R::Total]) {
+impl<C: Number, R: Reduce<C>> Work for Task<'_, C, R> {
+    type Total = R::Total;
+
+    fn zero(&self) -> R::Total {
+        self.kind.zero()
+    }
+
+    fn merge(&self, a: R::Total, b: R::Total) -> R::Total {
+        self.kind.merge(a, b)
+    }
+
+    fn store(&self, offset: [isize; 3], stride: [isize; 3], totals: &[R::Total]) {
         let mut values = [const { MaybeUninit::<R::Out>::uninit() }; WIDTH];
         for (i, part) in totals.chunks(WIDTH).enumerate() {
             for (value, &total) in values.iter_mut().zip(part) {
@@ -244,8 +271,8 @@ impl<C: Number, R: Reduce<C>> Task<'_, C, R> {
             // SAFETY: the values were just written; the outputs are this task's.
             unsafe {
                 self.out.scatter(
-                    offset + (i * WIDTH) as isize * stride,
-                    stride,
+                    offset[0] + (i * WIDTH) as isize * stride[0],
+                    stride[0],
                     values.as_ptr().cast::<R::Out>(),
                     part.len(),
                 )
@@ -253,7 +280,6 @@ impl<C: Number, R: Reduce<C>> Task<'_, C, R> {
         }
     }
 
-    /// Reduces the steps `start..start + count` for the outputs `from..from + n`.
     fn reduce(&self, from: usize, n: usize, start: usize, count: usize, sink: Sink<R::Total>) {
         let columns = self.plan.by_columns();
         self.plan.kept.runs(from, n, |offset, stride, at, length| {
@@ -274,11 +300,13 @@ impl<C: Number, R: Reduce<C>> Task<'_, C, R> {
                         );
                     }
                 }
-                sink(here[0], stride[0], at + first, &totals[..width]);
+                sink(here, stride, at + first, &totals[..width]);
             }
         });
     }
+}
 
+impl<C: Number, R: Reduce<C>> Task<'_, C, R> {
     fn aux_at(&self, offset: isize) -> f64 {
         // SAFETY: aux is a checked float64 operand with the output's dims.
         self.aux
@@ -410,7 +438,10 @@ impl<C: Number, R: Reduce<C>> Task<'_, C, R> {
 
 simd! {
     /// n neighbouring elements through the lanes, joined as a tree.
-    unsafe fn row<C: Number, R: Reduce<C>>(kind: &R, x: *const C, n: usize, aux: f64) -> R::Total {
+    ///
+    /// # Safety
+    /// There are n elements.
+    pub unsafe fn row<C: Number, R: Reduce<C>>(kind: &R, x: *const C, n: usize, aux: f64) -> R::Total {
         let mut lanes = [kind.start(); LANES];
         let whole = n / LANES;
         for i in 0..whole {
@@ -423,6 +454,7 @@ simd! {
             // SAFETY: as above.
             lanes[l] = kind.step(lanes[l], unsafe { *x.add(whole * LANES + l) }, aux);
         }
+        let lanes = simd::lanes(lanes);
         let mut totals = [kind.zero(); LANES];
         for l in 0..LANES {
             totals[l] = kind.join(totals[l], lanes[l]);

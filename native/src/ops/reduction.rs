@@ -1,5 +1,5 @@
 //! Reductions: sum, mean, prod, extremes, norms, deviations, logic. Scalar 0 of each row is the dtype to compute in.
-//! Extremes with their positions are in extreme.rs.
+//! Extremes with their positions are in extreme.rs, deviations in moments.rs.
 
 use super::reduce::{self, Reduce};
 use crate::dtype::{Element, Number};
@@ -77,10 +77,10 @@ reduce! { Prod: [i64 => i64, i64, i64];
 
 /// The greatest element; NaN wins.
 #[derive(Clone, Copy)]
-struct Max;
+pub struct Max;
 /// The least element; NaN wins.
 #[derive(Clone, Copy)]
-struct Min;
+pub struct Min;
 
 /// Whether x takes the place of l; `x != x` only for NaN, which stays once it is there.
 macro_rules! extreme {
@@ -176,14 +176,15 @@ reduce! { NormLeast: [f32 => f32, f32, f32; f64 => f64, f64, f64];
     finish |_f, v, _n| v; aux false
 }
 
-/// `Σ (x - aux)² / (n - correction)`, or its root, where aux is the mean.
+/// `Σ (x - aux)² / (n - correction)`, or its root, where aux is the mean. What is narrower than float64 goes through
+/// moments.rs.
 #[derive(Clone, Copy)]
 pub struct Deviation {
     pub correction: f64,
     pub root: bool,
 }
-reduce! { Deviation: [f32 => f64, f64, f64; f64 => f64, f64, f64];
-    start 0.0; step |_s, l, x, a| { let d = x as f64 - a; l + d * d }; zero 0.0; join |_j, t, k| t + k; merge |a, b| a + b;
+reduce! { Deviation: [f64 => f64, f64, f64];
+    start 0.0; step |_s, l, x, a| { let d = x - a; l + d * d }; zero 0.0; join |_j, t, k| t + k; merge |a, b| a + b;
     finish |f, v, n| {
         let left = n as f64 - f.correction;
         let variance = v / if left > 0.0 { left } else { 0.0 };
@@ -254,9 +255,5 @@ pub const ROWS: &[Row] = &[
     row!("norm2", 1, 0, real, |call| Norm2),
     row!("norm_most", 1, 0, real, |call| NormMost),
     row!("norm_least", 1, 0, real, |call| NormLeast),
-    row!("variance", 2, 2, real, |call| Deviation {
-        correction: call.float(1),
-        root: call.float(2) != 0.0
-    }),
     row!("sum_exp", 2, 0, real, |call| SumExp),
 ];

@@ -10,46 +10,75 @@ use crate::dtype::{DType, Number};
 use crate::fault::Outcome;
 use crate::instruction::{Call, MAX_DIMS, Row};
 use crate::memory::Scratch;
-use crate::{pool, with_compute, with_real};
+use crate::{pool, simd, stream, with_compute, with_real};
+use core::marker::PhantomData;
 
 const GRAIN: usize = 16 * 1024;
+/// Neighbours of a line that are joined at once.
+const LANES: usize = 8;
+/// Lines that are worked side by side, and elements of a line that are brought in at a time.
+const WIDTH: usize = 1024;
+
+/// Lines of n elements along the dim of scalar 1 of K operands of one shape.
+struct Lines<const K: usize> {
+    outer: Nest<K>,
+    n: usize,
+    along: [isize; K],
+    places: [Place; K],
+}
+
+impl<const K: usize> Lines<K> {
+    fn new(call: &Call) -> Outcome<Lines<K>> {
+        let all = call.all();
+        let (dims, d) = (all[0].dims(), call.count(1)?);
+        call.require(
+            all.len() == K && all.iter().all(|o| o.dims() == dims),
+            || "the operands differ in shape".into(),
+        )?;
+        call.require(d < dims.len().max(1), || {
+            format!("dim {d} of {} dims", dims.len())
+        })?;
+        let mut others = [(0, [0isize; K]); MAX_DIMS];
+        let mut m = 0;
+        for i in (0..dims.len()).filter(|&i| i != d) {
+            others[m] = (dims[i], core::array::from_fn(|k| all[k].strides()[i]));
+            m += 1;
+        }
+        let outer = Nest::<K>::new(&others[..m]);
+        let n = dims.get(d).copied().unwrap_or(1);
+        let along: [isize; K] = core::array::from_fn(|k| {
+            if dims.is_empty() {
+                1
+            } else {
+                all[k].strides()[d]
+            }
+        });
+        Ok(Lines {
+            outer,
+            n,
+            along,
+            places: core::array::from_fn(|k| Place::of(&all[k])),
+        })
+    }
+}
 
 /// Walks the lines along the dim of scalar 1: each is brought in, changed by `body` (which may fill places), stored.
 fn lines<C: Number, const K: usize>(
     call: &Call,
     body: &(dyn Fn(&mut [C], &mut [i64]) + Sync),
 ) -> Outcome {
-    let all = call.all();
-    let (dims, d) = (all[0].dims(), call.count(1)?);
-    call.require(
-        all.len() == K && all.iter().all(|o| o.dims() == dims),
-        || "the operands differ in shape".into(),
-    )?;
-    call.require(d < dims.len().max(1), || {
-        format!("dim {d} of {} dims", dims.len())
-    })?;
-    call.require(K == 2 || all[1].dtype == DType::I64, || {
+    let Lines {
+        outer,
+        n,
+        along,
+        places,
+    } = Lines::<K>::new(call)?;
+    call.require(K == 2 || places[1].dtype == DType::I64, || {
         "places must be int64".into()
     })?;
-    let mut others = [(0, [0isize; K]); MAX_DIMS];
-    let mut m = 0;
-    for i in (0..dims.len()).filter(|&i| i != d) {
-        others[m] = (dims[i], core::array::from_fn(|k| all[k].strides()[i]));
-        m += 1;
-    }
-    let outer = Nest::<K>::new(&others[..m]);
-    let n = dims.get(d).copied().unwrap_or(1);
-    let along: [isize; K] = core::array::from_fn(|k| {
-        if dims.is_empty() {
-            1
-        } else {
-            all[k].strides()[d]
-        }
-    });
     if n == 0 || outer.numel == 0 {
         return Ok(());
     }
-    let places: [Place; K] = core::array::from_fn(|k| Place::of(&all[k]));
     let grain = GRAIN.div_ceil(n);
     let tasks = outer.numel.div_ceil(grain);
     let (values, indices) = (
@@ -99,65 +128,280 @@ fn lines<C: Number, const K: usize>(
     Ok(())
 }
 
-/// Adds or multiplies with a wider running value where the compute type is float32.
-trait Running: Number {
-    fn sums(line: &mut [Self]);
-    fn products(line: &mut [Self]);
+/// A running sum or product, in a wider type where the compute type is float32.
+trait Running: Sync {
+    type Value: Number;
+    type Wide: Copy;
+    const START: Self::Wide;
+    fn widen(x: Self::Value) -> Self::Wide;
+    fn narrow(x: Self::Wide) -> Self::Value;
+    fn join(a: Self::Wide, b: Self::Wide) -> Self::Wide;
+    /// As `along`, for as many of n elements as there is a hand-written form for: how many, and their last.
+    ///
+    /// # Safety
+    /// There are n elements of each.
+    unsafe fn head(
+        _x: *const Self::Value,
+        _out: *mut Self::Value,
+        _n: usize,
+        before: Self::Wide,
+    ) -> (usize, Self::Wide) {
+        (0, before)
+    }
 }
 
+struct Sums<C>(PhantomData<C>);
+struct Products<C>(PhantomData<C>);
+
 macro_rules! running {
-    ($($c:ty, $wide:ty, $add:expr, $mul:expr);*) => { $(
-        impl Running for $c {
-            fn sums(line: &mut [$c]) {
-                let mut total = 0 as $wide;
-                for x in line { total = $add(total, *x as $wide); *x = total as $c; }
-            }
-            fn products(line: &mut [$c]) {
-                let mut total = 1 as $wide;
-                for x in line { total = $mul(total, *x as $wide); *x = total as $c; }
-            }
+    ($($kind:ident<$c:ty>: $wide:ty, $start:literal, |$a:ident, $b:ident| $join:expr $(, $head:path)?);*) => { $(
+        impl Running for $kind<$c> {
+            type Value = $c;
+            type Wide = $wide;
+            const START: $wide = $start as $wide;
+            #[inline(always)]
+            fn widen(x: $c) -> $wide { x as $wide }
+            #[inline(always)]
+            fn narrow(x: $wide) -> $c { x as $c }
+            #[inline(always)]
+            fn join($a: $wide, $b: $wide) -> $wide { $join }
+            $(unsafe fn head(x: *const $c, out: *mut $c, n: usize, before: $wide) -> (usize, $wide) {
+                // SAFETY: as promised by the caller.
+                unsafe { $head(x, out, n, before) }
+            })?
         }
     )* };
 }
 running!(
-    f32, f64, |a: f64, b| a + b, |a: f64, b| a * b;
-    f64, f64, |a: f64, b| a + b, |a: f64, b| a * b;
-    i64, i64, i64::wrapping_add, i64::wrapping_mul
+    Sums<f32>: f64, 0, |a, b| a + b, sums_head;
+    Sums<f64>: f64, 0, |a, b| a + b;
+    Sums<i64>: i64, 0, |a, b| a.wrapping_add(b);
+    Products<f32>: f64, 1, |a, b| a * b;
+    Products<f64>: f64, 1, |a, b| a * b;
+    Products<i64>: i64, 1, |a, b| a.wrapping_mul(b)
 );
+
+simd! {
+    /// Running values of n neighbours on top of `before`; gives the last. Eight at a time are joined with those one,
+    /// two and four places before, so that only one operation waits for the eight before. `out` may be `x`.
+    unsafe fn along<R: Running>(x: *const R::Value, out: *mut R::Value, n: usize, before: R::Wide) -> R::Wide {
+        let mut before = before;
+        let whole = n / LANES * LANES;
+        // SAFETY: the caller gives n elements of each.
+        unsafe {
+            let mut i = 0;
+            while i < whole {
+                let mut v: [R::Wide; LANES] = core::array::from_fn(|l| R::widen(*x.add(i + l)));
+                for step in [1, 2, 4] {
+                    let w: [R::Wide; LANES] =
+                        core::array::from_fn(|l| if l < step { R::START } else { v[l - step] });
+                    for l in 0..LANES { v[l] = R::join(w[l], v[l]); }
+                }
+                for l in 0..LANES { *out.add(i + l) = R::narrow(R::join(before, v[l])); }
+                before = R::join(before, v[LANES - 1]);
+                i += LANES;
+            }
+            while i < n {
+                before = R::join(before, R::widen(*x.add(i)));
+                *out.add(i) = R::narrow(before);
+                i += 1;
+            }
+        }
+        before
+    }
+}
+
+simd! {
+    /// One step of `n` lines side by side.
+    unsafe fn across<R: Running>(x: *const R::Value, out: *mut R::Value, n: usize, totals: &mut [R::Wide; WIDTH]) {
+        for l in 0..if n < WIDTH { n } else { WIDTH } {
+            // SAFETY: the caller gives n elements of each.
+            unsafe {
+                totals[l] = R::join(totals[l], R::widen(*x.add(l)));
+                *out.add(l) = R::narrow(totals[l]);
+            }
+        }
+    }
+}
+
+/// Eights of float32 with AVX-512: what LLVM makes of `along` is three times slower.
+///
+/// # Safety
+/// There are n elements of each.
+unsafe fn sums_head(x: *const f32, out: *mut f32, n: usize, before: f64) -> (usize, f64) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::*;
+
+        #[target_feature(enable = "avx512f")]
+        unsafe fn eights(x: *const f32, out: *mut f32, n: usize, before: f64) -> f64 {
+            let (zeros, last) = (_mm512_setzero_si512(), _mm512_set1_epi64(7));
+            let mut before = _mm512_set1_pd(before);
+            for i in (0..n).step_by(LANES) {
+                // SAFETY: the caller gives n elements, a multiple of eight.
+                let mut v = _mm512_cvtps_pd(unsafe { _mm256_loadu_ps(x.add(i)) });
+                let bits = _mm512_castpd_si512(v);
+                v = _mm512_add_pd(
+                    _mm512_castsi512_pd(_mm512_alignr_epi64::<7>(bits, zeros)),
+                    v,
+                );
+                let bits = _mm512_castpd_si512(v);
+                v = _mm512_add_pd(
+                    _mm512_castsi512_pd(_mm512_alignr_epi64::<6>(bits, zeros)),
+                    v,
+                );
+                let bits = _mm512_castpd_si512(v);
+                v = _mm512_add_pd(
+                    _mm512_castsi512_pd(_mm512_alignr_epi64::<4>(bits, zeros)),
+                    v,
+                );
+                let sums = _mm512_cvtpd_ps(_mm512_add_pd(before, v));
+                // SAFETY: as above.
+                unsafe { _mm256_storeu_ps(out.add(i), sums) };
+                before = _mm512_add_pd(before, _mm512_permutexvar_pd(last, v));
+            }
+            _mm512_cvtsd_f64(before)
+        }
+
+        if simd::level() == simd::Level::Avx512 {
+            let whole = n / LANES * LANES;
+            // SAFETY: the level says what the processor has; the rest is the caller's promise.
+            return (whole, unsafe { eights(x, out, whole, before) });
+        }
+    }
+    (0, before)
+}
+
+/// Running values of n neighbours on top of `before`; gives the last. `out` may be `x`.
+///
+/// # Safety
+/// There are n elements of each.
+unsafe fn line<R: Running>(
+    x: *const R::Value,
+    out: *mut R::Value,
+    n: usize,
+    before: R::Wide,
+) -> R::Wide {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let (head, before) = R::head(x, out, n, before);
+        along::<R>(x.add(head), out.add(head), n - head, before)
+    }
+}
+
+/// Running sums or products. Lines along memory are worked one by one, lines across it side by side.
+fn run<R: Running>(call: &Call) -> Outcome {
+    let lines = Lines::<2>::new(call)?;
+    let (n, [to, from]) = (lines.n, lines.places);
+    let [os, xs] = lines.along;
+    if n == 0 || lines.outer.numel == 0 {
+        return Ok(());
+    }
+    let dense = |k: usize| lines.places[k].dtype == R::Value::DTYPE;
+    let streams = stream::pays(lines.outer.numel * n * to.dtype.size());
+    let (width, [oa, xa]) = lines.outer.inner();
+    if width >= LANES && xa.unsigned_abs() < xs.unsigned_abs() {
+        let grain = GRAIN.div_ceil(n).next_multiple_of(WIDTH);
+        pool::parallel_ranges(lines.outer.numel, grain, &|range| {
+            lines
+                .outer
+                .runs(range.start, range.len(), |[o, x], _, _, length| {
+                    for first in (0..length).step_by(WIDTH) {
+                        let w = WIDTH.min(length - first);
+                        let mut totals = [R::START; WIDTH];
+                        let mut row = [R::Value::default(); WIDTH];
+                        for i in 0..n as isize {
+                            let x = x + first as isize * xa + i * xs;
+                            let o = o + first as isize * oa + i * os;
+                            // SAFETY: w checked elements of each; the row has room for them.
+                            unsafe {
+                                let source = if dense(1) && xa == 1 {
+                                    from.at(x).cast::<R::Value>().cast_const()
+                                } else {
+                                    from.gather(x, xa, row.as_mut_ptr(), w);
+                                    row.as_ptr()
+                                };
+                                if dense(0) && oa == 1 && !streams {
+                                    across::<R>(source, to.at(o).cast(), w, &mut totals);
+                                    continue;
+                                }
+                                across::<R>(source, row.as_mut_ptr(), w, &mut totals);
+                                put(to, o, oa, &row[..w], streams);
+                            }
+                        }
+                    }
+                });
+            if streams {
+                stream::fence();
+            }
+        });
+        return Ok(());
+    }
+    pool::parallel_ranges(lines.outer.numel, GRAIN.div_ceil(n), &|range| {
+        let mut row = [R::Value::default(); WIDTH];
+        lines
+            .outer
+            .runs(range.start, range.len(), |offset, stride, _, length| {
+                for i in 0..length as isize {
+                    let [o, x] = core::array::from_fn(|k| offset[k] + i * stride[k]);
+                    let mut before = R::START;
+                    for first in (0..n).step_by(WIDTH) {
+                        let w = WIDTH.min(n - first);
+                        let (x, o) = (x + first as isize * xs, o + first as isize * os);
+                        // SAFETY: as above.
+                        unsafe {
+                            let source = if dense(1) && xs == 1 {
+                                from.at(x).cast::<R::Value>().cast_const()
+                            } else {
+                                from.gather(x, xs, row.as_mut_ptr(), w);
+                                row.as_ptr()
+                            };
+                            if dense(0) && os == 1 && !streams {
+                                before = line::<R>(source, to.at(o).cast(), w, before);
+                                continue;
+                            }
+                            before = line::<R>(source, row.as_mut_ptr(), w, before);
+                            put(to, o, os, &row[..w], streams);
+                        }
+                    }
+                }
+            });
+        if streams {
+            stream::fence();
+        }
+    });
+    Ok(())
+}
+
+/// Stores values; past the caches where they may, and a `stream::fence` follows.
+///
+/// # Safety
+/// The elements exist and are no other thread's.
+unsafe fn put<C: Number>(to: Place, offset: isize, stride: isize, values: &[C], streams: bool) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        if streams && stride == 1 && to.dtype == C::DTYPE {
+            stream::copy(values.as_ptr().cast(), to.at(offset), size_of_val(values));
+        } else {
+            to.scatter(offset, stride, values.as_ptr(), values.len());
+        }
+    }
+}
 
 /// The gradient of one line: of the first input and the second, where there is one.
 type LineGradient = dyn Fn(&[f64], &[f64], &mut [f64]) + Sync;
 
 /// Walks lines of one or two inputs and writes a third of their own: out, then the inputs, in float64.
 fn gradients<const K: usize>(call: &Call, body: &LineGradient) -> Outcome {
-    let all = call.all();
-    let (dims, d) = (all[0].dims(), call.count(1)?);
-    call.require(
-        all.len() == K && all.iter().all(|o| o.dims() == dims),
-        || "the operands differ in shape".into(),
-    )?;
-    call.require(d < dims.len().max(1), || {
-        format!("dim {d} of {} dims", dims.len())
-    })?;
-    let mut others = [(0, [0isize; K]); MAX_DIMS];
-    let mut m = 0;
-    for i in (0..dims.len()).filter(|&i| i != d) {
-        others[m] = (dims[i], core::array::from_fn(|k| all[k].strides()[i]));
-        m += 1;
-    }
-    let outer = Nest::<K>::new(&others[..m]);
-    let n = dims.get(d).copied().unwrap_or(1);
-    let along: [isize; K] = core::array::from_fn(|k| {
-        if dims.is_empty() {
-            1
-        } else {
-            all[k].strides()[d]
-        }
-    });
+    let Lines {
+        outer,
+        n,
+        along,
+        places,
+    } = Lines::<K>::new(call)?;
     if n == 0 || outer.numel == 0 {
         return Ok(());
     }
-    let places: [Place; K] = core::array::from_fn(|k| Place::of(&all[k]));
     let grain = GRAIN.div_ceil(n);
     let scratch = Scratch::new::<f64>(outer.numel.div_ceil(grain) * K * n)?;
     let base = Place {
@@ -284,7 +528,7 @@ pub const ROWS: &[Row] = &[
         ins: (1, 1),
         scalars: (2, 2),
         alias: false,
-        run: |call| with_compute!(call.dtype(0)?.compute(), C => lines::<C, 2>(call, &|line, _| C::sums(line))),
+        run: |call| with_compute!(call.dtype(0)?.compute(), C => run::<Sums<C>>(call)),
     },
     Row {
         name: "cumprod",
@@ -292,7 +536,7 @@ pub const ROWS: &[Row] = &[
         ins: (1, 1),
         scalars: (2, 2),
         alias: false,
-        run: |call| with_compute!(call.dtype(0)?.compute(), C => lines::<C, 2>(call, &|line, _| C::products(line))),
+        run: |call| with_compute!(call.dtype(0)?.compute(), C => run::<Products<C>>(call)),
     },
     Row {
         name: "logcumsumexp",

@@ -9,13 +9,15 @@ use super::real::Real;
 use crate::fault::Outcome;
 use crate::instruction::{Call, MAX_DIMS, Row};
 use crate::memory::Scratch;
-use crate::{pool, simd, with_real};
+use crate::{pool, simd, stream, with_real};
 
 const LANES: usize = 16;
 const TILE: usize = 16;
 const GRAIN: usize = 16 * 1024;
 /// Elements whose sum stays in lanes of the compute type.
 const BLOCK: usize = 1024;
+/// The longest line that a task makes beside its output, to stream it out.
+const LINE: usize = 2048;
 
 simd! {
     /// The greatest of n elements; NaN is passed over.
@@ -41,6 +43,7 @@ simd! {
                 i += 1;
             }
         }
+        let lanes = simd::lanes(lanes);
         let mut most = lanes[0];
         for l in 1..LANES {
             most = if lanes[l] > most { lanes[l] } else { most };
@@ -90,6 +93,7 @@ simd! {
                     i += 1;
                 }
             }
+            let lanes = simd::lanes(lanes);
             for l in 0..LANES {
                 total += lanes[l].to_f64();
             }
@@ -176,6 +180,7 @@ simd! {
                     l += 1;
                     i += 1;
                 }
+                let lanes = simd::lanes(lanes);
                 for l in 0..LANES {
                     total += lanes[l].to_f64();
                 }
@@ -248,6 +253,8 @@ fn run<C: Real, const K: usize>(call: &Call) -> Outcome {
     let grain = GRAIN.div_ceil(n).next_multiple_of(TILE);
     let direct: [bool; K] =
         core::array::from_fn(|k| places[k].dtype == C::DTYPE && (along[k] == 1 || n == 1));
+    let bytes = lines.numel * n * size_of::<C>();
+    let streams = !tiles && direct[0] && n <= LINE && stream::pays(bytes);
     // Room for the tiles or the lines of one task, taken beforehand so that a task cannot fail.
     let tasks = lines.numel.div_ceil(grain);
     let room = if tiles {
@@ -267,6 +274,7 @@ fn run<C: Real, const K: usize>(call: &Call) -> Outcome {
             .at((range.start / grain * room * K) as isize)
             .cast::<C>();
         let areas: [*mut C; K] = core::array::from_fn(|k| mine.wrapping_add(k * room));
+        let mut beside = [C::ZERO; LINE];
         lines.runs(range.start, range.len(), |offset, stride, _, length| {
             let mut at = 0;
             while at < length {
@@ -317,18 +325,27 @@ fn run<C: Real, const K: usize>(call: &Call) -> Outcome {
                             places[k].gather(here[k], along[k], areas[k], n);
                         }
                     }
+                    let out = ends[0];
+                    if streams {
+                        ends[0] = beside.as_mut_ptr();
+                    }
                     if K == 2 {
                         line::<C>(ends[1], ends[0], n, log);
                     } else {
                         line_backward::<C>(ends[1], ends[2], ends[0], n, log);
                     }
-                    if !direct[0] {
+                    if streams {
+                        stream::copy(beside.as_ptr().cast(), out.cast(), n * size_of::<C>());
+                    } else if !direct[0] {
                         places[0].scatter(here[0], along[0], areas[0].cast_const(), n);
                     }
                 }
                 at += 1;
             }
         });
+        if streams {
+            stream::fence();
+        }
     });
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! dims merge wherever every operand allows it, and the innermost runs are handed out.
 
 use crate::instruction::MAX_DIMS;
+use crate::stream;
 
 /// An index space and K sets of strides through it.
 #[derive(Clone)]
@@ -133,6 +134,22 @@ pub unsafe fn move_run<T: Copy>(from: *const T, fs: isize, to: *mut T, ts: isize
             for i in 0..n as isize {
                 *to.offset(i * ts) = *from.offset(i * fs);
             }
+        }
+    }
+}
+
+/// As `move_run`; long runs go past the caches, so a `stream::fence` must follow.
+///
+/// # Safety
+/// As for `move_run`.
+#[inline(always)]
+pub unsafe fn stream_run<T: Copy>(from: *const T, fs: isize, to: *mut T, ts: isize, n: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if fs == 1 && ts == 1 {
+            stream::copy(from.cast(), to.cast(), n * size_of::<T>());
+        } else {
+            move_run(from, fs, to, ts, n);
         }
     }
 }
