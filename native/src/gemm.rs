@@ -193,10 +193,13 @@ pub unsafe fn gemm_batched(
         unsafe { gemm(c.shifted(oc), a.shifted(oa), b.shifted(ob), options) }
     };
     let work = c.rows * c.cols * a.cols.max(1);
-    if count <= 1 || work >= SHARED_WORK {
+    let threads = pool::threads();
+    let are_even = count >= 4 * threads || count.is_multiple_of(threads);
+    if count <= 1 || work >= SHARED_WORK && !are_even {
         return (0..count).try_for_each(one);
     }
-    // Small ones: whole products are handed out; inside one, the pool is busy and it runs on its thread alone.
+    // Whole products are handed out; inside one, the pool is busy and it runs on its thread alone, so that what it packs
+    // stays with its core.
     let failed = Failure::default();
     let body = |range: std::ops::Range<usize>| failed.note(range.into_iter().try_for_each(one));
     pool::parallel_ranges(count, (PARALLEL_WORK / work.max(1)).max(1), &body);
