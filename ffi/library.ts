@@ -4,6 +4,7 @@
  */
 import {
   DeviceError,
+  DeviceLostError,
   IndexError,
   NativeError,
   OutOfMemoryError,
@@ -106,9 +107,13 @@ export function failure(code: number): ToroError {
   }
   const message = text();
   if (code === 2) {
-    return new OutOfMemoryError(message, { hint: "setMemoryLimit raises the budget" });
+    // A device has no budget, it is full.
+    const hint = message.includes("budget") ? "setMemoryLimit raises the budget" : undefined;
+    return new OutOfMemoryError(message, { hint });
   }
   if (code === 3) return new IndexError(message);
+  if (code === 6) return new DeviceError(message, { op: /^(\w+): /.exec(message)?.[1] });
+  if (code === 7) return new DeviceLostError(message);
   // A refused instruction is told by its row: `amin: …`.
   return new NativeError(message, { op: /^(\w+): /.exec(message)?.[1] });
 }
@@ -179,6 +184,8 @@ export const OPTIONS = {
   /** For tests: so many allocations pass, then `failAllocations` in a row fail. */
   passAllocations: 6,
   failAllocations: 7,
+  /** Waits for the device of that number. */
+  synchronize: 8,
 } as const;
 
 /** Reads an option, or sets it; returns what holds now. */

@@ -82,7 +82,11 @@ function edges(x: Tensor): Tensor {
       { length: 2 * EDGE },
       (_, i) => BigInt(i < EDGE ? i : n - 2 * EDGE + i),
     );
-    return indexSelect(t, d, fromElements(BigInt64Array.from(kept), "int64", [2 * EDGE]));
+    return indexSelect(
+      t,
+      d,
+      fromElements(BigInt64Array.from(kept), "int64", [2 * EDGE], t.storage.device),
+    );
   }, x);
 }
 

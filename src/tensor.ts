@@ -249,8 +249,9 @@ export function fromElements(
   data: ArrayBufferView,
   dtype: DType,
   shape: readonly number[],
+  device = 0,
 ): Tensor {
-  const t = empty(shape, DTYPES[dtype]);
+  const t = empty(shape, DTYPES[dtype], device);
   if (t.numel > 0) native.write(t.storage.handle, t.storage.byteOffset, data);
   return t;
 }

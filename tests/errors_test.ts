@@ -2,6 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   cat,
   checkpoint,
+  cuda,
   data,
   deploy,
   manualSeed,
@@ -208,7 +209,7 @@ const wrong: [call: () => unknown, text: string][] = [
   ],
   [
     () => zeros([1], { device: "cuda" }),
-    'DeviceError: Cannot zeros on "cuda": this build of Toro runs on the CPU only',
+    `DeviceError: Cannot zeros on "cuda": ${cuda.unavailableReason()}`,
   ],
   [
     () => zeros([1], { device: "gpu" }),

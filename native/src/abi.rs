@@ -5,7 +5,7 @@ use crate::bail;
 use crate::device::Device;
 use crate::fault::{Fault, Outcome};
 use crate::instruction::{self, Call};
-use crate::{memory, ops, pool, simd};
+use crate::{cuda, memory, ops, pool, simd};
 use core::cell::RefCell;
 use core::sync::atomic::Ordering;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -237,10 +237,10 @@ fn range(
     offset: f64,
     data: *const u8,
     bytes: f64,
-    copy: impl FnOnce(*mut u8, usize),
+    copy: impl FnOnce((Device, *mut u8), usize) -> Outcome,
 ) -> i32 {
     guard(thread, |_| {
-        let held = memory::hold(handle)?;
+        let held = memory::hold_anywhere(handle)?;
         let whole = |x: f64| x >= 0.0 && x < (1u64 << 53) as f64 && x.fract() == 0.0;
         if !whole(offset) || !whole(bytes) || offset + bytes > held.bytes as f64 {
             bail!(
@@ -252,8 +252,8 @@ fn range(
             bail!("cannot copy {bytes} bytes through an empty buffer");
         }
         if bytes > 0.0 {
-            // SAFETY: the offset lies inside the held storage.
-            copy(unsafe { held.address.add(offset as usize) }, bytes as usize);
+            let place = held.address.wrapping_add(offset as usize);
+            copy((held.device, place), bytes as usize)?;
         }
         Ok(())
     })
@@ -273,7 +273,7 @@ pub unsafe extern "C" fn toro_write(
 ) -> i32 {
     range(thread, handle, offset, data, bytes, |to, n| {
         // SAFETY: checked by `range`; the caller's buffer has at least `bytes` bytes by the ABI.
-        unsafe { core::ptr::copy_nonoverlapping(data, to, n) }
+        unsafe { cuda::transfer(to, (Device::CPU, data), n) }
     })
 }
 
@@ -291,7 +291,7 @@ pub unsafe extern "C" fn toro_read(
 ) -> i32 {
     range(thread, handle, offset, data, bytes, |from, n| {
         // SAFETY: checked by `range`; the caller's buffer has at least `bytes` bytes by the ABI.
-        unsafe { core::ptr::copy_nonoverlapping(from, data, n) }
+        unsafe { cuda::transfer((Device::CPU, data), (from.0, from.1), n) }
     })
 }
 
@@ -314,7 +314,7 @@ pub extern "C" fn toro_memory(thread: u32) -> i32 {
 
 /// Reads an option (NaN) or sets it; the value that holds comes back in the buffer's first word.
 /// 0 memory budget, 1 threads, 2 SIMD level (0 portable, 1 AVX2, 2 AVX-512), 3 empty the cache, 4 reset the peak,
-/// 5 trim the cache; for tests 7 lets so many allocations fail in a row once as many as 6 says have passed.
+/// 5 trim the cache, 8 wait for a device; for tests 7 lets so many allocations fail in a row once as many as 6 says have passed.
 #[unsafe(no_mangle)]
 pub extern "C" fn toro_option(thread: u32, key: u32, value: f64) -> i32 {
     guard(thread, |buffer| {
@@ -353,10 +353,12 @@ pub extern "C" fn toro_option(thread: u32, key: u32, value: f64) -> i32 {
             }
             3 => {
                 memory::empty_cache();
+                cuda::empty_caches()?;
                 0.0
             }
             4 => {
                 memory::reset_peak();
+                cuda::reset_peaks();
                 0.0
             }
             5 => {
@@ -373,6 +375,12 @@ pub extern "C" fn toro_option(thread: u32, key: u32, value: f64) -> i32 {
                 memory::plan_failures(after, count);
                 let (after, count) = memory::planned_failures();
                 (if key == 6 { after } else { count }) as f64
+            }
+            8 => {
+                if set && value > 0.0 {
+                    cuda::synchronize(value as u32)?;
+                }
+                0.0
             }
             _ => bail!("option {key} is unknown"),
         };

@@ -11,6 +11,10 @@ pub enum Fault {
     Index(String),
     /// A panic stopped at the boundary.
     Panic(String),
+    /// A device that is missing, refused a call, or has no kernel for an op.
+    Device(String),
+    /// A device that failed and cannot be used any more.
+    Lost(String),
 }
 
 impl Fault {
@@ -21,13 +25,21 @@ impl Fault {
             Fault::OutOfMemory(_) => 2,
             Fault::Index(_) => 3,
             Fault::Panic(_) => 4,
+            // 5 stands for a thread that is not registered.
+            Fault::Device(_) => 6,
+            Fault::Lost(_) => 7,
         }
     }
 
     /// The text for the caller.
     pub fn text(&self) -> &str {
         match self {
-            Fault::Invalid(t) | Fault::OutOfMemory(t) | Fault::Index(t) | Fault::Panic(t) => t,
+            Fault::Invalid(t)
+            | Fault::OutOfMemory(t)
+            | Fault::Index(t)
+            | Fault::Panic(t)
+            | Fault::Device(t)
+            | Fault::Lost(t) => t,
         }
     }
 }

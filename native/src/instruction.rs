@@ -10,7 +10,7 @@
 use crate::bail;
 use crate::device::Device;
 use crate::dtype::DType;
-use crate::fault::Outcome;
+use crate::fault::{Fault, Outcome};
 use crate::memory::{self, Held};
 use crate::ops;
 
@@ -27,13 +27,20 @@ pub struct Row {
     pub scalars: (usize, usize),
     /// An output may share elements with an input.
     pub alias: bool,
+    /// The kernel on the CPU.
     pub run: fn(&Call) -> Outcome,
+    /// What launches the kernel where the operands lie on a CUDA device.
+    pub cuda: Option<fn(&Call) -> Outcome>,
 }
+
+/// What `lo` of a number in place is, which no storage's first byte can be.
+const NUMBER: usize = usize::MAX;
 
 /// A checked operand: every element that dims and strides reach lies inside a held storage.
 #[derive(Clone, Debug)]
 pub struct Operand {
     pub ptr: *mut u8,
+    pub device: Device,
     pub dtype: DType,
     pub ndim: usize,
     dims: [usize; MAX_DIMS],
@@ -46,6 +53,7 @@ pub struct Operand {
 impl Operand {
     const EMPTY: Operand = Operand {
         ptr: core::ptr::null_mut(),
+        device: Device::CPU,
         dtype: DType::F32,
         ndim: 0,
         dims: [0; MAX_DIMS],
@@ -53,6 +61,11 @@ impl Operand {
         lo: 1,
         hi: 0,
     };
+
+    /// Whether it is a number in the instruction, not a storage.
+    pub fn is_number(&self) -> bool {
+        self.lo == NUMBER
+    }
 
     pub fn dims(&self) -> &[usize] {
         &self.dims[..self.ndim]
@@ -105,6 +118,22 @@ impl Operand {
     }
 }
 
+impl Row {
+    /// Runs the instruction where its operands lie.
+    fn start(&self, call: &Call) -> Outcome {
+        if call.device == Device::CPU {
+            return (self.run)(call);
+        }
+        match self.cuda {
+            Some(launch) => launch(call),
+            None => Err(Fault::Device(format!(
+                "{}: there is no CUDA kernel for it yet; it runs on the CPU",
+                self.name
+            ))),
+        }
+    }
+}
+
 /// A structural constant of an instruction.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scalar {
@@ -131,6 +160,10 @@ impl Scalar {
 /// A decoded instruction on its way to its kernel.
 pub struct Call {
     pub name: &'static str,
+    /// The row's place in the table.
+    pub opcode: u32,
+    /// Where the operands lie.
+    pub device: Device,
     outs: usize,
     /// How many of `operands` this instruction has; the vector only grows, so that nothing is made anew.
     count: usize,
@@ -144,6 +177,8 @@ impl Call {
     pub const fn new() -> Call {
         Call {
             name: "",
+            opcode: 0,
+            device: Device::CPU,
             outs: 0,
             count: 0,
             operands: Vec::new(),
@@ -273,7 +308,7 @@ pub fn execute(words: &[f64], call: &mut Call) -> Outcome {
         if length < 4 {
             bail!("the instruction's length is {length}, below the 4 words of its head");
         }
-        let result = decode(&words[at..at + length], call).and_then(|row| (row.run)(call));
+        let result = decode(&words[at..at + length], call).and_then(|row| row.start(call));
         call.held.clear();
         result?;
         at += length;
@@ -292,6 +327,7 @@ fn decode(words: &[f64], call: &mut Call) -> Outcome<&'static Row> {
         bail!("opcode {opcode} is not one of the {} opcodes", table.len());
     };
     call.name = row.name;
+    call.opcode = opcode as u32;
     call.outs = row.outs;
     let operands = r.count("the number of operands", words.len())?;
     let scalars = r.count("the number of scalars", words.len())?;
@@ -320,9 +356,22 @@ fn decode(words: &[f64], call: &mut Call) -> Outcome<&'static Row> {
         call.operands.resize(operands, Operand::EMPTY);
     }
     call.count = operands;
+    let mut device = None;
     for i in 0..operands {
         operand(&mut r, call, i).map_err(|f| named(row.name, f))?;
+        let of = call.operands[i].device;
+        if call.operands[i].is_number() {
+            continue;
+        }
+        let first = *device.get_or_insert(of);
+        if first != of && row.name != ops::transfer::NAME {
+            return Err(Fault::Device(format!(
+                "{}: operand {i} lies on {of}, others on {first}: they must be on one device",
+                row.name
+            )));
+        }
     }
+    call.device = device.unwrap_or(Device::CPU);
     call.scalars.clear();
     for _ in 0..scalars {
         let tag = r.count("a scalar's tag", 2)?;
@@ -336,7 +385,7 @@ fn decode(words: &[f64], call: &mut Call) -> Outcome<&'static Row> {
                 let handle = r.word("a cell's handle")?;
                 let index = r.count("a cell's index", 1 << 40)?;
                 let held = memory::hold(handle).map_err(|f| named(row.name, f))?;
-                if (index + 1) * 8 > held.bytes || held.device != Device::CPU {
+                if (index + 1) * 8 > held.bytes {
                     bail!(
                         "{}: cell {index} lies outside its storage of {} bytes",
                         row.name,
@@ -376,9 +425,9 @@ fn decode(words: &[f64], call: &mut Call) -> Outcome<&'static Row> {
     Ok(row)
 }
 
-fn named(name: &str, fault: crate::fault::Fault) -> crate::fault::Fault {
+fn named(name: &str, fault: Fault) -> Fault {
     match fault {
-        crate::fault::Fault::Invalid(t) => crate::fault::Fault::Invalid(format!("{name}: {t}")),
+        Fault::Invalid(t) => Fault::Invalid(format!("{name}: {t}")),
         other => other,
     }
 }
@@ -406,7 +455,8 @@ fn operand(r: &mut Reader, call: &mut Call, i: usize) -> Outcome {
             .cast_mut()
             .cast();
         o.ndim = 0;
-        (o.lo, o.hi) = (1, 0);
+        o.device = Device::CPU;
+        (o.lo, o.hi) = (NUMBER, 0);
         return Ok(());
     }
     let offset = r.count("an offset", 1 << 52)? as i64;
@@ -445,13 +495,8 @@ fn operand(r: &mut Reader, call: &mut Call, i: usize) -> Outcome {
             _ => bail!("operand {i} reaches past 2^63"),
         }
     }
-    let held = memory::hold(handle)?;
-    if held.device != Device::CPU {
-        bail!(
-            "operand {i} lies on {}, the kernel runs on cpu",
-            held.device
-        );
-    }
+    let held = memory::hold_anywhere(handle)?;
+    o.device = held.device;
     let size = dtype.size() as i64;
     let inside = low >= 0
         && high
@@ -472,8 +517,8 @@ fn operand(r: &mut Reader, call: &mut Call, i: usize) -> Outcome {
         o.ptr = held.address;
         (o.lo, o.hi) = (1, 0);
     } else {
-        // SAFETY: the offset was just found to lie inside the storage.
-        o.ptr = unsafe { held.address.add((offset * size) as usize) };
+        // The offset was just found to lie inside the storage.
+        o.ptr = held.address.wrapping_add((offset * size) as usize);
         o.lo = held.address as usize + (low * size) as usize;
         o.hi = held.address as usize + ((high + 1) * size) as usize - 1;
     }

@@ -11,6 +11,8 @@ pub fn run(request: &[u8], owner: u32) -> Result<Vec<u8>, String> {
         .ok_or("the job's request has no kind")?;
     match kind {
         "process" => Ok(layout(&process(), &[])),
+        "cuda" => Ok(layout(&crate::cuda::describe(), &[])),
+        "cuda_memory" => Ok(layout(&crate::cuda::memory(), &[])),
         _ => {
             let output = crate::io::run(kind, &request, owner)?;
             Ok(layout(&output.json, &output.buffers))

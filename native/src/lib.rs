@@ -2,6 +2,7 @@
 //! Data flows `abi` → `instruction` → `ops`; `memory`, `pool` and `simd` stand beside them.
 
 pub mod abi;
+pub mod cuda;
 pub mod device;
 pub mod dtype;
 pub mod fault;

@@ -1,15 +1,16 @@
 //! Storages: a table of handles with generations and owners over a caching allocator with a budget.
 //! A handle is `generation * 2^24 + index`, an integer that a double holds exactly.
 
-use crate::bail;
 use crate::device::Device;
 use crate::fault::{Fault, Outcome};
+use crate::{bail, cuda};
 use cache::{give, take, take_from};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 mod cache;
+pub(crate) use cache::class_of;
 pub use cache::{
     Scratch, empty_cache, plan_failures, planned_failures, reset_peak, set_budget, stats,
     trim_cache,
@@ -128,8 +129,20 @@ fn split(handle: f64) -> Option<(usize, u64)> {
     ))
 }
 
-/// Takes hold of a storage for the time of a call.
+/// Takes hold of a storage in the process's own memory for the time of a call.
 pub fn hold(handle: f64) -> Outcome<Held> {
+    let held = hold_anywhere(handle)?;
+    if held.device != Device::CPU {
+        bail!(
+            "storage handle {handle} lies on {}, where it must be on cpu",
+            held.device
+        );
+    }
+    Ok(held)
+}
+
+/// Takes hold of a storage for the time of a call. On another device than the CPU its address is the device's.
+pub fn hold_anywhere(handle: f64) -> Outcome<Held> {
     let Some((index, generation)) = split(handle) else {
         bail!("{handle} is no storage handle");
     };
@@ -178,12 +191,26 @@ pub fn allocate(owner: u32, bytes: f64, device: Device) -> Outcome<f64> {
     if !(bytes >= 0.0 && bytes.fract() == 0.0 && bytes < (1u64 << 52) as f64) {
         bail!("cannot allocate {bytes} bytes: the size must be a whole number from 0 to 2^52");
     }
-    if device != Device::CPU {
-        bail!("cannot allocate on {device}: this library was built without CUDA");
-    }
     let bytes = bytes as usize;
+    if device != Device::CPU {
+        let gpu = cuda::gpu(device)?;
+        let address = if bytes == 0 { 0 } else { gpu.take(bytes)? };
+        return occupy(owner, address as usize, bytes, device, None)
+            .inspect_err(|_| give_back(device, address as usize, bytes));
+    }
     let address = take(bytes)? as usize;
-    occupy(owner, address, bytes, device, None).inspect_err(|_| give(address as *mut u8, bytes))
+    occupy(owner, address, bytes, device, None).inspect_err(|_| give_back(device, address, bytes))
+}
+
+/// Gives a storage's memory to the allocator that it came from.
+fn give_back(device: Device, address: usize, bytes: usize) {
+    if device == Device::CPU {
+        give(address as *mut u8, bytes);
+    } else if bytes > 0
+        && let Ok(gpu) = cuda::gpu(device)
+    {
+        gpu.give(address as cuda::Address, bytes);
+    }
 }
 
 /// The largest answer of a job that memory beyond the budget is taken for.
@@ -291,12 +318,13 @@ pub fn free_owner(owner: u32) -> usize {
 }
 
 fn reclaim(index: usize, slot: &Slot) {
-    let address = slot.address.swap(0, Ordering::Relaxed) as *mut u8;
+    let address = slot.address.swap(0, Ordering::Relaxed);
     let bytes = slot.bytes.swap(0, Ordering::Relaxed);
+    let device = Device(slot.device.load(Ordering::Relaxed));
     let state = slot.state.load(Ordering::Relaxed);
     let generation = ((state >> 32) + 1) & ((1 << 28) - 1);
     let lender = if state & LENT == 0 {
-        give(address, bytes);
+        give_back(device, address, bytes);
         None
     } else {
         lenders().remove(&index)

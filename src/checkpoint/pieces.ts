@@ -9,7 +9,7 @@ import { read } from "../../ffi/library.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
 import { inMode } from "../autograd.ts";
 import { unscoped } from "../memory.ts";
-import { copyOf } from "../ops/map.ts";
+import { copyOf, moved } from "../ops/map.ts";
 import { empty, Tensor } from "../tensor.ts";
 
 /** The most bytes of a copy. */
@@ -17,7 +17,7 @@ export const PIECE_BYTES: number = 16 * 2 ** 20;
 
 /** A part of a tensor in memory. */
 export interface Piece {
-  /** Contiguous. */
+  /** Contiguous, on the CPU. */
   readonly tensor: Tensor;
   /** Whether it is a copy, which the next piece may overwrite. */
   readonly isCopy: boolean;
@@ -28,14 +28,19 @@ export function* piecesOf(tensor: Tensor): Generator<Piece> {
   const { pending } = tensor.storage;
   const lagging = tensor.numel > 0 && pending?.pieces?.(tensor, PIECE_BYTES) || null;
   if (lagging !== null) {
-    for (const piece of lagging) yield { tensor: piece, isCopy: true };
+    for (const piece of lagging) {
+      yield { tensor: unscoped(() => inMode(false, () => moved(piece, 0))), isCopy: true };
+    }
     return;
   }
   if (tensor.storage.state !== 0) tensor.storage.settle("save");
-  if (tensor.isContiguous()) yield { tensor, isCopy: false };
+  const { device } = tensor.storage;
+  if (tensor.isContiguous() && device === 0) yield { tensor, isCopy: false };
   else {
     for (const part of split(tensor)) {
-      const copy = unscoped(() => inMode(false, () => copyOf(part)));
+      const copy = unscoped(() =>
+        inMode(false, () => device === 0 ? copyOf(part) : moved(part, 0))
+      );
       yield { tensor: copy, isCopy: true };
       copy.dispose();
     }

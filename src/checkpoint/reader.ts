@@ -17,7 +17,7 @@ import { type DType, type DTypeInfo, dtypeInfo, DTYPES } from "../dtype.ts";
 import { CheckpointError, show } from "../errors.ts";
 import { adopt, Block, PENDING, type Pending, Storage, unscoped } from "../memory.ts";
 import { deviceNumber } from "../ops/creation.ts";
-import { cast, copyOf } from "../ops/map.ts";
+import { cast, copyOf, moved } from "../ops/map.ts";
 import { contiguousStrides } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
 import { loadFailure } from "./disk.ts";
@@ -109,7 +109,7 @@ export class SafetensorsFile implements Disposable {
     const { verify = true, lazy = false } = options;
     const { entries } = this.header;
     const { maxBytes = Infinity, maxTensors = Infinity, dtype, mapLocation } = options;
-    deviceNumber(mapLocation, "load");
+    const device = deviceNumber(mapLocation, "load");
     if (typeof lazy !== "boolean") {
       throw new CheckpointError(`lazy is ${show(lazy)} and must be true or false`);
     }
@@ -134,10 +134,13 @@ export class SafetensorsFile implements Disposable {
     }
     const info = (own: DTypeInfo) => target !== null && own.isFloat ? target : own;
     return unscoped(() =>
-      inMode(
-        false,
-        () => lazy ? this.#mapped(wanted, info, verify === "now") : this.#copies(wanted, info),
-      )
+      inMode(false, () => {
+        const read = lazy
+          ? this.#mapped(wanted, info, verify === "now")
+          : this.#copies(wanted, info);
+        if (device !== 0) { for (const [name, t] of read) read.set(name, moved(t, device)); }
+        return read;
+      })
     );
   }
 

@@ -28,9 +28,22 @@ export function diagnose(): Diagnosis {
   } catch (error) {
     problem = error instanceof Error ? error : new Error(String(error));
   }
-  const reason = cuda.unavailableReason();
-  facts.push(["cuda", reason === null ? `${cuda.deviceCount()} devices` : `no: ${reason}`]);
+  facts.push(...cudaFacts());
   return { facts, problem };
+}
+
+function cudaFacts(): [string, string][] {
+  const reason = cuda.unavailableReason();
+  if (reason !== null) return [["cuda", `no: ${reason}`]];
+  const { driver, minimumDriver, kernels, devices } = cuda.facts();
+  return [
+    ["cuda", `driver for CUDA ${driver}, at least ${minimumDriver}; no GPU has confirmed it yet`],
+    ["cuda kernels", kernels],
+    ...devices.map(({ name, bytes, capability }, i): [string, string] => [
+      `cuda:${i}`,
+      `${name}, ${(bytes / 2 ** 30).toFixed(1)} GiB, compute capability ${capability}`,
+    ]),
+  ];
 }
 
 /** Prints the diagnosis; returns whether the library can be used. */

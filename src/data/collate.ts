@@ -6,6 +6,7 @@
 import type { Scalar } from "../dtype.ts";
 import { DataError, show } from "../errors.ts";
 import { isOptions } from "../options.ts";
+import { moved } from "../ops/map.ts";
 import { stack, tensor } from "../ops/mod.ts";
 import { sameShape, shapeText } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
@@ -39,6 +40,15 @@ export function defaultCollate<T>(examples: readonly T[]): Collated<T> {
     throw new DataError("Cannot collate: there is no example", { op: "collate" });
   }
   return collate(examples, "") as Collated<T>;
+}
+
+/** A batch with its tensors on a device; what is no tensor stays. */
+export function onDevice(batch: unknown, device: number): unknown {
+  if (device === 0) return batch;
+  if (batch instanceof Tensor) return moved(batch, device);
+  if (Array.isArray(batch)) return batch.map((part) => onDevice(part, device));
+  if (!isOptions(batch)) return batch;
+  return Object.fromEntries(Object.entries(batch).map(([k, part]) => [k, onDevice(part, device)]));
 }
 
 function collate(values: readonly unknown[], path: string): unknown {

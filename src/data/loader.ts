@@ -9,7 +9,7 @@ import { bind, declare, type Signature } from "../op.ts";
 import { isOptions } from "../options.ts";
 import { deviceNumber } from "../ops/creation.ts";
 import { turn } from "../signals.ts";
-import type { Collated } from "./collate.ts";
+import { type Collated, onDevice } from "./collate.ts";
 import {
   type Column,
   columnsOf,
@@ -43,6 +43,8 @@ export class Loader<T, B = Collated<T>> implements AsyncIterable<B>, Iterable<B>
   readonly #batchSampler: BatchSampler | (Iterable<readonly number[]> & Sized) | null;
   readonly #collate: ((examples: T[]) => B | Promise<B>) | null;
   readonly #generator: SeedSource | null;
+  /** Where batches go. */
+  readonly #device: number;
   #seed: number | null = null;
   /** The epoch that runs, or, between two, the next one. */
   #epoch = 0;
@@ -116,7 +118,7 @@ export class Loader<T, B = Collated<T>> implements AsyncIterable<B>, Iterable<B>
       );
     }
     checkWorkers(this.dataset, dataset, workers, prefetch, persistent);
-    deviceNumber(device, "make DataLoader");
+    this.#device = deviceNumber(device, "make DataLoader");
     void pinMemory;
     this.batchSize = batchSampler === null ? size : null;
     this.dropLast = dropLast;
@@ -150,7 +152,7 @@ export class Loader<T, B = Collated<T>> implements AsyncIterable<B>, Iterable<B>
         const value = batch instanceof Promise ? await batch : batch;
         if (value === DONE) return;
         this.#count(pass);
-        yield value as B;
+        yield onDevice(value, this.#device) as B;
       }
     } finally {
       const ended = fetch.end?.();
@@ -179,7 +181,7 @@ export class Loader<T, B = Collated<T>> implements AsyncIterable<B>, Iterable<B>
         }
         if (value === DONE) return;
         this.#count(pass);
-        yield value as B;
+        yield onDevice(value, this.#device) as B;
       }
     } finally {
       fetch.end?.();

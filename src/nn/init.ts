@@ -389,7 +389,7 @@ function write(tensor: Tensor, values: Float64Array): Tensor {
     "copy_",
     OP.copy,
     tensor,
-    fromElements(values, "float64", tensor.shape),
+    fromElements(values, "float64", tensor.shape, tensor.storage.device),
     null,
     tensor.info,
   );

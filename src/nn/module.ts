@@ -8,7 +8,7 @@ import { type DType, type DTypeInfo, dtypeInfo, DTYPES } from "../dtype.ts";
 import { ArgumentError, CheckpointError, show } from "../errors.ts";
 import { optionsOf } from "../options.ts";
 import { deviceNumber } from "../ops/creation.ts";
-import { cast, mapOut } from "../ops/map.ts";
+import { cast, mapOut, moved } from "../ops/map.ts";
 import { sameShape, shapeText } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
@@ -173,15 +173,16 @@ export abstract class Module {
       : isDtype
       ? { dtype: target as DType }
       : { device: target };
-    if (device !== undefined) deviceNumber(device, "to");
-    if (dtype === undefined) return this;
-    const info = dtypeInfo(dtype, "to");
-    if (!info.isFloat) {
+    const place = device === undefined || device === null ? null : deviceNumber(device, "to");
+    const info = dtype === undefined || dtype === null ? null : dtypeInfo(dtype, "to");
+    if (info !== null && !info.isFloat) {
       throw new ArgumentError(`Cannot to ${dtype}: a module is cast to a float type only`, {
         op: "to",
       });
     }
-    for (const { value } of walk(this)) if (!(value instanceof Module)) castOwned(value, info);
+    for (const { value } of walk(this)) {
+      if (!(value instanceof Module)) changeOwned(value, info, place);
+    }
     return this;
   }
 
@@ -413,11 +414,15 @@ function copyInto(target: Tensor, value: Tensor | number): void {
   target.storage.version++;
 }
 
-function castOwned(t: Tensor, info: DTypeInfo): void {
-  if (!t.info.isFloat || t.info === info) return;
-  adopt(t, cast(t.detach(), info.name));
+/** Gives a parameter or buffer, and its gradient, another float type or another device; null leaves it. */
+function changeOwned(t: Tensor, info: DTypeInfo | null, device: number | null): void {
+  const float = t.info.isFloat && info !== null ? info : t.info;
+  const place = device ?? t.storage.device;
+  if (float === t.info && place === t.storage.device) return;
+  const changed = (x: Tensor) => moved(cast(x.detach(), float.name), place);
   const grad = t.grad;
-  if (grad !== null) t.grad = cast(grad.detach(), info.name);
+  adopt(t, changed(t));
+  if (grad !== null) t.grad = changed(grad);
 }
 
 function pick<T extends object>(

@@ -54,7 +54,7 @@ function orthogonalised(a: Tensor): Tensor {
 function isOrthogonal(q: Tensor): boolean {
   const { k } = extent(q);
   const eps = { float64: 2 ** -52, float32: 2 ** -23, float16: 2 ** -10, bfloat16: 2 ** -7 };
-  const off = sub(matmul(turned(q), q), eye(k, { dtype: q.dtype })).abs();
+  const off = sub(matmul(turned(q), q), eye(k, { dtype: q.dtype, device: q.device })).abs();
   return Number(off.max().item()) < 10 * k * eps[q.dtype as keyof typeof eps];
 }
 

@@ -362,7 +362,7 @@ export function biases(
   if (kind !== "gru") return [add(ih, hh), null];
   const units = hh.shape[0] / 3;
   const others = narrow(hh, 0, 0, 2 * units);
-  const none = zeros([units], { dtype: hh.dtype });
+  const none = zeros([units], { dtype: hh.dtype, device: hh.device });
   return [add(ih, cat([others, none])), narrow(hh, 0, 2 * units, units)];
 }
 

@@ -113,7 +113,7 @@ export abstract class RNNCellBase extends Module {
     const single = x.ndim === 1;
     const rows = (t: Tensor) => single ? unsqueeze(t, 0) : t;
     const states = Array.from({ length: count }, (_, i) => {
-      if (given === null) return rows(zeros(shape, { dtype: x.dtype }));
+      if (given === null) return rows(zeros(shape, { dtype: x.dtype, device: x.device }));
       const t = given[i] as unknown;
       if (!(t instanceof Tensor) || !sameShape(t.shape, shape) || t.info !== x.info) {
         throw new ShapeError(

@@ -161,7 +161,7 @@ function composed(q: Tensor, k: Tensor, v: Tensor, given: Given): Tensor {
   const turned = mul(transpose(k, -1, -2), given.scale < 0 ? -root : root);
   let scores = matmul(mul(q, root), turned);
   let mask = given.mask;
-  if (isCausal) mask = tril(ones(scores.shape.slice(-2), { dtype: "bool" }));
+  if (isCausal) mask = tril(ones(scores.shape.slice(-2), { dtype: "bool", device: scores.device }));
   if (mask === null) return matmul(dropout(softmax(scores, -1), dropoutP), v);
   scores = mask.dtype === "bool"
     ? maskedFill(scores, logicalNot(mask), -Infinity)

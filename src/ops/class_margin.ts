@@ -97,7 +97,7 @@ export const multiMarginLoss: (
     checkClasses(name, t, 0, c);
     const column = t.ndim === 1 ? unsqueeze(t, 1) : reshape(t, [1, 1]);
     const gap = clampMin(add(sub(x, gather(x, 1, column)), margin), 0);
-    const others = inMode(false, () => eq(arange(c), column));
+    const others = inMode(false, () => eq(arange(c, { device: column.device }), column));
     let losses = where(others, 0, p === 1 ? gap : pow(gap, 2));
     if (weight !== null) losses = mul(losses, gather(unsqueeze(weight, 1), 0, column));
     const each = mean(losses, 1);

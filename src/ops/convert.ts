@@ -4,11 +4,11 @@
  * @module
  */
 import { type DType, dtypeInfo, DTYPES } from "../dtype.ts";
-import { ArgumentError, DeviceError, show } from "../errors.ts";
+import { ArgumentError, show } from "../errors.ts";
 import { optionsOf } from "../options.ts";
 import { Tensor } from "../tensor.ts";
 import { deviceNumber } from "./creation.ts";
-import { cast } from "./map.ts";
+import { cast, moved } from "./map.ts";
 import { clone } from "./view.ts";
 
 /** What `to` takes by name. */
@@ -59,10 +59,8 @@ export function to(
       { op: "to" },
     );
   }
-  if (device !== null && deviceNumber(device, "to") !== x.storage.device) {
-    throw new DeviceError(`Cannot to ${device}: the tensor is on ${x.device}`, { op: "to" });
-  }
-  const result = dtype === null ? x : cast(x, dtypeInfo(dtype, "to").name);
+  const place = device === null ? x.storage.device : deviceNumber(device, "to");
+  const result = moved(dtype === null ? x : cast(x, dtypeInfo(dtype, "to").name), place);
   return copy && result === x ? clone(x) : result;
 }
 

@@ -6,6 +6,7 @@
 import { run } from "../../ffi/instruction.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
 import { metaOf } from "../autograd.ts";
+import { requireCuda } from "../cuda.ts";
 import {
   type DType,
   type DTypeInfo,
@@ -21,7 +22,7 @@ import { ArgumentError, DeviceError, DTypeError, ShapeError, show } from "../err
 import { op } from "../op.ts";
 import { checkSize } from "../shape.ts";
 import { empty as emptyTensor, fromElements, type Tensor } from "../tensor.ts";
-import { cast, checkNumber, word } from "./map.ts";
+import { cast, checkNumber, moved, word } from "./map.ts";
 
 /** What every creation op takes by name. */
 export interface CreationOptions {
@@ -36,11 +37,11 @@ export interface CreationOptions {
 /** The number of a device's name: 0 for the CPU. */
 export function deviceNumber(device: unknown, op: string): number {
   if (device === null || device === undefined || device === "cpu") return 0;
-  if (typeof device === "string" && /^cuda(:\d+)?$/.test(device)) {
-    throw new DeviceError(
-      `Cannot ${op} on ${show(device)}: this build of Toro runs on the CPU only`,
-      { op },
-    );
+  const cuda = typeof device === "string" ? /^cuda(?::(\d+))?$/.exec(device) : null;
+  if (cuda !== null) {
+    const ordinal = Number(cuda[1] ?? 0);
+    requireCuda(op, ordinal, show(device));
+    return 1 + ordinal;
   }
   throw new DeviceError(`Cannot ${op} on ${show(device)}: a device is "cpu", "cuda" or "cuda:1"`, {
     op,
@@ -96,10 +97,10 @@ export const tensor: MakeTensor = op(
     device: string | null,
     requiresGrad: boolean,
   ) => {
-    deviceNumber(device, "tensor");
+    const place = deviceNumber(device, "tensor");
     const t = ArrayBuffer.isView(data) ? fromTyped(data) : fromNested(data, dtype);
     const info = dtype === null ? t.info : dtypeInfo(dtype, "tensor");
-    return wantGrad(cast(t, info.name), requiresGrad, "tensor");
+    return wantGrad(moved(cast(t, info.name), place), requiresGrad, "tensor");
   },
 );
 

@@ -160,7 +160,7 @@ function composed(
 ): Tensor {
   const c = x.shape[d];
   const along = x.shape.map((_, i) => i === d ? c : 1);
-  const classes = reshape(arange(0, c, { dtype: "int64" }), along);
+  const classes = reshape(arange(0, c, { dtype: "int64", device: x.device }), along);
   const wide = unsqueeze(target, d);
   let q = cast(eq(classes, wide), x.dtype);
   if (smoothing !== 0) q = add(mul(q, 1 - smoothing), smoothing / c);

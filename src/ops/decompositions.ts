@@ -275,8 +275,11 @@ export function reflected(name: string, a: Tensor, tau: Tensor): Tensor {
   }
   if (!wants(a, tau)) return reflectors(name, a, tau, n);
   // With gradients: one reflector after the other, in plain ops.
-  let q = expand(eye(m, n, { dtype: a.dtype }), [...leadOf(a), m, n]);
-  const vectors = add(tril(narrow(a, -1, 0, k), -1), eye(m, k, { dtype: a.dtype }));
+  let q = expand(eye(m, n, { dtype: a.dtype, device: a.device }), [...leadOf(a), m, n]);
+  const vectors = add(
+    tril(narrow(a, -1, 0, k), -1),
+    eye(m, k, { dtype: a.dtype, device: a.device }),
+  );
   for (let i = k - 1; i >= 0; i--) {
     const v = narrow(vectors, -1, i, 1), factor = unsqueeze(narrow(tau, -1, i, 1), -1);
     q = sub(q, mul(factor, matmul(v, matmul(mT(v), q))));

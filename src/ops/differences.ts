@@ -317,7 +317,7 @@ export const pdist: (input: Tensor, p?: number | { p?: number }) => Tensor = op(
       throw new ShapeError(`Cannot pdist ${show(x)}: it takes a float matrix`, { op: "pdist" });
     }
     const n = x.shape[0];
-    const pairs = triuIndices(n, n, { offset: 1 });
+    const pairs = triuIndices(n, n, { offset: 1, device: x.device });
     const row = (i: number) => indexSelect(x, 0, reshape(narrow(pairs, 0, i, 1), [-1]));
     return norm(sub(row(0), row(1)), p, 1);
   },

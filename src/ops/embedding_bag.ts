@@ -86,7 +86,7 @@ function startsOf(input: Tensor, offsets: unknown, includeLast: boolean): Tensor
       fail(`of input ${shapeText(input.shape)} with offsets: rows of two dims are the bags`);
     }
     const [bags, each] = input.shape;
-    return mul(arange(bags), each);
+    return mul(arange(bags, { device: input.device }), each);
   }
   if (input.ndim !== 1) {
     throw new ShapeError(
@@ -125,7 +125,7 @@ interface Bags {
 
 /** The bag that each number lies in. */
 function bagOf({ numbers, starts }: Bags): Tensor {
-  const places = arange(numbers.numel);
+  const places = arange(numbers.numel, { device: numbers.device });
   return sub(searchsorted(cast(starts, "int64"), places, { right: true }), 1);
 }
 
@@ -139,7 +139,12 @@ function factors(bags: Bags, bag: Tensor, weights: Tensor | null, like: Tensor):
   if (weights !== null) return bags.padding < 0 ? weights : mul(weights, counted(bags, like));
   if (bags.mode === "sum") return bags.padding < 0 ? null : counted(bags, like);
   const ones = counted(bags, like);
-  const count = indexAdd(zeros([bags.starts.numel], { dtype: like.dtype }), 0, bag, ones);
+  const count = indexAdd(
+    zeros([bags.starts.numel], { dtype: like.dtype, device: like.device }),
+    0,
+    bag,
+    ones,
+  );
   return div(ones, indexSelect(maskedFill(count, eq(count, 0), 1), 0, bag));
 }
 
@@ -149,7 +154,10 @@ function composed(bags: Bags, weight: Tensor, weights: Tensor | null): Tensor {
   const rows = embedding(bags.numbers, weight);
   const scale = factors(bags, bag, weights, weight);
   const scaled = scale === null ? rows : mul(rows, unsqueeze(scale, 1));
-  const out = zeros([bags.starts.numel, weight.shape[1]], { dtype: weight.dtype });
+  const out = zeros([bags.starts.numel, weight.shape[1]], {
+    dtype: weight.dtype,
+    device: weight.device,
+  });
   return indexAdd(out, 0, bag, scaled);
 }
 
@@ -247,7 +255,7 @@ function reduce(
       // Rows of bags without any are -1: they took nothing.
       const taken = ge(which, 0);
       const value = maskedFill(g, logicalNot(taken), 0);
-      const table = zeros(weight.shape, { dtype: info.name });
+      const table = zeros(weight.shape, { dtype: info.name, device: weight.device });
       return [scatterAdd(table, 0, maskedFill(which, logicalNot(taken), 0), value)];
     }
     if (isGradEnabled()) {

@@ -74,7 +74,7 @@ const make = (x: Tensor, tail: readonly number[], info = x.info): Tensor =>
 /** Ones on the diagonal, half of what is below, nothing above: what a symmetric change leaves to a lower factor. */
 function halved(x: Tensor): Tensor {
   const n = x.shape[x.ndim - 1];
-  const half = mul(eye(n, { dtype: x.dtype }), 0.5);
+  const half = mul(eye(n, { dtype: x.dtype, device: x.device }), 0.5);
   return sub(tril(x), mul(x, half));
 }
 
@@ -124,7 +124,7 @@ export interface PackedLu {
 /** The factor L with its ones, (…, M, K). */
 export function lowerOf(lu: Tensor): Tensor {
   const [m, n] = lu.shape.slice(-2), k = Math.min(m, n);
-  return add(tril(narrow(lu, -1, 0, k), -1), eye(m, k, { dtype: lu.dtype }));
+  return add(tril(narrow(lu, -1, 0, k), -1), eye(m, k, { dtype: lu.dtype, device: lu.device }));
 }
 
 /** The factor U, (…, K, N). */
@@ -147,7 +147,10 @@ export function permutationOf(pivots: Tensor, m: number, like: Tensor): Tensor {
     }
     rows.forEach((from, to) => values[(b * m + from) * m + to] = 1);
   }
-  return inMode(false, () => cast(fromElements(values, "float64", [...lead, m, m]), like.dtype));
+  return inMode(
+    false,
+    () => cast(fromElements(values, "float64", [...lead, m, m], like.storage.device), like.dtype),
+  );
 }
 
 /**
@@ -314,7 +317,7 @@ export function factorEigh(
       if (gw === null && gv === null) return [null];
       if (gv === null) return [mm(mul(vectors, unsqueeze(gw!, -2)), mT(vectors))];
       const gaps = sub(unsqueeze(values, -2), unsqueeze(values, -1));
-      const ones = eye(n, { dtype: a.dtype });
+      const ones = eye(n, { dtype: a.dtype, device: a.device });
       let inner = div(mm(mT(vectors), gv), add(gaps, ones));
       inner = maskedFill(inner, ones.to("bool"), 0);
       if (gw !== null) inner = add(inner, diagEmbed(gw));
@@ -366,7 +369,10 @@ function svdGradient(
   const skew = (x: Tensor) => sub(x, mT(x));
   const row = unsqueeze(s, -2), column = unsqueeze(s, -1);
   // S_j² - S_i², as a product so that close values do not cancel early.
-  const gaps = add(mul(sub(row, column), add(row, column)), eye(k, { dtype: s.dtype }));
+  const gaps = add(
+    mul(sub(row, column), add(row, column)),
+    eye(k, { dtype: s.dtype, device: s.device }),
+  );
   let inner: Tensor | null = gs === null ? null : diagEmbed(gs);
   const plus = (x: Tensor) => inner = inner === null ? x : add(inner, x);
   if (gu !== null) plus(mul(div(skew(mm(mT(u), gu)), gaps), row));

@@ -139,7 +139,7 @@ function fractionalMaxPool(name: string, d: number): FractionalMaxPool {
         );
         at = placesOf(places, at, sizes, size, begins);
       }
-      const index = fromElements(places, "int64", [n * c, windows * taps]);
+      const index = fromElements(places, "int64", [n * c, windows * taps], x.storage.device);
       const read = gather(reshape(x, [n * c, numelOf(sizes)]), 1, index);
       const most = max(reshape(read, [n * c, windows, taps]), 2, { keepdim: true });
       const shape = [...given.shape.slice(0, given.ndim - d), ...counts];

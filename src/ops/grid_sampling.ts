@@ -191,7 +191,7 @@ export const affineGrid: (
       points[p * (d + 1) + d] = 1;
     }
     const base = cast(
-      fromElements(points, DTYPES.float64.name, [numelOf(sizes), d + 1]),
+      fromElements(points, DTYPES.float64.name, [numelOf(sizes), d + 1], theta.storage.device),
       theta.dtype,
     );
     return reshape(matmul(base, transpose(theta, 1, 2)), [size[0], ...sizes, d]);

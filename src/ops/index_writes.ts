@@ -130,7 +130,10 @@ export const nonzeroStatic: (
     const found = nonzero(x) as Tensor;
     const count = found.shape[0];
     if (count >= size) return narrow(found, 0, 0, size).clone();
-    return cat([found, full([size - count, x.ndim], fillValue, { dtype: "int64" })], 0);
+    return cat([
+      found,
+      full([size - count, x.ndim], fillValue, { dtype: "int64", device: x.device }),
+    ], 0);
   },
 );
 
@@ -175,7 +178,7 @@ function edgesOf(
     });
   }
   if (low === high) [low, high] = [low - 0.5, high + 0.5];
-  return linspace(low, high, bins + 1, { dtype: x.dtype });
+  return linspace(low, high, bins + 1, { dtype: x.dtype, device: x.device });
 }
 
 function histogramOf(
@@ -190,7 +193,7 @@ function histogramOf(
     edgesOf(name, columns[d], b, range === null ? null : range.slice(2 * d, 2 * d + 2))
   );
   const sizes = edges.map((e) => e.numel - 1);
-  let place = zeros([points.shape[0]], { dtype: "int64" });
+  let place = zeros([points.shape[0]], { dtype: "int64", device: points.device });
   let inside = fullLike(place, 1, { dtype: "bool" });
   for (let d = 0; d < dims; d++) {
     const found = sub(searchsorted(edges[d], columns[d], { right: true }), 1);
@@ -202,10 +205,10 @@ function histogramOf(
   const counted = weight === null ? fullLike(columns[0], 1) : reshape(weight, [-1]);
   const total = numelOf(sizes);
   let hist = scatterAdd(
-    zeros([total], { dtype: points.dtype }),
+    zeros([total], { dtype: points.dtype, device: points.device }),
     0,
     where(inside, place, 0),
-    where(inside, counted, zeros([], { dtype: points.dtype })),
+    where(inside, counted, zeros([], { dtype: points.dtype, device: points.device })),
   );
   hist = reshape(hist, sizes);
   if (density) {

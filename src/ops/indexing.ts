@@ -32,7 +32,7 @@ import {
 function arrayIndex(name: string, x: Tensor, list: readonly unknown[]): Tensor {
   const flat = list.flat(Infinity);
   if (flat.every((v) => typeof v === "boolean") && flat.length > 0) {
-    return tensor(list as boolean[]);
+    return tensor(list as boolean[], { device: x.device });
   }
   for (const v of flat) {
     const fits = typeof v === "bigint" || (typeof v === "number" && Number.isInteger(v));
@@ -45,7 +45,7 @@ function arrayIndex(name: string, x: Tensor, list: readonly unknown[]): Tensor {
       );
     }
   }
-  return tensor(list as number[], { dtype: "int64" });
+  return tensor(list as number[], { dtype: "int64", device: x.device });
 }
 
 const isMask = (t: Tensor): boolean => t.dtype === "bool" || t.dtype === "uint8";
@@ -169,14 +169,19 @@ function applyViews(
       d++;
     } else if (typeof item === "boolean") {
       widen();
-      tensors[d++] = fromElements(new BigInt64Array(item ? 1 : 0), "int64", [item ? 1 : 0]);
+      tensors[d++] = fromElements(
+        new BigInt64Array(item ? 1 : 0),
+        "int64",
+        [item ? 1 : 0],
+        x.storage.device,
+      );
     } else if (item instanceof Tensor) {
       if (item.ndim === 0 && !isMask(item)) {
         take(checkIndex(name, x, item).item());
       } else if (item.ndim === 0) {
         widen();
         const n = item.item() === 0 ? 0 : 1;
-        tensors[d++] = fromElements(new BigInt64Array(n), "int64", [n]);
+        tensors[d++] = fromElements(new BigInt64Array(n), "int64", [n], x.storage.device);
       } else {
         tensors[d] = item;
         d += consumed(item);

@@ -87,7 +87,7 @@ export const choleskyInverse: (input: Tensor, options?: CholeskyOptions) => Tens
   (factor: Tensor, upper: boolean) => {
     checkMatrix("choleskyInverse", factor, true);
     const n = factor.shape[factor.ndim - 1];
-    const ones = expand(eye(n, { dtype: factor.dtype }), factor.shape);
+    const ones = expand(eye(n, { dtype: factor.dtype, device: factor.device }), factor.shape);
     const x = inMode(false, () => solveBoth("choleskyInverse", factor, ones, upper));
     if (wants(factor)) {
       record("choleskyInverse", [factor], [x], ([g]) => [
@@ -109,7 +109,7 @@ export const svd: (
     const { u, s, vh } = factorSvd("svd", a, !some);
     if (computeUv) return named({ U: u, S: s, V: mT(vh) });
     const [m, n] = a.shape.slice(-2), lead = a.shape.slice(0, -2);
-    const none = (k: number) => zeros([...lead, k, k], { dtype: a.dtype });
+    const none = (k: number) => zeros([...lead, k, k], { dtype: a.dtype, device: a.device });
     return named({ U: none(m), S: s, V: none(n) });
   },
 );
@@ -181,7 +181,10 @@ function byReflectors(
   transposed: boolean,
 ): Tensor {
   const m = a.shape[a.ndim - 2], k = tau.shape[tau.ndim - 1];
-  const vectors = add(tril(narrow(a, -1, 0, k), -1), eye(m, k, { dtype: a.dtype }));
+  const vectors = add(
+    tril(narrow(a, -1, 0, k), -1),
+    eye(m, k, { dtype: a.dtype, device: a.device }),
+  );
   let y = left ? c : mT(c);
   for (let step = 0; step < k; step++) {
     // Q is H₁ … Hₖ: its last reflector meets a column first.

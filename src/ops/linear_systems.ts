@@ -35,7 +35,7 @@ export const leadOf = (x: Tensor): number[] => x.shape.slice(0, -2);
 
 /** Unit matrices of a batch. */
 function unit(x: Tensor, n: number): Tensor {
-  return expand(eye(n, { dtype: x.dtype }), [...leadOf(x), n, n]);
+  return expand(eye(n, { dtype: x.dtype, device: x.device }), [...leadOf(x), n, n]);
 }
 
 // ---- systems ------------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ export const invEx: (
 /** 1 or -1: the sign of the row exchanges. */
 function parity(pivots: Tensor, like: Tensor): Tensor {
   const k = pivots.shape[pivots.ndim - 1];
-  const exchanged = sum(ne(pivots, arange(1, k + 1)), -1);
+  const exchanged = sum(ne(pivots, arange(1, k + 1, { device: pivots.device })), -1);
   return cast(add(mul(remainder(exchanged, 2), -2), 1), like.dtype);
 }
 
@@ -232,8 +232,8 @@ function cofactors(a: Tensor): Tensor {
   const n = a.shape[a.ndim - 1];
   // Each singular value's product of all others.
   const others = where(
-    eye(n, { dtype: "bool" }),
-    ones([], { dtype: a.dtype }),
+    eye(n, { dtype: "bool", device: a.device }),
+    ones([], { dtype: a.dtype, device: a.device }),
     expand(unsqueeze(s, -2), [...leadOf(a), n, n]),
   );
   const orientation = inMode(false, () => mul(plainDet(u), plainDet(vh)));

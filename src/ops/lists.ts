@@ -136,7 +136,10 @@ export const combinations: (
       row[d]++;
       for (let e = d + 1; e < r; e++) row[e] = withReplacement ? row[d] : row[e - 1] + 1;
     }
-    return reshape(indexSelect(x, 0, fromElements(places, "int64", [count * r])), [count, r]);
+    return reshape(
+      indexSelect(x, 0, fromElements(places, "int64", [count * r], x.storage.device)),
+      [count, r],
+    );
   },
 );
 

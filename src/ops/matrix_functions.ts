@@ -39,7 +39,9 @@ export const matrixPower: (input: Tensor, n: number) => Tensor = op(
         op: "matrixPower",
       });
     }
-    if (n === 0) return add(zerosOf(a), eye(a.shape[a.ndim - 1], { dtype: a.dtype }));
+    if (n === 0) {
+      return add(zerosOf(a), eye(a.shape[a.ndim - 1], { dtype: a.dtype, device: a.device }));
+    }
     let base = a;
     if (n < 0) {
       const { x, info } = inverted("matrixPower", a);
@@ -69,7 +71,7 @@ export const matrixExp: (input: Tensor) => Tensor = op("matrixExp(input)", (a: T
   const most = inMode(false, () => Number(amax(sum(abs(a), -2)).item()));
   const steps = Number.isFinite(most) ? Math.max(0, Math.ceil(Math.log2(most / REACH))) : 0;
   const small = mul(a, 2 ** -steps);
-  const one = eye(a.shape[a.ndim - 1], { dtype: a.dtype });
+  const one = eye(a.shape[a.ndim - 1], { dtype: a.dtype, device: a.device });
   let result = add(mul(small, 1 / DEGREE), one);
   for (let k = DEGREE - 1; k >= 1; k--) result = add(mul(matmul(small, result), 1 / k), one);
   for (let s = 0; s < steps; s++) result = matmul(result, result);

@@ -63,7 +63,7 @@ function additive(name: string, mask: unknown, what: string, like: Tensor): Tens
     });
   }
   if (mask.dtype !== "bool") return mask;
-  return maskedFill(zeros(mask.shape, { dtype: like.dtype }), mask, -Infinity);
+  return maskedFill(zeros(mask.shape, { dtype: like.dtype, device: like.device }), mask, -Infinity);
 }
 
 /** Queries, keys and values in their projections, each (…, E). */
@@ -177,7 +177,7 @@ export function attendByHeads(
   if (biasKv !== null) {
     behind((i) => transpose(reshape(biasKv[i], [1, 1, heads, size]), 1, 2));
   }
-  if (o.addZeroAttn) behind(() => zeros([1, 1, 1, size], { dtype: k.dtype }));
+  if (o.addZeroAttn) behind(() => zeros([1, 1, 1, size], { dtype: k.dtype, device: k.device }));
   if (padding !== null) {
     const wide = reshape(padding, [batch, 1, 1, k.shape[2]]);
     attnMask = attnMask === null ? wide : add(attnMask, wide);

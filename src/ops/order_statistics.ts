@@ -111,7 +111,7 @@ export const mode: (
       const { values, indices } = sort(x, d, { stable: true });
       if (n === 1) return indices;
       const along = x.shape.map((_, i) => i === d ? n : 1);
-      const at = expand(reshape(arange(n), along), x.shape);
+      const at = expand(reshape(arange(n, { device: x.device }), along), x.shape);
       // Where a run of equal values begins; its length so far is what is maximised.
       const changed = ne(narrow(values, d, 1, n - 1), narrow(values, d, 0, n - 1));
       const rest = mul(cast(changed, "int64"), narrow(at, d, 1, n - 1));

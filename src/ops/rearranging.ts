@@ -12,6 +12,7 @@ import { contiguousStrides, shapeText, wrapDim, wrapDims } from "../shape.ts";
 import { empty, fromElements, Tensor } from "../tensor.ts";
 import { copyOf } from "./places.ts";
 import { stack } from "./joining.ts";
+import { deviceNumber } from "./creation.ts";
 import { cast, mapOut } from "./map.ts";
 import { sumTo } from "./reduction.ts";
 import { clone, expand, permute, reshape, transpose } from "./view.ts";
@@ -288,7 +289,7 @@ function triangle(
 ): TriangleIndices {
   return op<TriangleIndices>(
     `${name}(row, col, offset=0, dtype='int64', device=null)`,
-    (row: number, col: number, offset: number, dtype: DType) => {
+    (row: number, col: number, offset: number, dtype: DType, device: string | null) => {
       if (![row, col].every((n) => Number.isInteger(n) && n >= 0) || !Number.isInteger(offset)) {
         throw new ArgumentError(
           `Cannot ${name} of ${show(row)} rows, ${show(col)} columns, offset ${
@@ -319,7 +320,7 @@ function triangle(
         }
       }
       return cast(
-        fromElements(indices, "int64", [2, count]),
+        fromElements(indices, "int64", [2, count], deviceNumber(device, name)),
         dtypeInfo(dtype, name).name,
       );
     },

@@ -148,6 +148,7 @@ export function recurrentLayer(given: LayerInput): LayerOutput {
     BigInt64Array.from(given.sizes ?? [], BigInt),
     "int64",
     [given.sizes?.length ?? 0],
+    device,
   );
   const y = rowsLike(x, units);
   const h = empty([batch, units], info, device);

@@ -103,8 +103,11 @@ function along(x: Tensor, d: number, out: number, factor: number, form: ByteForm
   const wide = x.shape.map((_, k) => k === d ? out : 1);
   let sum: Tensor | null = null;
   places.forEach((at, k) => {
-    const read = cast(indexSelect(x, d, fromElements(at, "int64", [out])), "int32");
-    const part = mul(read, fromElements(weights[k], "int32", wide));
+    const read = cast(
+      indexSelect(x, d, fromElements(at, "int64", [out], x.storage.device)),
+      "int32",
+    );
+    const part = mul(read, fromElements(weights[k], "int32", wide, x.storage.device));
     sum = sum === null ? add(part, 2 ** (bits - 1)) : add(sum, part);
   });
   return cast(clamp(bitwiseRightShift(sum!, bits), 0, 255), "uint8");

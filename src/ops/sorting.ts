@@ -311,9 +311,12 @@ export const isin: (
     }
     const like = tensors[0] as Tensor;
     const asTensor = (t: Tensor | Scalar) =>
-      t instanceof Tensor
-        ? t
-        : filled([], t, Number.isInteger(Number(t)) ? like.info : DTYPES.float64);
+      t instanceof Tensor ? t : filled(
+        [],
+        t,
+        Number.isInteger(Number(t)) ? like.info : DTYPES.float64,
+        like.storage.device,
+      );
     const [x, numbers] = [asTensor(elements), asTensor(test)];
     const dtype = promoteTypes(x.dtype, numbers.dtype);
     const sorted = inMode(false, () => sort(reshape(numbers, [-1])).values);
@@ -425,6 +428,6 @@ export const uniqueConsecutive: Unique = op<AnyUnique>(
   (x: Tensor, inverse: boolean, counts: boolean, dim: number | null) =>
     different("uniqueConsecutive", x, inverse, counts, dim, (rows) => {
       const order = BigInt64Array.from({ length: rows.shape[0] }, (_, i) => BigInt(i));
-      return fromElements(order, "int64", [rows.shape[0]]);
+      return fromElements(order, "int64", [rows.shape[0]], rows.storage.device);
     }),
 ) as Unique;

@@ -97,7 +97,7 @@ function multivariate(name: string, x: Tensor, p: number): Tensor {
   const wide = x.info.isFloat ? x : cast(x, getDefaultDtype());
   // What no memory holds is refused before any of it is made.
   empty(checkSize([...x.shape, p], name), wide.info).dispose();
-  const shifts = mul(arange(p, { dtype: wide.dtype }), -0.5);
+  const shifts = mul(arange(p, { dtype: wide.dtype, device: wide.device }), -0.5);
   const each = lgamma(add(unsqueeze(wide, -1), shifts));
   return add(sum(each, -1), p * (p - 1) / 4 * Math.log(Math.PI));
 }

@@ -160,7 +160,9 @@ export class LBFGS extends Optimizer {
   /** All gradients as one vector. */
   #gradient(): Tensor {
     const parts = this.paramGroups[0].params.map((p) =>
-      p.grad === null ? zeros([p.numel], { dtype: p.dtype }) : reshape(p.grad, [-1])
+      p.grad === null
+        ? zeros([p.numel], { dtype: p.dtype, device: p.device })
+        : reshape(p.grad, [-1])
     );
     const all = cat(parts);
     return this.#sign < 0 ? neg(all) : all;

@@ -41,11 +41,11 @@ export class ParamGroup {
     ownCounters = 0,
   ) {
     this.params = params;
-    const device = params[0]?.storage.device ?? 0;
-    const steps = empty([params.length * (1 + ownCounters)], DTYPES.float64, device);
+    // On the CPU, wherever the parameters are: instructions read them when they run.
+    const steps = empty([params.length * (1 + ownCounters)], DTYPES.float64);
     if (params.length > 0) run("fill", OP.fill, [steps], [], [DTYPES.float64.code, 0]);
     const hidden = {
-      cells: empty([CELLS], DTYPES.float64, device),
+      cells: empty([CELLS], DTYPES.float64),
       steps,
       hyper: () => hyper(this),
     };

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { checkpoint, memory, nn, ones, randn, type Tensor, tensor } from "@toro/toro";
+import { checkpoint, cuda, memory, nn, ones, randn, type Tensor, tensor } from "@toro/toro";
 import { names } from "./folders.ts";
 import { inFolder } from "../folder.ts";
 
@@ -127,7 +127,7 @@ Deno.test("tensors come in another float type, and within limits", () =>
       assertRejects(() => checkpoint.load(path, options), Error, `Cannot load ${path}: ${text}`);
     await refused({ maxBytes: 15 }, "its tensors have 16 bytes, and maxBytes is 15");
     await refused({ maxTensors: 1 }, "it has 2 tensors, and maxTensors is 1");
-    await refused({ mapLocation: "cuda:1" }, "this build of Toro runs on the CPU only");
+    await refused({ mapLocation: "cuda:1" }, cuda.unavailableReason()!);
     await checkpoint.load(path, { maxBytes: 8, only: ["x"] });
   }));
 

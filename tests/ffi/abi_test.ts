@@ -152,8 +152,9 @@ Deno.test("abi: sizes that are none", () => {
     text(),
     /^Cannot allocate 2251799813685248 bytes: \d+ live, \d+ cached and \d+ peak bytes of a budget of \d+$/,
   );
-  assertEquals(symbols.toro_alloc(thread, 64, 1), -1);
-  assertEquals(text(), "cannot allocate on cuda:0: this library was built without CUDA");
+  // No machine has so many devices.
+  assertEquals(symbols.toro_alloc(thread, 64, 1000), -6);
+  assertMatch(text(), /^Cannot use cuda:999: /);
 });
 
 Deno.test("abi: reading and writing outside a storage, or through an empty buffer", () => {

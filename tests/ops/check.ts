@@ -74,7 +74,7 @@ export function gradientsOf({ results, call }: Outcome, seed: string): (Tensor |
   const gradOutputs = outs.map((o, i) => {
     const random = uniform(`${seed}/${i}`);
     const values = Float64Array.from({ length: o.numel }, () => 2 * random() - 1);
-    return fromElements(elements(values, o.dtype), o.dtype, o.shape);
+    return fromElements(elements(values, o.dtype), o.dtype, o.shape, o.storage.device);
   });
   return grad(outs, inputs, { gradOutputs, allowUnused: true });
 }

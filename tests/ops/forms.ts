@@ -129,19 +129,20 @@ function place(
   dtype: DType,
   shape: readonly number[],
   layout: Layout,
+  device: number,
 ): Tensor {
   if (layout === "contiguous" || values.length === 0) {
     return values.length === 0
-      ? empty(shape, DTYPES[dtype])
-      : fromElements(elements(values, dtype), dtype, shape);
+      ? empty(shape, DTYPES[dtype], device)
+      : fromElements(elements(values, dtype), dtype, shape, device);
   }
   if (layout === "expanded") {
     const d = stretchedDim(shape);
-    if (d < 0) return place(values, dtype, shape, "contiguous");
+    if (d < 0) return place(values, dtype, shape, "contiguous", device);
     const inner = shape.slice(d + 1).reduce((a, b) => a * b, 1);
     const kept = values.filter((_, i) => Math.floor(i / inner) % shape[d] === 0);
     const narrow = shape.map((n, i) => i === d ? 1 : n);
-    const t = place(kept, dtype, narrow, "contiguous");
+    const t = place(kept, dtype, narrow, "contiguous", device);
     return new Tensor(t.storage, t.info, shape, t.strides.map((s, i) => i === d ? 0 : s), 0);
   }
   const [strides, offset, size] = arrange(shape, layout);
@@ -151,7 +152,7 @@ function place(
     store[index.reduce((sum, x, d) => sum + x * strides[d], offset)] = value;
     for (let d = shape.length - 1; d >= 0 && ++index[d] === shape[d]; d--) index[d] = 0;
   }
-  const flat = fromElements(elements(store, dtype), dtype, [size]);
+  const flat = fromElements(elements(store, dtype), dtype, [size], device);
   return new Tensor(flat.storage, flat.info, shape, strides, offset);
 }
 
@@ -176,6 +177,8 @@ export interface Form {
   readonly roundTo?: DType;
   /** Whether specs that gradients are checked for require them. */
   readonly grad?: boolean;
+  /** The number of the device; default the CPU. */
+  readonly device?: number;
   /** Whether values repeat as the expanded layout has them, whatever the layout. */
   readonly repeated?: boolean;
 }
@@ -199,7 +202,7 @@ export function build(c: Case, form: Form, seed: string, inplace: boolean): Call
     const stretches = fixed === undefined && !(inplace && at === 0);
     if (stretches && form.repeated) values = stretchedValues(values, spec.shape);
     const layout = form.layout === "expanded" && !stretches ? "contiguous" : form.layout;
-    const t = place(values, dtype, spec.shape, layout);
+    const t = place(values, dtype, spec.shape, layout, form.device ?? 0);
     if (form.grad && t.info.isFloat && spec.options.grad !== false) t.requiresGrad = true;
     tensors.push(t);
     return t;

@@ -67,7 +67,7 @@ static CACHE: Mutex<Cache> = Mutex::new(Cache {
 });
 
 /// The class of a size and the bytes that a block of the class has.
-fn class_of(bytes: usize) -> (usize, usize) {
+pub(crate) fn class_of(bytes: usize) -> (usize, usize) {
     let units = bytes.max(1).div_ceil(ALIGN);
     if units <= 8 {
         return (units, units * ALIGN);

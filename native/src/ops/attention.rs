@@ -425,6 +425,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| with_real!(call.name, call.ins()[0].dtype.compute(), C => forward::<C>(call)),
+        cuda: None,
     },
     Row {
         name: "attention_grad",
@@ -433,5 +434,6 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| with_real!(call.name, call.ins()[1].dtype.compute(), C => backward::backward::<C>(call)),
+        cuda: None,
     },
 ];

@@ -365,6 +365,7 @@ pub const ROWS: &[Row] = &[
         scalars: SCALARS,
         alias: false,
         run: |call| with_compute!(compute(call)?, C => conv::<C>(call)),
+        cuda: None,
     },
     Row {
         name: "conv_input_grad",
@@ -373,6 +374,7 @@ pub const ROWS: &[Row] = &[
         scalars: SCALARS,
         alias: false,
         run: |call| with_compute!(compute(call)?, C => conv_input_grad::<C>(call)),
+        cuda: None,
     },
     Row {
         name: "conv_weight_grad",
@@ -381,5 +383,6 @@ pub const ROWS: &[Row] = &[
         scalars: SCALARS,
         alias: false,
         run: |call| with_compute!(compute(call)?, C => conv_weight_grad::<C>(call)),
+        cuda: None,
     },
 ];

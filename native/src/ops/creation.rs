@@ -3,7 +3,7 @@
 use crate::bail;
 use crate::dtype::{Compute, Element};
 use crate::fault::{Fault, Outcome};
-use crate::instruction::{Call, Row};
+use crate::instruction::{Call, Operand, Row};
 use crate::ops::map::{self, Shared, Space};
 use crate::{pool, with_dtype};
 use core::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -87,9 +87,8 @@ fn triangle(call: &Call) -> Outcome {
     Ok(())
 }
 
-/// out[…, c] = 1 where c is the class that index […] names, else 0. Buffers: out (…, C) contiguous, index (…).
-fn one_hot(call: &Call) -> Outcome {
-    let (out, index) = (&call.outs()[0], &call.ins()[0]);
+/// The classes that an output of one-hot rows has for an index.
+fn rows_of(call: &Call, out: &Operand, index: &Operand) -> Outcome<usize> {
     let Some((&classes, lead)) = out.dims().split_last() else {
         bail!("{}: the output has no dims", call.name)
     };
@@ -103,6 +102,13 @@ fn one_hot(call: &Call) -> Outcome {
     call.require(index.dtype.compute() == Compute::I64, || {
         format!("the index is {}", index.dtype.name())
     })?;
+    Ok(classes)
+}
+
+/// out[…, c] = 1 where c is the class that index […] names, else 0. Buffers: out (…, C) contiguous, index (…).
+fn one_hot(call: &Call) -> Outcome {
+    let (out, index) = (&call.outs()[0], &call.ins()[0]);
+    let classes = rows_of(call, out, index)?;
     let ins = call.ins();
     let space = Space::new(call.name, ins)?;
     let (shared, to) = (Shared(ins), Shared(call.outs()));
@@ -136,8 +142,67 @@ fn one_hot(call: &Call) -> Outcome {
     Ok(())
 }
 
+/// The forms on CUDA; the kernels are in creation.cu.
+mod cuda {
+    use super::*;
+    use crate::ops::map::cuda::{bits, launch};
+
+    fn over_output(call: &Call, kernel: &'static str, compute: Compute) -> Outcome {
+        let mut scalars = [0; 4];
+        for (to, &scalar) in scalars.iter_mut().zip(call.scalars()) {
+            *to = bits(scalar, compute);
+        }
+        let space = Space::new(call.name, call.outs())?;
+        launch(call.device, (kernel, compute), &space, call.outs(), scalars)
+    }
+
+    pub fn arange(call: &Call) -> Outcome {
+        let compute = match call.outs()[0].dtype.compute() {
+            Compute::I64 => Compute::I64,
+            _ => Compute::F64,
+        };
+        over_output(call, "pattern_arange", compute)
+    }
+
+    pub fn linspace(call: &Call) -> Outcome {
+        over_output(call, "pattern_linspace", Compute::F64)
+    }
+
+    pub fn triangle(call: &Call) -> Outcome {
+        let out = &call.outs()[0];
+        let [.., m, n] = *out.dims() else {
+            bail!("{}: the tensor has {} dims, below 2", call.name, out.ndim)
+        };
+        let scalars = [m as u64, n as u64, call.int(0) as u64, call.int(1) as u64];
+        let operands = [out.clone(), out.clone()];
+        let space = Space::new(call.name, &operands)?;
+        let kernel = ("pattern_triangle", out.dtype.compute());
+        launch(call.device, kernel, &space, &operands, scalars)
+    }
+
+    pub fn one_hot(call: &Call) -> Outcome {
+        let (out, index) = (&call.outs()[0], &call.ins()[0]);
+        let classes = rows_of(call, out, index)?;
+        let mut along = [0; crate::instruction::MAX_DIMS];
+        along[..index.ndim].copy_from_slice(index.strides());
+        let strides = [out.strides(), &along[..out.ndim]];
+        let space = Space::over(out.dims(), strides.into_iter());
+        let alarm = crate::cuda::gpu(call.device)?.alarm();
+        let scalars = [classes as u64, alarm, u64::from(call.opcode), 0];
+        let operands = [out.clone(), index.clone()];
+        let kernel = ("pattern_one_hot", Compute::I64);
+        launch(call.device, kernel, &space, &operands, scalars)
+    }
+}
+
 /// One output, so many inputs and scalars.
-const fn row(name: &'static str, ins: usize, scalars: usize, run: fn(&Call) -> Outcome) -> Row {
+const fn row(
+    name: &'static str,
+    ins: usize,
+    scalars: usize,
+    run: fn(&Call) -> Outcome,
+    cuda: fn(&Call) -> Outcome,
+) -> Row {
     Row {
         name,
         outs: 1,
@@ -145,12 +210,13 @@ const fn row(name: &'static str, ins: usize, scalars: usize, run: fn(&Call) -> O
         scalars: (scalars, scalars),
         alias: false,
         run,
+        cuda: Some(cuda),
     }
 }
 
 pub const ROWS: &[Row] = &[
-    row("arange", 0, 2, arange),
-    row("linspace", 0, 3, linspace),
-    row("triangle", 0, 2, triangle),
-    row("one_hot", 1, 0, one_hot),
+    row("arange", 0, 2, arange, cuda::arange),
+    row("linspace", 0, 3, linspace, cuda::linspace),
+    row("triangle", 0, 2, triangle, cuda::triangle),
+    row("one_hot", 1, 0, one_hot, cuda::one_hot),
 ];

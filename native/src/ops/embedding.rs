@@ -47,6 +47,7 @@ pub const ROWS: &[Row] = &[
         scalars: (1, 1),
         alias: false,
         run: gather,
+        cuda: None,
     },
     Row {
         name: "sum_rows",
@@ -55,6 +56,7 @@ pub const ROWS: &[Row] = &[
         scalars: (3, 3),
         alias: false,
         run: sum,
+        cuda: None,
     },
     Row {
         name: "add_rows",
@@ -63,6 +65,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: add,
+        cuda: None,
     },
     Row {
         name: "merge_rows",
@@ -71,6 +74,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: merge,
+        cuda: None,
     },
     Row {
         name: "limit_rows",
@@ -79,6 +83,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: limit,
+        cuda: None,
     },
 ];
 

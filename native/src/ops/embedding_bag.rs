@@ -177,4 +177,5 @@ pub const ROWS: &[Row] = &[Row {
     scalars: (2, 2),
     alias: false,
     run: bag,
+    cuda: None,
 }];

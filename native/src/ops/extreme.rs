@@ -229,6 +229,7 @@ pub const ROWS: &[Row] = &[
             };
             with_compute!(call.dtype(0)?.compute(), C => run::<C>(call, Some(values), indices, call.float(1) != 0.0))
         },
+        cuda: None,
     },
     Row {
         name: "arg_extreme",
@@ -237,5 +238,6 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| with_compute!(call.dtype(0)?.compute(), C => run::<C>(call, None, &call.outs()[0], call.float(1) != 0.0)),
+        cuda: None,
     },
 ];

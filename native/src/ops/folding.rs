@@ -45,4 +45,5 @@ pub const ROWS: &[Row] = &[Row {
     scalars: (1, 1),
     alias: false,
     run: |call| with_real!(call.name, call.outs()[0].dtype.compute(), C => fold_norm::<C>(call)),
+    cuda: None,
 }];

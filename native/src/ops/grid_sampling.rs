@@ -346,6 +346,7 @@ pub const ROWS: &[Row] = &[
         scalars: (3, 3),
         alias: false,
         run: |call| with_real!(call.name, call.outs()[0].dtype.compute(), C => grid_sample::<C>(call)),
+        cuda: None,
     },
     Row {
         name: "grid_sample_grad",
@@ -354,5 +355,6 @@ pub const ROWS: &[Row] = &[
         scalars: (3, 3),
         alias: false,
         run: |call| with_real!(call.name, call.ins()[1].dtype.compute(), C => grid_sample_grad::<C>(call)),
+        cuda: None,
     },
 ];

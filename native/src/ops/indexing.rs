@@ -18,6 +18,7 @@ pub const ROWS: &[Row] = &[
         scalars: (3, 2 + MAX_DIMS),
         alias: false,
         run: index,
+        cuda: None,
     },
     Row {
         name: "index_put",
@@ -26,6 +27,7 @@ pub const ROWS: &[Row] = &[
         scalars: (5, 4 + MAX_DIMS),
         alias: false,
         run: index_put,
+        cuda: None,
     },
     Row {
         name: "take",
@@ -34,6 +36,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: take,
+        cuda: None,
     },
 ];
 

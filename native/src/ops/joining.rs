@@ -17,6 +17,7 @@ pub const ROWS: &[Row] = &[
         scalars: (1, 1),
         alias: false,
         run: cat,
+        cuda: None,
     },
     Row {
         name: "pad",
@@ -25,6 +26,7 @@ pub const ROWS: &[Row] = &[
         scalars: (1, 1 + 2 * MAX_DIMS),
         alias: false,
         run: pad,
+        cuda: None,
     },
     Row {
         name: "pad_backward",
@@ -33,6 +35,7 @@ pub const ROWS: &[Row] = &[
         scalars: (1, 1 + 2 * MAX_DIMS),
         alias: false,
         run: pad_backward,
+        cuda: None,
     },
     Row {
         name: "strided_sum",
@@ -41,6 +44,7 @@ pub const ROWS: &[Row] = &[
         scalars: (1, 1 + MAX_DIMS),
         alias: false,
         run: strided_sum,
+        cuda: None,
     },
 ];
 

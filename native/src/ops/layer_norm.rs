@@ -393,6 +393,163 @@ fn backward<C: Real>(call: &Call) -> Outcome {
     Ok(())
 }
 
+/// The forms on CUDA; the kernels are in layer_norm.cu.
+mod cuda {
+    use super::*;
+    use crate::cuda::Scratch;
+    use crate::dtype::{Compute, DType};
+    use crate::ops::lines::{Lines, Part};
+
+    /// Rows whose sums one thread takes for a column.
+    const PIECE: usize = 64;
+    const THREADS: u32 = 256;
+
+    /// A parameter or gradient of a row's dims, which are the last of `dims`; absent where it is empty.
+    fn along<'a>(
+        call: &Call,
+        o: &'a Operand,
+        dims: &[usize],
+        last: usize,
+        strides: &'a mut [isize; MAX_DIMS],
+    ) -> Outcome<Part<'a>> {
+        let lead = dims.len() - last;
+        if o.dims() == [0] && dims[lead..] != [0] {
+            return Ok(Part::NONE);
+        }
+        call.require(o.dims() == &dims[lead..], || {
+            format!(
+                "a parameter of dims {:?} for rows of {:?}",
+                o.dims(),
+                &dims[lead..]
+            )
+        })?;
+        strides[lead..dims.len()].copy_from_slice(o.strides());
+        Ok(Part::with(o, &strides[..dims.len()]))
+    }
+
+    fn check(
+        call: &Call,
+        operands: &[&Operand],
+        statistics: [&Operand; 2],
+    ) -> Outcome<(usize, Compute)> {
+        let (last, dims, compute) = (
+            call.count(0)?,
+            operands[0].dims(),
+            operands[0].dtype.compute(),
+        );
+        let alike = last <= dims.len() && operands.iter().all(|o| o.dims() == dims);
+        call.require(alike && compute != Compute::I64, || {
+            format!("the last {last} dims of {dims:?}")
+        })?;
+        let rows: usize = dims[..dims.len() - last].iter().product();
+        for o in statistics {
+            let fits = o.dims() == [rows] && o.dtype.compute() == compute && o.is_contiguous();
+            call.require(fits && o.dtype.size() >= 4, || {
+                format!("statistics of dims {:?} for {rows} rows", o.dims())
+            })?;
+        }
+        Ok((last, compute))
+    }
+
+    pub fn forward(call: &Call) -> Outcome {
+        let ([y, mean, rstd], [x, weight, bias]) = (call.outs(), call.ins()) else {
+            unreachable!()
+        };
+        let (last, compute) = check(call, &[x, y], [mean, rstd])?;
+        let lead = x.ndim - last;
+        let (mut of_weight, mut of_bias) = ([0; MAX_DIMS], [0; MAX_DIMS]);
+        let parts = [
+            Part::of(y),
+            Part::of(x),
+            Part::with(mean, &[]),
+            Part::with(rstd, &[]),
+            along(call, weight, x.dims(), last, &mut of_weight)?,
+            along(call, bias, x.dims(), last, &mut of_bias)?,
+        ];
+        let mut lines = Lines::new(call, x.dims(), |d| d >= lead, &parts)?;
+        lines.numbers[..2].copy_from_slice(&[call.float(1), call.float(2)]);
+        if lines.count() == 0 || lines.length() == 0 {
+            return Ok(());
+        }
+        lines.launch(call, "layer_norm", compute)
+    }
+
+    pub fn backward(call: &Call) -> Outcome {
+        let ([gx, gw, gb], [g, x, mean, rstd, weight]) = (call.outs(), call.ins()) else {
+            unreachable!()
+        };
+        let wanted = gx.dims() != [0] || x.numel() == 0;
+        let (last, compute) = check(call, &[x, g, if wanted { gx } else { x }], [mean, rstd])?;
+        let lead = x.ndim - last;
+        let mut of_weight = [0; MAX_DIMS];
+        let part = along(call, weight, x.dims(), last, &mut of_weight)?;
+        let parts = [
+            if wanted { Part::of(gx) } else { Part::NONE },
+            Part::of(g),
+            Part::of(x),
+            Part::with(mean, &[]),
+            Part::with(rstd, &[]),
+            part,
+        ];
+        let mut lines = Lines::new(call, x.dims(), |d| d >= lead, &parts)?;
+        lines.numbers[1] = call.float(1);
+        let (rows, n) = (lines.count(), lines.length());
+        if n == 0 {
+            return Ok(());
+        }
+        if wanted && rows > 0 {
+            lines.launch(call, "layer_norm_grad", compute)?;
+        }
+        let gradients = [gw, gb];
+        if gradients.iter().all(|o| o.dims() == [0]) {
+            return Ok(());
+        }
+        for o in gradients {
+            call.require(o.dims() == [0] || o.dims() == [n], || {
+                format!("a gradient of dims {:?}", o.dims())
+            })?;
+        }
+        let pieces = rows.div_ceil(PIECE);
+        let scratch = Scratch::new(crate::cuda::gpu(call.device)?, pieces * 2 * n * 8)?;
+        let sums = || Part::at(scratch.address(), DType::F64, &[]);
+        let parts = [
+            Part::NONE,
+            Part::of(g),
+            Part::of(x),
+            Part::with(mean, &[]),
+            Part::with(rstd, &[]),
+            Part::NONE,
+            sums(),
+        ];
+        let mut lines = Lines::new(call, x.dims(), |d| d >= lead, &parts)?;
+        lines.numbers[2] = PIECE as f64;
+        let blocks = |things: usize| things.div_ceil(THREADS as usize);
+        if rows > 0 {
+            let (count, kernel) = (blocks(pieces * n), "layer_norm_columns");
+            lines.launch_in(call, kernel, compute, count, THREADS)?;
+        }
+        let to = |o| {
+            if Operand::dims(o) == [0] {
+                Part::NONE
+            } else {
+                Part::of(o)
+            }
+        };
+        let parts = [
+            to(gw),
+            to(gb),
+            Part::NONE,
+            Part::NONE,
+            Part::NONE,
+            Part::NONE,
+            sums(),
+        ];
+        let mut lines = Lines::new(call, &[n], |_| true, &parts)?;
+        lines.numbers[2] = pieces as f64;
+        lines.launch_in(call, "layer_norm_join", compute, blocks(n), THREADS)
+    }
+}
+
 pub const ROWS: &[Row] = &[
     Row {
         name: "layer_norm",
@@ -401,6 +558,7 @@ pub const ROWS: &[Row] = &[
         scalars: (3, 3),
         alias: false,
         run: |call| with_real!(call.name, call.ins()[0].dtype.compute(), C => forward::<C>(call)),
+        cuda: Some(cuda::forward),
     },
     Row {
         name: "layer_norm_grad",
@@ -409,5 +567,6 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| with_real!(call.name, call.ins()[1].dtype.compute(), C => backward::<C>(call)),
+        cuda: Some(cuda::backward),
     },
 ];

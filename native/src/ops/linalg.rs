@@ -704,6 +704,7 @@ const fn row(
         scalars: (scalars, scalars),
         alias: false,
         run,
+        cuda: None,
     }
 }
 

@@ -9,6 +9,8 @@ use crate::ops::moving;
 use crate::{bail, pool, simd, stream, with_compute, with_dtype};
 use core::mem::MaybeUninit;
 
+pub mod cuda;
+
 /// Elements brought into the first-level cache at a time.
 pub const CHUNK: usize = 1024;
 /// Elements that one thread takes at a time: about 5 µs of a cheap op, so that claiming costs nothing.
@@ -66,24 +68,33 @@ impl Space {
                 );
             }
         }
+        let strides = operands
+            .iter()
+            .map(|o| if o.ndim == 0 { &[] } else { o.strides() });
+        Ok(Space::over(dims, strides))
+    }
+
+    /// The space of these dims; an operand without strides has the same element everywhere.
+    pub fn over<'a>(dims: &[usize], operands: impl Iterator<Item = &'a [isize]>) -> Space {
+        let mut all: [&[isize]; MOST] = [&[]; MOST];
+        let mut count = 0;
+        for strides in operands {
+            all[count] = strides;
+            count += 1;
+        }
+        let operands = &all[..count];
         let mut s = Space {
             ndim: 0,
             dims: [1; MAX_DIMS],
             strides: [[0; MAX_DIMS]; MOST],
-            numel: operands[0].numel(),
+            numel: dims.iter().product(),
         };
         // Filled from the innermost dim outwards, then turned round.
         for d in (0..dims.len()).rev() {
             if dims[d] == 1 {
                 continue;
             }
-            let stride = |k: usize| {
-                if operands[k].ndim == 0 {
-                    0
-                } else {
-                    operands[k].strides()[d]
-                }
-            };
+            let stride = |k: usize| operands[k].get(d).copied().unwrap_or(0);
             let last = s.ndim.wrapping_sub(1);
             let merges = s.ndim > 0
                 && (0..operands.len())
@@ -102,7 +113,7 @@ impl Space {
         for k in 0..operands.len() {
             s.strides[k][..s.ndim].reverse();
         }
-        Ok(s)
+        s
     }
 
     /// Whether operand 0, an output, should be written past the caches.
@@ -448,6 +459,7 @@ macro_rules! maps {
                 scalars: (1 + $scalars, 1 + $scalars),
                 alias: true,
                 run: |call| $crate::ops::map::run(call, &$name::MAP),
+                cuda: Some(|call| $crate::ops::map::cuda::run(call, concat!("map_", stringify!($name)))),
             }
         ),*];
     };

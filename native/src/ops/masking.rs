@@ -17,6 +17,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: nonzero_count,
+        cuda: None,
     },
     Row {
         name: "nonzero",
@@ -25,6 +26,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: nonzero,
+        cuda: None,
     },
     Row {
         name: "masked_select",
@@ -33,6 +35,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: masked_select,
+        cuda: None,
     },
     Row {
         name: "masked_scatter",
@@ -41,6 +44,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: masked_scatter,
+        cuda: None,
     },
     Row {
         name: "repeat_count",
@@ -49,6 +53,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: repeat_count,
+        cuda: None,
     },
     Row {
         name: "repeat",
@@ -57,6 +62,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: repeat,
+        cuda: None,
     },
     Row {
         name: "bincount_size",
@@ -65,6 +71,7 @@ pub const ROWS: &[Row] = &[
         scalars: (1, 1),
         alias: false,
         run: bincount_size,
+        cuda: None,
     },
     Row {
         name: "bincount",
@@ -73,6 +80,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: bincount,
+        cuda: None,
     },
     Row {
         name: "histc",
@@ -81,6 +89,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: histc,
+        cuda: None,
     },
 ];
 

@@ -9,6 +9,8 @@ use crate::gemm::{Elem, Mat, MatMut, Options, gemm, gemm_batched, gemm_i64};
 use crate::instruction::{Call, MAX_DIMS, Operand, Row};
 use crate::memory::Scratch;
 
+mod cuda;
+
 /// The last two dims of an operand: (rows, columns, row stride, column stride).
 fn matrix(o: &Operand) -> (usize, usize, isize, isize) {
     let (d, s, n) = (o.dims(), o.strides(), o.ndim);
@@ -27,7 +29,8 @@ fn mat(o: &Operand, elem: Elem) -> Mat {
     }
 }
 
-fn matmul(call: &Call) -> Outcome {
+/// Checks the dims of a product; the loops over its batch, with strides of C, A and B.
+fn batch_of(call: &Call) -> Outcome<Nest<3>> {
     let (c, a, b) = (&call.outs()[0], &call.ins()[0], &call.ins()[1]);
     let n = c.ndim;
     let fits = n >= 2 && a.ndim == n && b.ndim == n && {
@@ -45,7 +48,20 @@ fn matmul(call: &Call) -> Outcome {
             [c.strides()[d], a.strides()[d], b.strides()[d]],
         );
     }
-    let batch = Nest::new(&loops[..n - 2]);
+    Ok(Nest::new(&loops[..n - 2]))
+}
+
+fn on_cuda(call: &Call) -> Outcome {
+    let batch = batch_of(call)?;
+    if call.outs()[0].numel() == 0 {
+        return Ok(());
+    }
+    cuda::run(call, &batch)
+}
+
+fn matmul(call: &Call) -> Outcome {
+    let (c, a, b) = (&call.outs()[0], &call.ins()[0], &call.ins()[1]);
+    let batch = batch_of(call)?;
     if c.numel() == 0 {
         return Ok(());
     }
@@ -168,4 +184,5 @@ pub const ROWS: &[Row] = &[Row {
     scalars: (3, 3),
     alias: false,
     run: matmul,
+    cuda: Some(on_cuda),
 }];

@@ -14,6 +14,7 @@ pub mod indexing;
 pub mod joining;
 pub mod layer_norm;
 pub mod linalg;
+pub mod lines;
 pub mod loss;
 pub mod map;
 pub mod masking;
@@ -38,6 +39,7 @@ pub mod searching;
 pub mod softmax;
 pub mod sorting;
 pub mod special;
+pub mod transfer;
 pub mod walk;
 
 use crate::instruction::Row;
@@ -83,6 +85,7 @@ pub fn table() -> &'static [Row] {
             pooling::ROWS,
             resampling::ROWS,
             grid_sampling::ROWS,
+            transfer::ROWS,
         ]
         .concat()
     })

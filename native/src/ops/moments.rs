@@ -273,4 +273,14 @@ pub const ROWS: &[Row] = &[Row {
         let compute = call.dtype(0)?.compute();
         over(call.name, compute, [out, mean], &call.ins()[0], kind)
     },
+    cuda: Some(|call| {
+        let ([out, mean], x) = (call.outs(), &call.ins()[0]) else {
+            unreachable!()
+        };
+        let parameters = [call.float(1), call.float(2)];
+        let sums = ("reduce_mean", "join_mean");
+        super::reduce::cuda::over(call, sums, (mean, x, None), &[])?;
+        let deviations = ("reduce_variance", "join_variance");
+        super::reduce::cuda::over(call, deviations, (out, x, Some(mean)), &parameters)
+    }),
 }];

@@ -512,6 +512,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| with_real!(call.name, call.ins()[0].dtype.compute(), C => train::<C>(call)),
+        cuda: None,
     },
     Row {
         name: "batch_norm_eval",
@@ -520,6 +521,7 @@ pub const ROWS: &[Row] = &[
         scalars: (1, 1),
         alias: false,
         run: |call| with_real!(call.name, call.ins()[0].dtype.compute(), C => eval::<C>(call)),
+        cuda: None,
     },
     Row {
         name: "batch_norm_grad",
@@ -528,5 +530,6 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| with_real!(call.name, call.ins()[1].dtype.compute(), C => backward::<C>(call)),
+        cuda: None,
     },
 ];

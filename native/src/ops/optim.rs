@@ -20,6 +20,7 @@ pub const ROWS: &[Row] = &[
         scalars: (3, 1 << 16),
         alias: false,
         run: dense,
+        cuda: None,
     },
     Row {
         name: "grad_norm",
@@ -28,6 +29,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: norm::norm,
+        cuda: None,
     },
     Row {
         name: "grad_scale",
@@ -36,6 +38,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: norm::scale,
+        cuda: None,
     },
     Row {
         name: "grad_clamp",
@@ -44,6 +47,7 @@ pub const ROWS: &[Row] = &[
         scalars: (1, 1),
         alias: false,
         run: norm::clamp,
+        cuda: None,
     },
     Row {
         name: "grad_unscale",
@@ -52,6 +56,7 @@ pub const ROWS: &[Row] = &[
         scalars: (1, 1),
         alias: false,
         run: norm::unscale,
+        cuda: None,
     },
     Row {
         name: "lazy_step",
@@ -60,6 +65,7 @@ pub const ROWS: &[Row] = &[
         scalars: (3, 3),
         alias: false,
         run: lazy::step,
+        cuda: None,
     },
     Row {
         name: "lazy_read",
@@ -68,6 +74,7 @@ pub const ROWS: &[Row] = &[
         scalars: (3, 3),
         alias: false,
         run: lazy::read,
+        cuda: None,
     },
     Row {
         name: "lazy_sweep",
@@ -76,6 +83,7 @@ pub const ROWS: &[Row] = &[
         scalars: (3, 3),
         alias: false,
         run: lazy::sweep,
+        cuda: None,
     },
     Row {
         name: "rows_step",
@@ -84,6 +92,7 @@ pub const ROWS: &[Row] = &[
         scalars: (3, 3),
         alias: false,
         run: rows::step,
+        cuda: None,
     },
 ];
 

@@ -318,7 +318,7 @@ macro_rules! trig {
                 }
             }
             static MAP: Map = Map { f32: Some(single), f64: Some(double), i64: None };
-            Row { name: stringify!($name), outs: 1, ins: (1, 1), scalars: (1, 1), alias: true, run: |call| map::run(call, &MAP) }
+            Row { name: stringify!($name), outs: 1, ins: (1, 1), scalars: (1, 1), alias: true, run: |call| map::run(call, &MAP), cuda: Some(|call| map::cuda::run(call, concat!("map_", stringify!($name)))) }
         } ),*];
     };
 }

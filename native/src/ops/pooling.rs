@@ -291,6 +291,7 @@ pub const ROWS: &[Row] = &[
         scalars: (4, 12),
         alias: false,
         run: |call| with_compute!(call.ins()[0].dtype.compute(), C => max_pool::<C>(call)),
+        cuda: None,
     },
     Row {
         name: "avg_pool",
@@ -299,6 +300,7 @@ pub const ROWS: &[Row] = &[
         scalars: (6, 14),
         alias: false,
         run: |call| with_compute!(call.outs()[0].dtype.compute(), C => avg_pool::<C>(call)),
+        cuda: None,
     },
     Row {
         name: "avg_pool_grad",
@@ -307,5 +309,6 @@ pub const ROWS: &[Row] = &[
         scalars: (6, 14),
         alias: false,
         run: |call| with_compute!(call.outs()[0].dtype.compute(), C => avg_pool_grad::<C>(call)),
+        cuda: None,
     },
 ];

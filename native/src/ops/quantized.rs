@@ -57,4 +57,5 @@ pub const ROWS: &[Row] = &[Row {
     scalars: (1, 1),
     alias: false,
     run: linear_dynamic,
+    cuda: None,
 }];

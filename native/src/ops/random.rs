@@ -247,12 +247,16 @@ simd! {
     }
 }
 
-/// Zero with probability p, else the input over 1 - p. Scalar: p. Its gradient is itself with the same stream.
-fn dropout(call: &Call) -> Outcome {
-    let ((seed, offset), p) = (stream(call), call.float(2));
+/// The word from which on elements are kept, and what they are multiplied by.
+fn dropping(p: f64) -> (u32, f64) {
     // The cast saturates: for p = 1 one word in 2³² is kept, and is multiplied by 0.
     let limit = (p * 4_294_967_296.0) as u32;
-    let scale = if p < 1.0 { 1.0 / (1.0 - p) } else { 0.0 };
+    (limit, if p < 1.0 { 1.0 / (1.0 - p) } else { 0.0 })
+}
+
+/// Zero with probability p, else the input over 1 - p. Scalar: p. Its gradient is itself with the same stream.
+fn dropout(call: &Call) -> Outcome {
+    let ((seed, offset), (limit, scale)) = (stream(call), dropping(call.float(2)));
     let dtype = call.outs()[0].dtype;
     match dtype.compute() {
         Compute::F32 => transform::<f32>(call, |x, first| {
@@ -377,6 +381,60 @@ fn multinomial(call: &Call) -> Outcome {
     Ok(())
 }
 
+/// The forms on CUDA; the kernels are in random.cu.
+mod cuda {
+    use super::*;
+    use crate::ops::map::cuda::launch;
+
+    fn run(call: &Call, kernel: &'static str, compute: Compute, own: [u64; 2]) -> Outcome {
+        let operands = call.all();
+        let space = Space::new(call.name, operands)?;
+        let (seed, offset) = stream(call);
+        let scalars = [seed, offset, own[0], own[1]];
+        launch(call.device, (kernel, compute), &space, operands, scalars)
+    }
+
+    /// In the compute type of the output, which must be a float one.
+    fn in_float(call: &Call, kernel: &'static str, own: [u64; 2]) -> Outcome {
+        let dtype = call.outs()[0].dtype;
+        call.require(dtype.is_float(), || {
+            format!("the output is {}", dtype.name())
+        })?;
+        run(call, kernel, dtype.compute(), own)
+    }
+
+    /// The op's own scalars as float64 bits.
+    fn floats(call: &Call) -> [u64; 2] {
+        let own = &call.scalars()[2..];
+        core::array::from_fn(|i| own.get(i).map_or(0, |s| s.float().to_bits()))
+    }
+
+    pub fn uniform(call: &Call) -> Outcome {
+        in_float(call, "random_uniform", floats(call))
+    }
+    pub fn normal(call: &Call) -> Outcome {
+        in_float(call, "random_normal", floats(call))
+    }
+    pub fn exponential(call: &Call) -> Outcome {
+        run(call, "random_exponential", Compute::F64, floats(call))
+    }
+    pub fn randint(call: &Call) -> Outcome {
+        let own = [call.int(2) as u64, call.int(3) as u64];
+        run(call, "random_randint", Compute::I64, own)
+    }
+    pub fn bernoulli(call: &Call) -> Outcome {
+        let limit = (call.float(2) * 4_294_967_296.0) as u64;
+        run(call, "random_bernoulli", Compute::F32, [limit, 0])
+    }
+    pub fn bernoulli_of(call: &Call) -> Outcome {
+        run(call, "random_bernoulli_of", Compute::F64, [0; 2])
+    }
+    pub fn dropout(call: &Call) -> Outcome {
+        let (limit, scale) = dropping(call.float(2));
+        in_float(call, "random_dropout", [u64::from(limit), scale.to_bits()])
+    }
+}
+
 /// One output, so many inputs, and scalars beside seed and offset.
 const fn row(
     name: &'static str,
@@ -384,6 +442,7 @@ const fn row(
     scalars: usize,
     alias: bool,
     run: fn(&Call) -> Outcome,
+    cuda: Option<fn(&Call) -> Outcome>,
 ) -> Row {
     Row {
         name,
@@ -392,19 +451,34 @@ const fn row(
         scalars: (2 + scalars, 2 + scalars),
         alias,
         run,
+        cuda,
     }
 }
 
 pub const ROWS: &[Row] = &[
-    row("uniform", 0, 2, false, uniform),
-    row("normal", 0, 2, false, normal),
-    row("exponential", 0, 1, false, exponential),
-    row("randint", 0, 2, false, randint),
-    row("bernoulli", 0, 1, false, bernoulli),
-    row("bernoulli_of", 1, 0, true, bernoulli_of),
-    row("dropout", 1, 1, true, dropout),
-    row("randperm", 0, 0, false, randperm),
-    row("multinomial", 1, 1, false, multinomial),
+    row("uniform", 0, 2, false, uniform, Some(cuda::uniform)),
+    row("normal", 0, 2, false, normal, Some(cuda::normal)),
+    row(
+        "exponential",
+        0,
+        1,
+        false,
+        exponential,
+        Some(cuda::exponential),
+    ),
+    row("randint", 0, 2, false, randint, Some(cuda::randint)),
+    row("bernoulli", 0, 1, false, bernoulli, Some(cuda::bernoulli)),
+    row(
+        "bernoulli_of",
+        1,
+        0,
+        true,
+        bernoulli_of,
+        Some(cuda::bernoulli_of),
+    ),
+    row("dropout", 1, 1, true, dropout, Some(cuda::dropout)),
+    row("randperm", 0, 0, false, randperm, None),
+    row("multinomial", 1, 1, false, multinomial, None),
 ];
 
 #[cfg(test)]

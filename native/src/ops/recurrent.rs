@@ -520,6 +520,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| with_real!(call.name, call.ins()[0].dtype.compute(), C => forward::<C>(call)),
+        cuda: None,
     },
     Row {
         name: "recurrent_grad",
@@ -528,5 +529,6 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| with_real!(call.name, call.ins()[0].dtype.compute(), C => backward::backward::<C>(call)),
+        cuda: None,
     },
 ];

@@ -15,6 +15,8 @@ use crate::memory::Scratch;
 use crate::{bail, pool, simd};
 use core::mem::MaybeUninit;
 
+pub mod cuda;
+
 /// One kind of reduction over values of C.
 pub trait Reduce<C: Number>: Copy + Sync {
     /// What a vector lane holds.

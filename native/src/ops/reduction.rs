@@ -229,7 +229,9 @@ macro_rules! row {
             run: |$call| {
                 let kind = $kind;
                 row!(@ $with, $call, kind)
-            },
+            }, cuda: Some(|$call| {
+                reduce::cuda::run($call, concat!("reduce_", $name), concat!("join_", $name))
+            }),
         }
     };
     (@ all, $call:ident, $kind:ident) => {

@@ -338,6 +338,7 @@ pub const ROWS: &[Row] = &[
             with_compute!(call.outs()[0].dtype.compute(), C =>
                 resample::<C>(call, &call.ins()[0], &call.outs()[0], false))
         },
+        cuda: None,
     },
     Row {
         name: "resample_grad",
@@ -349,5 +350,6 @@ pub const ROWS: &[Row] = &[
             with_compute!(call.outs()[0].dtype.compute(), C =>
                 resample::<C>(call, &call.outs()[0], &call.ins()[0], true))
         },
+        cuda: None,
     },
 ];

@@ -529,6 +529,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| with_compute!(call.dtype(0)?.compute(), C => run::<Sums<C>>(call)),
+        cuda: None,
     },
     Row {
         name: "cumprod",
@@ -537,6 +538,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| with_compute!(call.dtype(0)?.compute(), C => run::<Products<C>>(call)),
+        cuda: None,
     },
     Row {
         name: "logcumsumexp",
@@ -545,6 +547,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| with_real!(call.name, call.dtype(0)?.compute(), C => lines::<C, 2>(call, &|line, _| log_sums(line))),
+        cuda: None,
     },
     Row {
         name: "cum_extreme",
@@ -556,6 +559,7 @@ pub const ROWS: &[Row] = &[
             let greatest = call.float(2) != 0.0;
             with_compute!(call.dtype(0)?.compute(), C => lines::<C, 3>(call, &|line, places| extremes(line, places, greatest)))
         },
+        cuda: None,
     },
     Row {
         name: "prod_others",
@@ -564,6 +568,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| gradients::<2>(call, &|x, _, out| others(x, out)),
+        cuda: None,
     },
     Row {
         name: "cumprod_grad",
@@ -572,5 +577,6 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| gradients::<3>(call, &|g, x, out| products_back(g, x, out)),
+        cuda: None,
     },
 ];

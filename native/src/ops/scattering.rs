@@ -20,6 +20,7 @@ pub const ROWS: &[Row] = &[
         scalars: (1, 1),
         alias: false,
         run: gather,
+        cuda: None,
     },
     Row {
         name: "scatter",
@@ -28,6 +29,7 @@ pub const ROWS: &[Row] = &[
         scalars: (1, 1),
         alias: false,
         run: scatter,
+        cuda: None,
     },
     Row {
         name: "scatter_reduce",
@@ -36,6 +38,7 @@ pub const ROWS: &[Row] = &[
         scalars: (3, 3),
         alias: false,
         run: scatter_reduce,
+        cuda: None,
     },
 ];
 

@@ -17,6 +17,7 @@ pub const ROWS: &[Row] = &[
         scalars: (1, 1),
         alias: false,
         run: searchsorted,
+        cuda: None,
     },
     Row {
         name: "isin",
@@ -25,6 +26,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: isin,
+        cuda: None,
     },
     Row {
         name: "sort_rows",
@@ -33,6 +35,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: sort_rows,
+        cuda: None,
     },
     Row {
         name: "unique_count",
@@ -41,6 +44,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: unique_count,
+        cuda: None,
     },
     Row {
         name: "unique",
@@ -49,6 +53,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: unique,
+        cuda: None,
     },
 ];
 

@@ -4,8 +4,10 @@
 // Loops over lanes by number are what LLVM vectorises best, and several arrays advance in one of them.
 #![allow(clippy::needless_range_loop)]
 
+use super::lines::{Lines, Part};
 use super::nest::{Nest, Place};
 use super::real::Real;
+use crate::dtype::Compute;
 use crate::fault::Outcome;
 use crate::instruction::{Call, MAX_DIMS, Row};
 use crate::memory::Scratch;
@@ -350,6 +352,28 @@ fn run<C: Real, const K: usize>(call: &Call) -> Outcome {
     Ok(())
 }
 
+/// The forms on CUDA; the kernels are in softmax.cu.
+fn on_cuda(call: &Call, kernel: &'static str, typed: usize) -> Outcome {
+    let all = call.all();
+    let dims = all[0].dims();
+    call.require(all.iter().all(|o| o.dims() == dims), || {
+        "the operands differ in shape".into()
+    })?;
+    let d = call.count(0)?;
+    call.require(d < dims.len().max(1), || {
+        format!("dim {d} of {} dims", dims.len())
+    })?;
+    let compute = all[typed].dtype.compute();
+    call.require(compute != Compute::I64, || "it takes floats only".into())?;
+    let parts: Vec<Part> = all.iter().map(Part::of).collect();
+    let mut lines = Lines::new(call, dims, |i| i == d, &parts)?;
+    lines.numbers[0] = call.float(1);
+    if lines.count() == 0 || lines.length() == 0 {
+        return Ok(());
+    }
+    lines.launch(call, kernel, compute)
+}
+
 pub const ROWS: &[Row] = &[
     Row {
         name: "softmax",
@@ -358,6 +382,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| with_real!(call.name, call.outs()[0].dtype.compute(), C => run::<C, 2>(call)),
+        cuda: Some(|call| on_cuda(call, "softmax", 0)),
     },
     Row {
         name: "softmax_grad",
@@ -366,5 +391,6 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| with_real!(call.name, call.ins()[1].dtype.compute(), C => run::<C, 3>(call)),
+        cuda: Some(|call| on_cuda(call, "softmax_grad", 2)),
     },
 ];

@@ -19,6 +19,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: sort,
+        cuda: None,
     },
     Row {
         name: "topk",
@@ -27,6 +28,7 @@ pub const ROWS: &[Row] = &[
         scalars: (3, 3),
         alias: false,
         run: topk,
+        cuda: None,
     },
     Row {
         name: "kthvalue",
@@ -35,6 +37,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: kthvalue,
+        cuda: None,
     },
 ];
 

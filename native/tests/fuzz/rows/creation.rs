@@ -17,6 +17,7 @@ pub fn generator(name: &str) -> Option<Generate> {
         "bernoulli_of" | "dropout" => transformed,
         "randperm" => randperm,
         "multinomial" => multinomial,
+        "transfer" => transfer,
         _ => return None,
     })
 }
@@ -48,6 +49,15 @@ fn one_hot(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
     dims.push(classes);
     let dtype = r.pick(&DTYPES);
     Instruction::new(vec![b.dense(dtype, &dims, r), index], &[])
+}
+
+fn transfer(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
+    let dims = r.dims((0, 4), 2000);
+    let dtype = r.pick(&DTYPES);
+    Instruction::new(
+        vec![b.dense(dtype, &dims, r), b.dense(dtype, &dims, r)],
+        &[],
+    )
 }
 
 /// Seed and offset, then numbers from 0 to 3.

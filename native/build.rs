@@ -1,0 +1,179 @@
+//! Has nvcc make one compressed fat binary of each `.cu` file under src, to be embedded in the library. Without nvcc the
+//! library builds all the same and says that it has no CUDA kernels.
+//!
+//! nvcc is looked for in TORO_NVCC, CUDA_HOME, CUDA_PATH, the virtual environment, `.venv/cuda` of the checkout (which
+//! `deno task cuda:setup` fills), and PATH. TORO_CUDA_ARCHS lists architectures: `90` (the default, quick to build) or
+//! `release`, all of them and PTX for those to come.
+
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+const RELEASE: &[&str] = &["80", "86", "89", "90", "100", "120"];
+/// The oldest driver that is asked for where no kernels say which: that of the pinned nvcc.
+const DRIVER: u32 = 13000;
+
+fn main() {
+    for variable in [
+        "TORO_NVCC",
+        "TORO_CUDA_ARCHS",
+        "CUDA_HOME",
+        "CUDA_PATH",
+        "VIRTUAL_ENV",
+    ] {
+        println!("cargo:rerun-if-env-changed={variable}");
+    }
+    println!("cargo:rerun-if-changed=build.rs");
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it"));
+    let mut sources = Vec::new();
+    walk(&root.join("src"), &mut sources);
+    sources.sort();
+    for source in &sources {
+        println!("cargo:rerun-if-changed={}", source.display());
+    }
+    sources.retain(|path| path.extension().is_some_and(|e| e == "cu"));
+    let table = match find(&root) {
+        Some(nvcc) => compile(&nvcc, &root, &out, &sources),
+        None => {
+            println!("cargo:warning=nvcc was not found: building without CUDA kernels");
+            table(&[], "", DRIVER)
+        }
+    };
+    fs::write(out.join("kernels.rs"), table).expect("OUT_DIR can be written");
+}
+
+/// Kernels and their headers.
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            walk(&path, found);
+        } else if path.extension().is_some_and(|e| e == "cu" || e == "cuh") {
+            found.push(path);
+        }
+    }
+}
+
+fn in_environment(environment: &Path) -> Option<PathBuf> {
+    let pythons = fs::read_dir(environment.join("lib")).ok()?;
+    pythons
+        .flatten()
+        .map(|python| python.path().join("site-packages/nvidia/cu13/bin/nvcc"))
+        .find(|path| path.exists())
+}
+
+fn find(root: &Path) -> Option<PathBuf> {
+    let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(path) = variable("TORO_NVCC") {
+        // "none" builds without kernels where there is an nvcc.
+        return (path != "none").then(|| path.into());
+    }
+    let homes = ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(variable);
+    let by_home = homes.map(|home| PathBuf::from(home).join("bin/nvcc"));
+    let environment = variable("VIRTUAL_ENV").and_then(|e| in_environment(Path::new(&e)));
+    let checkout = in_environment(&root.join("../.venv/cuda"));
+    let paths = variable("PATH").unwrap_or_default();
+    let on_path = env::split_paths(&paths).map(|folder| folder.join("nvcc"));
+    by_home
+        .chain(environment)
+        .chain(checkout)
+        .chain(on_path)
+        .find(|path| path.exists())
+}
+
+/// The oldest driver for what this nvcc makes: that of its own major version.
+fn driver_for(nvcc: &Path) -> u32 {
+    let output = Command::new(nvcc).arg("--version").output();
+    let text = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned());
+    let text = text.unwrap_or_else(|e| panic!("Cannot run {}: {e}", nvcc.display()));
+    let release = text.split("release ").nth(1).unwrap_or_default();
+    let major = release
+        .split('.')
+        .next()
+        .and_then(|m| m.parse::<u32>().ok());
+    major.map_or(DRIVER, |major| major * 1000)
+}
+
+fn compile(nvcc: &Path, root: &Path, out: &Path, sources: &[PathBuf]) -> String {
+    let wanted = env::var("TORO_CUDA_ARCHS").unwrap_or_default();
+    let is_release = wanted == "release";
+    let listed: Vec<&str> = wanted.split(',').filter(|a| !a.is_empty()).collect();
+    let architectures = match listed.as_slice() {
+        _ if is_release => RELEASE,
+        [] => &["90"],
+        listed => listed,
+    };
+    let start = |source: &PathBuf| -> (PathBuf, Child) {
+        let to = out.join(stem(source)).with_extension("fatbin");
+        let mut command = Command::new(nvcc);
+        command.args(["-std=c++17", "-O3", "-fatbin", "-Xfatbin=-compress-all"]);
+        command
+            .args(["-Xptxas=-v", "-I"])
+            .arg(root.join("src/cuda"));
+        for a in architectures {
+            command.arg(format!("-gencode=arch=compute_{a},code=sm_{a}"));
+        }
+        if is_release {
+            command.arg("-gencode=arch=compute_80,code=compute_80");
+        }
+        command.arg("-o").arg(&to).arg(source);
+        let child = command.stderr(Stdio::piped()).spawn();
+        let child = child.unwrap_or_else(|e| panic!("Cannot run {}: {e}", nvcc.display()));
+        (to, child)
+    };
+    let jobs = env::var("NUM_JOBS").ok().and_then(|n| n.parse().ok());
+    let mut families = Vec::new();
+    for part in sources.chunks(jobs.unwrap_or(1).max(1)) {
+        let running: Vec<_> = part.iter().map(|s| (s, start(s))).collect();
+        for (source, (to, child)) in running {
+            let output = child.wait_with_output().expect("nvcc was started");
+            let report = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(
+                output.status.success(),
+                "nvcc failed on {}:\n{report}",
+                source.display()
+            );
+            forbid_spills(source, &report);
+            families.push((stem(source), to));
+        }
+    }
+    let mut names = architectures.join(", ");
+    if is_release {
+        names.push_str(" and PTX");
+    }
+    table(&families, &format!("sm {names}"), driver_for(nvcc))
+}
+
+fn stem(source: &Path) -> String {
+    let stem = source.file_stem().expect("a file has a name");
+    stem.to_string_lossy().into_owned()
+}
+
+/// A kernel whose registers go to memory is slow for no reason that anybody sees: it ends the build.
+fn forbid_spills(source: &Path, report: &str) {
+    let mut kernel = "";
+    for line in report.lines() {
+        if let Some(name) = line.split("Function properties for ").nth(1) {
+            kernel = name;
+        }
+        if line.contains("bytes spill stores") && !line.contains(" 0 bytes spill stores") {
+            panic!("{}: {kernel} spills: {}", source.display(), line.trim());
+        }
+    }
+}
+
+fn table(families: &[(String, PathBuf)], architectures: &str, driver: u32) -> String {
+    let mut text = String::from("/// A fat binary of each file of kernels.\n");
+    text.push_str("pub static FAMILIES: &[(&str, &[u8])] = &[\n");
+    for (name, path) in families {
+        let _ = writeln!(text, "    ({name:?}, include_bytes!({path:?})),");
+    }
+    text.push_str("];\n");
+    let _ = writeln!(text, "pub const ARCHITECTURES: &str = {architectures:?};");
+    let _ = writeln!(text, "/// The oldest driver that takes them.");
+    let _ = writeln!(text, "pub const DRIVER: i32 = {driver};");
+    text
+}

@@ -1,0 +1,153 @@
+// The device layer: the only header that kernels include. nvcc reads it as it stands; for the emulator, which compiles
+// the same .cu files for the CPU, native/emulator/language.h says what a kernel's words mean there. Kernels have no
+// inline assembly of their own, take one struct by value each, and never wait for another block.
+#pragma once
+
+#ifdef TORO_EMULATOR
+#include "language.h"
+#else
+#include <math.h>
+#include <stdint.h>
+// KERNEL(name, threads, parameters…): at most so many threads in a block.
+#define KERNEL(name, threads, ...) extern "C" __global__ void __launch_bounds__(threads) name(__VA_ARGS__)
+#define SHARED(type, name) extern __shared__ __align__(16) unsigned char name##_bytes[]; type* name = (type*)name##_bytes
+
+__device__ __forceinline__ float half_to_float(uint16_t h) {
+  float x;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(h));
+  return x;
+}
+__device__ __forceinline__ uint16_t float_to_half(float x) {
+  uint16_t h;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(x));
+  return h;
+}
+__device__ __forceinline__ uint16_t float_to_bfloat(float x) {
+  uint16_t b;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(b) : "f"(x));
+  return b;
+}
+#endif
+
+#define DEVICE __device__ __forceinline__
+
+namespace toro {
+
+constexpr int MAX_DIMS = 16;
+constexpr unsigned ALL = 0xffffffffu;
+
+// Element types by the numbers of native/src/dtype.rs.
+enum DType : int { F32, F64, F16, BF16, I64, I32, I16, I8, U8, BOOL };
+
+struct half_t { uint16_t bits; };
+struct bfloat_t { uint16_t bits; };
+struct bool_t { uint8_t bits; };
+
+DEVICE float bfloat_to_float(uint16_t b) { return __uint_as_float((unsigned)b << 16); }
+
+// ---- conversion between element types and the three types that kernels compute in: float, double, int64_t
+
+// To an integer as the CPU does it: towards zero, held at the ends, NaN to 0.
+template <class F> DEVICE int64_t to_int64(F x) {
+  if (x != x) return 0;
+  if (x >= (F)9223372036854775808.0) return INT64_MAX;
+  if (x <= (F)-9223372036854775808.0) return INT64_MIN;
+  return (int64_t)x;
+}
+
+// A plain number as another plain type; floats become narrow integers by way of int64, so that they wrap as on the CPU.
+template <class To, class From> DEVICE To number(From x) {
+  constexpr bool from_float = (From)0.5 != (From)0, to_float = (To)0.5 != (To)0;
+  if constexpr (from_float && !to_float) return (To)to_int64(x);
+  else return (To)x;
+}
+
+// An element as it lies in memory: what it is worth, and the element that is worth so much.
+template <class E> struct Element {
+  template <class C> static DEVICE C value(E x) { return number<C>(x); }
+  template <class C> static DEVICE E of(C x) { return number<E>(x); }
+};
+template <> struct Element<half_t> {
+  template <class C> static DEVICE C value(half_t x) { return number<C>(half_to_float(x.bits)); }
+  template <class C> static DEVICE half_t of(C x) { return {float_to_half((float)x)}; }
+};
+template <> struct Element<bfloat_t> {
+  template <class C> static DEVICE C value(bfloat_t x) { return number<C>(bfloat_to_float(x.bits)); }
+  template <class C> static DEVICE bfloat_t of(C x) { return {float_to_bfloat((float)x)}; }
+};
+template <> struct Element<bool_t> {
+  template <class C> static DEVICE C value(bool_t x) { return x.bits != 0 ? (C)1 : (C)0; }
+  template <class C> static DEVICE bool_t of(C x) { return {(uint8_t)(x != (C)0)}; }
+};
+
+template <class C, class E> DEVICE C load_as(const void* p, int64_t i) { return Element<E>::template value<C>(((const E*)p)[i]); }
+template <class C, class E> DEVICE void store_as(void* p, int64_t i, C x) { ((E*)p)[i] = Element<E>::of(x); }
+
+// Element i of an array of any type. Not inlined: a switch at every load would make kernels large and slow to compile.
+template <class C> __device__ __noinline__ C load(const void* p, int dtype, int64_t i) {
+  switch (dtype) {
+    case F32: return load_as<C, float>(p, i);
+    case F64: return load_as<C, double>(p, i);
+    case F16: return load_as<C, half_t>(p, i);
+    case BF16: return load_as<C, bfloat_t>(p, i);
+    case I64: return load_as<C, int64_t>(p, i);
+    case I32: return load_as<C, int32_t>(p, i);
+    case I16: return load_as<C, int16_t>(p, i);
+    case I8: return load_as<C, int8_t>(p, i);
+    case U8: return load_as<C, uint8_t>(p, i);
+    default: return load_as<C, bool_t>(p, i);
+  }
+}
+template <class C> __device__ __noinline__ void store(void* p, int dtype, int64_t i, C x) {
+  switch (dtype) {
+    case F32: store_as<C, float>(p, i, x); break;
+    case F64: store_as<C, double>(p, i, x); break;
+    case F16: store_as<C, half_t>(p, i, x); break;
+    case BF16: store_as<C, bfloat_t>(p, i, x); break;
+    case I64: store_as<C, int64_t>(p, i, x); break;
+    case I32: store_as<C, int32_t>(p, i, x); break;
+    case I16: store_as<C, int16_t>(p, i, x); break;
+    case I8: store_as<C, int8_t>(p, i, x); break;
+    case U8: store_as<C, uint8_t>(p, i, x); break;
+    default: store_as<C, bool_t>(p, i, x);
+  }
+}
+
+// ---- arithmetic that wraps for integers, as the CPU's does
+
+DEVICE float wrap_add(float a, float b) { return a + b; }
+DEVICE double wrap_add(double a, double b) { return a + b; }
+DEVICE int64_t wrap_add(int64_t a, int64_t b) { return (int64_t)((uint64_t)a + (uint64_t)b); }
+DEVICE float wrap_sub(float a, float b) { return a - b; }
+DEVICE double wrap_sub(double a, double b) { return a - b; }
+DEVICE int64_t wrap_sub(int64_t a, int64_t b) { return (int64_t)((uint64_t)a - (uint64_t)b); }
+DEVICE float wrap_mul(float a, float b) { return a * b; }
+DEVICE double wrap_mul(double a, double b) { return a * b; }
+DEVICE int64_t wrap_mul(int64_t a, int64_t b) { return (int64_t)((uint64_t)a * (uint64_t)b); }
+
+template <class C> DEVICE bool is_nan(C x) { return x != x; }
+
+// ---- alarms
+
+// Mirrors Alarm in cuda/gpu.rs: pinned memory of the process.
+struct Alarm {
+  unsigned raised;
+  unsigned opcode;
+  int64_t value;
+  int64_t bound;
+};
+
+// Notes that an index breaks its bound; the first note stays.
+DEVICE void raise(Alarm* alarm, unsigned opcode, int64_t value, int64_t bound) {
+  if (atomicCAS(&alarm->raised, 0u, 1u) == 0u) {
+    alarm->opcode = opcode;
+    alarm->value = value;
+    alarm->bound = bound;
+  }
+}
+
+// The thread's number in the grid, and how many threads there are.
+DEVICE int64_t thread_number() { return (int64_t)blockIdx.x * blockDim.x + threadIdx.x; }
+DEVICE int64_t thread_count() { return (int64_t)gridDim.x * blockDim.x; }
+
+}  // namespace toro

@@ -1,0 +1,144 @@
+// Losses: the elementwise ones of loss.rs with their gradients, one line an op in the same order. Gradients with respect
+// to x; the upstream gradient g is scaled by p(0).
+#include "lines/lines.cuh"
+#include "map/functions.cuh"
+#include "map/map.cuh"
+
+using namespace toro;
+
+namespace {
+
+template <class C> DEVICE C slope_sign(C x) { return x > (C)0 ? (C)1 : x < (C)0 ? (C)-1 : x * (C)0; }
+template <class C> DEVICE C smooth(C d, C beta) {
+  C a = absolute(d);
+  return a < beta ? (C)0.5 * a * a / beta : a - (C)0.5 * beta;
+}
+template <class C> DEVICE C smooth_slope(C d, C beta) { return absolute(d) < beta ? d / beta : slope_sign(d); }
+template <class C> DEVICE C huber(C d, C delta) {
+  C a = absolute(d);
+  return a <= delta ? (C)0.5 * a * a : delta * (a - (C)0.5 * delta);
+}
+template <class C> DEVICE C huber_slope(C d, C delta) { return absolute(d) <= delta ? d : slope_sign(d) * delta; }
+// A logarithm that ends at -100, as PyTorch's binary cross entropy has it.
+template <class C> DEVICE C held(C x) { return x < (C)-100 ? (C)-100 : x; }
+template <class C> DEVICE C bce(C x, C t) { return (t - (C)1) * held(log1p(-x)) - t * held(log(x)); }
+template <class C> DEVICE C bce_slope(C x, C t) {
+  C v = ((C)1 - x) * x;
+  return (x - t) / (v < (C)1e-12 ? (C)1e-12 : v);
+}
+// (1 - t) x + (1 + (w - 1) t) (log(1 + exp -|x|) + max(-x, 0))
+template <class C> DEVICE C bce_logits(C x, C t, C w) {
+  C rest = log1p(exp(-absolute(x))) + (x < (C)0 ? -x : (C)0);
+  return ((C)1 - t) * x + ((C)1 + (w - (C)1) * t) * rest;
+}
+
+}  // namespace
+
+MAP_real(2, mse_loss, (x, t), (x - t) * (x - t))
+MAP_real(3, mse_loss_grad, (g, x, t), (C)2 * (x - t) * g * p(0))
+MAP_real(2, l1_loss, (x, t), absolute(x - t))
+MAP_real(3, l1_loss_grad, (g, x, t), slope_sign(x - t) * g * p(0))
+MAP_real(2, smooth_l1_loss, (x, t), smooth(x - t, p(0)))
+MAP_real(3, smooth_l1_loss_grad, (g, x, t), smooth_slope(x - t, p(1)) * g * p(0))
+MAP_real(2, huber_loss, (x, t), huber(x - t, p(0)))
+MAP_real(3, huber_loss_grad, (g, x, t), huber_slope(x - t, p(1)) * g * p(0))
+MAP_real(2, binary_cross_entropy, (x, t), bce(x, t))
+MAP_real(3, binary_cross_entropy_grad, (g, x, t), bce_slope(x, t) * g * p(0))
+MAP_real(2, bce_with_logits, (x, t), bce_logits(x, t, (C)1))
+MAP_real(3, bce_with_logits_grad, (g, x, t), (sigmoid(x) - t) * g * p(0))
+MAP_real(3, bce_with_logits_weighted, (x, t, w), bce_logits(x, t, w))
+
+// ---- cross entropy over classes. Numbers: reduction (0 none, 1 mean, 2 sum), ignored target, label smoothing, whether the
+// input holds log-probabilities already. A target out of range raises the alarm.
+
+namespace {
+
+// Operands: loss of each row (float64, or the output itself), logsumexp, target, logits, weight of each row (float64), weights
+// of classes.
+template <class C> DEVICE void cross_entropy(const Lines& a) {
+  int64_t ignored = (int64_t)a.numbers[1], classes = a.length;
+  double smoothing = a.numbers[2];
+  bool is_log = a.numbers[3] != 0.0;
+  for (int64_t row = blockIdx.x; row < a.count; row += gridDim.x) {
+    int64_t from = line_start(a, 3, row);
+    int64_t target = load<int64_t>(a.lines[2].data, a.lines[2].dtype, line_start(a, 2, row));
+    C most = is_log ? (C)0 : line_max<C>(a, 3, from);
+    double log_sum = is_log ? 0.0 : log(line_exp<C>(a, 3, from, most));
+    bool is_inside = target >= 0 && target < classes, counts = target != ignored && is_inside;
+    double all = 0.0;
+    if (smoothing != 0.0) {
+      for (int64_t c = threadIdx.x; c < classes; c += blockDim.x) {
+        double w = has(a, 5) ? get<double>(a, 5, 0, c) : 1.0;
+        all += ((double)most - get<double>(a, 3, from, c) + log_sum) * w;
+      }
+      all = sum_block(all);
+    }
+    if (threadIdx.x == 0) {
+      if (target != ignored && !is_inside) raise(a.alarm, a.opcode, target, classes);
+      double weight = !counts ? 0.0 : has(a, 5) ? get<double>(a, 5, 0, target) : 1.0;
+      double value = 0.0;
+      if (counts) {
+        value = (1.0 - smoothing) * weight * ((double)most - get<double>(a, 3, from, target) + log_sum);
+        if (smoothing != 0.0) value += smoothing / (double)classes * all;
+      }
+      store<double>(a.lines[0].data, a.lines[0].dtype, line_start(a, 0, row), value);
+      store<double>(a.lines[1].data, a.lines[1].dtype, line_start(a, 1, row), (double)most + log_sum);
+      store<double>(a.lines[4].data, a.lines[4].dtype, line_start(a, 4, row), weight);
+    }
+  }
+}
+
+// One block: the sum or mean of the rows, and the sum of their weights. Operands: loss, norm, losses and weights of the rows.
+template <class C> DEVICE void cross_entropy_total(const Lines& a) {
+  double value = 0.0, weight = 0.0;
+  for (int64_t row = threadIdx.x; row < a.length; row += blockDim.x) {
+    value += get<double>(a, 2, 0, row);
+    weight += get<double>(a, 3, 0, row);
+  }
+  value = sum_block(value);
+  weight = sum_block(weight);
+  if (threadIdx.x != 0) return;
+  store<double>(a.lines[1].data, a.lines[1].dtype, 0, weight);
+  if (has(a, 0)) store<double>(a.lines[0].data, a.lines[0].dtype, 0, a.numbers[0] == 1.0 ? value / weight : value);
+}
+
+// Operands: gx, g, logits, target, logsumexp, norm, weights of classes.
+template <class C> DEVICE void cross_entropy_grad(const Lines& a) {
+  int64_t ignored = (int64_t)a.numbers[1], classes = a.length;
+  double smoothing = a.numbers[2];
+  bool is_log = a.numbers[3] != 0.0;
+  double scale = a.numbers[0] == 1.0 ? 1.0 / load<double>(a.lines[5].data, a.lines[5].dtype, 0) : 1.0;
+  double total = (double)classes;
+  if (has(a, 6) && smoothing != 0.0) {
+    total = 0.0;
+    for (int64_t c = threadIdx.x; c < classes; c += blockDim.x) total += get<double>(a, 6, 0, c);
+    total = sum_block(total);
+  }
+  for (int64_t row = blockIdx.x; row < a.count; row += gridDim.x) {
+    int64_t to = line_start(a, 0, row), from = line_start(a, 2, row);
+    int64_t target = load<int64_t>(a.lines[3].data, a.lines[3].dtype, line_start(a, 3, row));
+    bool is_inside = target >= 0 && target < classes, counts = target != ignored && is_inside;
+    if (threadIdx.x == 0 && target != ignored && !is_inside) raise(a.alarm, a.opcode, target, classes);
+    double up = load<double>(a.lines[1].data, a.lines[1].dtype, line_start(a, 1, row)) * scale;
+    C lse = load<C>(a.lines[4].data, a.lines[4].dtype, line_start(a, 4, row));
+    double weight = counts && has(a, 6) ? get<double>(a, 6, 0, target) : 1.0;
+    double main = (1.0 - smoothing) * weight, each = smoothing / (double)classes;
+    C factor = (C)(is_log ? 0.0 : up * (main + each * total));
+    for (int64_t c = threadIdx.x; c < classes; c += blockDim.x) {
+      C value = (C)0;
+      if (counts) {
+        double w = has(a, 6) && each != 0.0 ? get<double>(a, 6, 0, c) : 1.0;
+        value = is_log ? (C)0 : exp(get<C>(a, 2, from, c) - lse) * factor;
+        value -= (C)(up * each * w);
+        if (c == target) value -= (C)(up * main);
+      }
+      put<C>(a, 0, to, c, value);
+    }
+  }
+}
+
+}  // namespace
+
+LINES_KERNEL(cross_entropy, cross_entropy)
+LINES_KERNEL(cross_entropy_total, cross_entropy_total)
+LINES_KERNEL(cross_entropy_grad, cross_entropy_grad)

@@ -1,0 +1,116 @@
+//! Elementwise instructions on CUDA: the index space of map.rs becomes the argument of one kernel, whose name is the
+//! row's with the compute type. The kernels are in `<family>.cu` beside each family, their engine in map.cuh.
+
+use super::{MOST, Space};
+use crate::cuda::{self, Shape};
+use crate::device::Device;
+use crate::dtype::Compute;
+use crate::fault::Outcome;
+use crate::instruction::{Call, MAX_DIMS, Operand, Scalar};
+
+/// As in map.cuh.
+const THREADS: u32 = 256;
+const PACK: usize = 4;
+const ALIGNMENT: usize = 16;
+
+const DENSE: i32 = 1;
+const STRIDED: i32 = 2;
+const CONSTANT: i32 = 3;
+
+/// What a kernel is given; mirrors Map in map.cuh.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Arguments {
+    numel: i64,
+    ndim: i32,
+    is_narrow: i32,
+    modes: [i32; MOST],
+    dtypes: [i32; MOST],
+    pointers: [u64; MOST],
+    constants: [u64; MOST],
+    scalars: [u64; MOST],
+    dims: [i64; MAX_DIMS],
+    strides: [[i64; MAX_DIMS]; MOST],
+}
+const _: () = assert!(size_of::<Arguments>() == 784);
+
+/// A number as kernels of a compute type read it: float64 bits or an int64's.
+pub fn bits(scalar: Scalar, compute: Compute) -> u64 {
+    match compute {
+        Compute::I64 => scalar.int() as u64,
+        _ => scalar.float().to_bits(),
+    }
+}
+
+/// The number that an operand in place is.
+pub fn number(o: &Operand) -> Scalar {
+    // SAFETY: a number's address is that of eight bytes in the call's own memory.
+    let bits = unsafe { o.ptr.cast::<u64>().read() };
+    if o.dtype == crate::dtype::DType::I64 {
+        Scalar::Int(bits as i64)
+    } else {
+        Scalar::Float(f64::from_bits(bits))
+    }
+}
+
+/// What the kernels of a compute type are called by.
+pub fn suffix(compute: Compute) -> &'static str {
+    match compute {
+        Compute::F32 => "_f32",
+        Compute::F64 => "_f64",
+        Compute::I64 => "_i64",
+    }
+}
+
+/// Runs an elementwise instruction: the kernel `map_` and the row's name.
+pub fn run(call: &Call, kernel: &'static str) -> Outcome {
+    let compute = call.dtype(0)?.compute();
+    let mut scalars = [0; MOST];
+    for (to, &scalar) in scalars.iter_mut().zip(&call.scalars()[1..]) {
+        *to = bits(scalar, compute);
+    }
+    let operands = call.all();
+    let space = Space::new(call.name, operands)?;
+    launch(call.device, (kernel, compute), &space, operands, scalars)
+}
+
+/// Runs a kernel of map.cuh over operands in an index space of theirs, the output first; the scalars are bits.
+pub fn launch(
+    device: Device,
+    (kernel, compute): (&'static str, Compute),
+    space: &Space,
+    operands: &[Operand],
+    scalars: [u64; MOST],
+) -> Outcome {
+    if space.numel == 0 {
+        return Ok(());
+    }
+    let mut a = Arguments {
+        numel: space.numel as i64,
+        ndim: space.ndim as i32,
+        is_narrow: i32::from(space.numel < 1 << 31),
+        modes: [0; MOST],
+        dtypes: [0; MOST],
+        pointers: [0; MOST],
+        constants: [0; MOST],
+        scalars,
+        dims: space.dims.map(|d| d as i64),
+        strides: space.strides.map(|s| s.map(|x| x as i64)),
+    };
+    for (k, o) in operands.iter().enumerate() {
+        a.dtypes[k] = o.dtype as i32;
+        if o.is_number() {
+            a.modes[k] = CONSTANT;
+            a.constants[k] = bits(number(o), compute);
+            continue;
+        }
+        a.pointers[k] = o.ptr as u64;
+        let is_dense = space.is_dense(k) && (o.ptr as usize).is_multiple_of(ALIGNMENT);
+        a.modes[k] = if is_dense { DENSE } else { STRIDED };
+    }
+    let gpu = cuda::gpu(device)?;
+    let blocks = cuda::blocks_for(space.numel, THREADS as usize * PACK, gpu);
+    let shape = Shape::line(blocks, THREADS);
+    // SAFETY: the argument mirrors the kernels'; every operand was checked and is held.
+    unsafe { gpu.launch((kernel, suffix(compute)), shape, &a) }
+}

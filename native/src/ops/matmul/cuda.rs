@@ -1,0 +1,121 @@
+//! Matrix products on CUDA: the kernel of matmul.cu.
+
+use super::matrix;
+use crate::bail;
+use crate::cuda::{self, Shape};
+use crate::dtype::Compute;
+use crate::fault::Outcome;
+use crate::instruction::{Call, MAX_DIMS, Operand};
+use crate::ops::map::cuda::suffix;
+use crate::ops::nest::Nest;
+
+/// As in matmul.cu.
+const THREADS: u32 = 256;
+const TILE: usize = 64;
+/// The most that the grid has along y and z.
+const MOST: usize = 65_535;
+
+/// What a kernel is given; mirrors Product in matmul.cu.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Arguments {
+    m: i64,
+    n: i64,
+    k: i64,
+    c: [i64; 2],
+    a: [i64; 2],
+    b: [i64; 2],
+    bias_stride: i64,
+    scale_stride: i64,
+    a_data: u64,
+    b_data: u64,
+    bias: u64,
+    scale: u64,
+    c_data: u64,
+    a_dtype: i32,
+    b_dtype: i32,
+    c_dtype: i32,
+    bias_dtype: i32,
+    scale_dtype: i32,
+    relu: i32,
+    batch_ndim: i32,
+    unused: i32,
+    alpha: f64,
+    beta: f64,
+    batch: i64,
+    batch_sizes: [i64; MAX_DIMS],
+    batch_strides: [[i64; 3]; MAX_DIMS],
+}
+const _: () = assert!(size_of::<Arguments>() == 696);
+
+/// Runs a product whose dims were checked; the batch's strides are those of C, A and B.
+pub fn run(call: &Call, batch: &Nest<3>) -> Outcome {
+    let (c, a, b) = (&call.outs()[0], &call.ins()[0], &call.ins()[1]);
+    let ((m, n, crs, ccs), (_, k, ars, acs), (.., brs, bcs)) = (matrix(c), matrix(a), matrix(b));
+    let floats = [c, a, b].iter().filter(|o| o.dtype.is_float()).count();
+    call.require(floats == 0 || floats == 3, || {
+        "integers and floats are mixed".into()
+    })?;
+    let compute = c.dtype.compute();
+    let column = |at: usize, what: &str| -> Outcome<Option<&Operand>> {
+        let found = call.ins().get(at);
+        if let Some(x) = found
+            && (x.dims() != [n] || !x.dtype.is_float())
+        {
+            bail!("{}: a {what} of dims {:?}", call.name, x.dims());
+        }
+        Ok(found)
+    };
+    let (bias, scale) = (column(2, "bias")?, column(3, "scale")?);
+    let address = |o: Option<&Operand>| o.map_or(0, |o| o.ptr as u64);
+    let stride = |o: Option<&Operand>| o.map_or(0, |o| o.strides()[0] as i64);
+    let dtype = |o: Option<&Operand>| o.map_or(0, |o| o.dtype as i32);
+    let arguments = Arguments {
+        m: m as i64,
+        n: n as i64,
+        k: k as i64,
+        c: [crs as i64, ccs as i64],
+        a: [ars as i64, acs as i64],
+        b: [brs as i64, bcs as i64],
+        bias_stride: stride(bias),
+        scale_stride: stride(scale),
+        a_data: a.ptr as u64,
+        b_data: b.ptr as u64,
+        bias: address(bias),
+        scale: address(scale),
+        c_data: c.ptr as u64,
+        a_dtype: a.dtype as i32,
+        b_dtype: b.dtype as i32,
+        c_dtype: c.dtype as i32,
+        bias_dtype: dtype(bias),
+        scale_dtype: dtype(scale),
+        relu: i32::from(call.float(2) != 0.0),
+        batch_ndim: batch.ndim as i32,
+        unused: 0,
+        alpha: call.float(0),
+        beta: call.float(1),
+        batch: batch.numel as i64,
+        batch_sizes: batch.sizes.map(|s| s as i64),
+        batch_strides: batch.strides.map(|s| s.map(|x| x as i64)),
+    };
+    let plain = arguments.alpha == 1.0 && arguments.beta == 0.0 && arguments.relu == 0;
+    call.require(
+        compute != Compute::I64 || (plain && call.ins().len() == 2),
+        || "a product of integers takes no factors, bias or ReLU".into(),
+    )?;
+    let rows = m.div_ceil(TILE);
+    call.require(rows <= MOST, || {
+        format!("{m} rows are more than a kernel can count")
+    })?;
+    let shape = Shape {
+        grid: [
+            n.div_ceil(TILE) as u32,
+            rows as u32,
+            batch.numel.min(MOST) as u32,
+        ],
+        threads: THREADS,
+        shared: 0,
+    };
+    // SAFETY: the argument mirrors the kernel's; every operand was checked and is held.
+    unsafe { cuda::gpu(call.device)?.launch(("matmul", suffix(compute)), shape, &arguments) }
+}

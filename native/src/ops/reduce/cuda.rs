@@ -1,0 +1,134 @@
+//! Reductions on CUDA: the loops of reduce.rs become the argument of one kernel, `reduce_` and the row's name with the
+//! compute type; where outputs are few a second one, `join_…`, joins what pieces came to. Kernels: reduce.cuh.
+
+use super::Plan;
+use crate::cuda::{self, Scratch, Shape};
+use crate::fault::Outcome;
+use crate::instruction::{Call, MAX_DIMS, Operand};
+use crate::ops::map::cuda::suffix;
+
+/// As in reduce.cuh.
+const THREADS: usize = 256;
+/// Elements that a block of 256 should have at least before a reduction is cut.
+const PIECE: usize = 8192;
+/// Outputs from which on the device is busy without cutting.
+const MANY: usize = 1024;
+
+/// What a kernel is given; mirrors Reduce in reduce.cuh.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Arguments {
+    outs: i64,
+    count: i64,
+    piece: i64,
+    pieces: i32,
+    lanes: i32,
+    kept_ndim: i32,
+    reduced_ndim: i32,
+    x_dtype: i32,
+    out_dtype: i32,
+    x: u64,
+    aux: u64,
+    out: u64,
+    totals: u64,
+    parameters: [f64; 2],
+    kept_sizes: [i64; MAX_DIMS],
+    kept_strides: [[i64; 3]; MAX_DIMS],
+    reduced_sizes: [i64; MAX_DIMS],
+    reduced_strides: [i64; MAX_DIMS],
+}
+const _: () = assert!(size_of::<Arguments>() == 864);
+
+/// Threads that take one output, and pieces that the reduced loop is cut into; by the shape only.
+fn share(plan: &Plan) -> (usize, usize) {
+    let (outs, count) = (plan.kept.numel, plan.reduced.numel);
+    let lanes = if plan.by_columns() || count < 16 {
+        1
+    } else if count < 512 || outs > 64 * 1024 {
+        32
+    } else {
+        THREADS
+    };
+    let least = PIECE * lanes / THREADS;
+    let pieces = if outs * lanes >= MANY * THREADS / 4 {
+        1
+    } else {
+        count.div_ceil(least.max(64)).clamp(1, 256)
+    };
+    (lanes, pieces)
+}
+
+/// Runs a reducing instruction; `reduce` and `join` are the names of its kernels without the type.
+pub fn run(call: &Call, reduce: &'static str, join: &'static str) -> Outcome {
+    let (out, ins) = (&call.outs()[0], call.ins());
+    let parameters: Vec<f64> = call.scalars()[1..].iter().map(|s| s.float()).collect();
+    over(
+        call,
+        (reduce, join),
+        (out, &ins[0], ins.get(1)),
+        &parameters,
+    )
+}
+
+/// Reduces an operand into the dims of size 1 of another; the third, where there is one, has a float64 for each output.
+pub fn over(
+    call: &Call,
+    (reduce, join): (&'static str, &'static str),
+    (out, x, aux): (&Operand, &Operand, Option<&Operand>),
+    parameters: &[f64],
+) -> Outcome {
+    let compute = call.dtype(0)?.compute();
+    let plan = Plan::new(call.name, out, x, aux, false)?;
+    let (outs, count) = (plan.kept.numel, plan.reduced.numel);
+    if outs == 0 {
+        return Ok(());
+    }
+    let gpu = cuda::gpu(call.device)?;
+    let (lanes, pieces) = share(&plan);
+    let piece = count.div_ceil(pieces).max(1);
+    let pieces = count.div_ceil(piece).max(1);
+    let scratch = Scratch::new(gpu, if pieces > 1 { outs * pieces * 8 } else { 0 })?;
+    let mut a = Arguments {
+        outs: outs as i64,
+        count: count as i64,
+        piece: piece as i64,
+        pieces: pieces as i32,
+        lanes: lanes as i32,
+        kept_ndim: plan.kept.ndim as i32,
+        reduced_ndim: plan.reduced.ndim as i32,
+        x_dtype: x.dtype as i32,
+        out_dtype: out.dtype as i32,
+        x: x.ptr as u64,
+        aux: aux.map_or(0, |aux| aux.ptr as u64),
+        out: out.ptr as u64,
+        totals: scratch.address(),
+        parameters: [0.0; 2],
+        kept_sizes: plan.kept.sizes.map(|s| s as i64),
+        kept_strides: plan.kept.strides.map(|s| s.map(|x| x as i64)),
+        reduced_sizes: plan.reduced.sizes.map(|s| s as i64),
+        reduced_strides: plan.reduced.strides.map(|[s]| s as i64),
+    };
+    for (to, &parameter) in a.parameters.iter_mut().zip(parameters) {
+        *to = parameter;
+    }
+    let blocks = cuda::blocks_for(outs, THREADS / lanes, gpu);
+    let shape = Shape {
+        grid: [blocks as u32, pieces as u32, 1],
+        threads: THREADS as u32,
+        shared: 0,
+    };
+    // SAFETY: the argument mirrors the kernels'; every operand was checked and is held; the totals have room for
+    // every piece of every output.
+    unsafe {
+        gpu.launch((reduce, suffix(compute)), shape, &a)?;
+        if pieces > 1 {
+            let blocks = cuda::blocks_for(outs, THREADS, gpu);
+            gpu.launch(
+                (join, suffix(compute)),
+                Shape::line(blocks, THREADS as u32),
+                &a,
+            )?;
+        }
+    }
+    Ok(())
+}

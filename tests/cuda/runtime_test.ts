@@ -1,0 +1,92 @@
+/** Tensors on CUDA devices: moving, mixing, memory, files, modules, loaders. */
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import {
+  arange,
+  checkpoint,
+  cuda,
+  data,
+  DeviceError,
+  nn,
+  ones,
+  OutOfMemoryError,
+  type Tensor,
+  tensor,
+  zeros,
+} from "@toro/toro";
+import { inFolder } from "../folder.ts";
+
+Deno.test("there and back, with gradients", () => {
+  const x = tensor([[1, 2], [3, 4]], { requiresGrad: true });
+  const y = x.to("cuda").mul(3).to("cpu");
+  assertEquals(y.toArray(), [[3, 6], [9, 12]]);
+  y.backward(ones([2, 2]));
+  assertEquals([x.grad!.device, x.grad!.toArray()], ["cpu", [[3, 3], [3, 3]]]);
+  const z = tensor([1, 2], { device: "cuda:0", dtype: "bfloat16", requiresGrad: true });
+  assertEquals([z.device, z.dtype, z.toArray()], ["cuda:0", "bfloat16", [1, 2]]);
+  z.exp().backward(ones([2], { device: "cuda", dtype: "bfloat16" }));
+  assertEquals(z.grad!.device, "cuda:0");
+  const t = arange(6).reshape([2, 3]).transpose(0, 1);
+  assertEquals(t.to("cuda").toArray(), [[0, 3], [1, 4], [2, 5]]);
+  assert(x.to("cpu") === x);
+  assertEquals(zeros([0, 3]).to("cuda").add(1).toArray(), []);
+});
+
+Deno.test("operands on two devices: both are named", () => {
+  const a = ones([2]), b = ones([2], { device: "cuda" });
+  assertThrows(
+    () => b.add(a),
+    DeviceError,
+    "Cannot add input on cuda:0 and other on cpu: they must be on one device",
+  );
+  assertThrows(() => ones([1], { device: "cuda:7" }), DeviceError, "there is 1 device");
+});
+
+Deno.test("memory: blocks are used again, and running out is an error with figures", () => {
+  const before = cuda.memory();
+  const x = zeros([1 << 20], { device: "cuda" });
+  const during = cuda.memory();
+  assertEquals(during.liveBytes - before.liveBytes, 1 << 22);
+  x.dispose();
+  cuda.synchronize();
+  assertEquals(cuda.memory().liveBytes, before.liveBytes);
+  assertEquals(cuda.memory().totalBytes, during.totalBytes);
+  const error = assertThrows(() => zeros([1 << 28, 64], { device: "cuda" }), OutOfMemoryError);
+  assertMatch(
+    error.message,
+    /Cannot allocate \d+ bytes: \d+ live, \d+ cached and \d+ peak bytes on a device of which \d+ of \d+ bytes are free/,
+  );
+  assertEquals(ones([2], { device: "cuda" }).toArray(), [1, 1]);
+});
+
+Deno.test("a module moves with its gradients and stays the same object", () => {
+  const layer = new nn.Linear(2, 2);
+  const { weight } = layer;
+  weight.grad = ones([2, 2]);
+  layer.to("cuda");
+  assert(layer.weight === weight);
+  assertEquals([weight.device, weight.grad!.device], ["cuda:0", "cuda:0"]);
+  layer.to({ device: "cpu", dtype: "float64" });
+  assertEquals([weight.device, weight.dtype, weight.grad!.dtype], ["cpu", "float64", "float64"]);
+});
+
+Deno.test("checkpoints of tensors on a device", () =>
+  inFolder(async (folder) => {
+    const path = `${folder}/state.safetensors`;
+    const x = arange(6).to("cuda");
+    await checkpoint.save(path, { x, y: x.reshape([2, 3]).transpose(0, 1) });
+    for (const lazy of [false, true]) {
+      for (const mapLocation of ["cpu", "cuda"]) {
+        const found = await checkpoint.load<{ x: Tensor; y: Tensor }>(path, { lazy, mapLocation });
+        assertEquals(found.x.device, mapLocation === "cpu" ? "cpu" : "cuda:0");
+        assertEquals(found.y.toArray(), [[0, 3], [1, 4], [2, 5]]);
+      }
+    }
+  }));
+
+Deno.test("a loader hands its batches out on the device", () => {
+  const examples = [{ x: 1, name: "a" }, { x: 2, name: "b" }];
+  const loader = new data.DataLoader(examples, { batchSize: 2, device: "cuda" });
+  for (const { x, name } of loader) {
+    assertEquals([x.device, x.toArray(), name], ["cuda:0", [1, 2], ["a", "b"]]);
+  }
+});
