@@ -152,6 +152,9 @@ fn stem(source: &Path) -> String {
     stem.to_string_lossy().into_owned()
 }
 
+/// Bytes that may be put aside around calls of functions that are not inlined, which takes no loop longer.
+const CALL_BYTES: u32 = 64;
+
 /// A kernel whose registers go to memory is slow for no reason that anybody sees: it ends the build.
 fn forbid_spills(source: &Path, report: &str) {
     let mut kernel = "";
@@ -159,7 +162,11 @@ fn forbid_spills(source: &Path, report: &str) {
         if let Some(name) = line.split("Function properties for ").nth(1) {
             kernel = name;
         }
-        if line.contains("bytes spill stores") && !line.contains(" 0 bytes spill stores") {
+        let stores = line
+            .split(", ")
+            .find(|part| part.ends_with(" bytes spill stores"));
+        let bytes = stores.and_then(|part| part.split(' ').next()?.parse::<u32>().ok());
+        if bytes.is_some_and(|bytes| bytes > CALL_BYTES) {
             panic!("{}: {kernel} spills: {}", source.display(), line.trim());
         }
     }
