@@ -142,7 +142,7 @@ fn blocks(m: usize, panels: usize, work: usize) -> (usize, usize) {
     let rows = least.max(tasks.min(m / LEAST_ROWS)).max(1);
     let columns = tasks.div_ceil(rows).min(panels / LEAST_PANELS);
     let columns = columns.max(panels.div_ceil(MOST_PANELS));
-    if rows * columns % 2 == 0 || m < 2 {
+    if (rows * columns).is_multiple_of(2) || m < 2 {
         (rows, columns)
     } else {
         (rows + 1, columns)
