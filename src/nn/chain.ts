@@ -13,7 +13,8 @@ import type { Tensor } from "../tensor.ts";
 import { Linear } from "./linear.ts";
 import type { Module, TensorModule } from "./module.ts";
 import { BatchNorm1d } from "./norm.ts";
-import { Linear as DynamicLinear, packedOf } from "./quantized/dynamic.ts";
+import { Linear as DynamicLinear } from "./quantized/dynamic.ts";
+import { packedOf } from "./quantized/packing.ts";
 import { ReLU } from "./rectifiers.ts";
 
 /** Whether a module is of just this class and has no hooks, which put a `forward` of its own into it. */

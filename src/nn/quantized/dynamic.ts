@@ -5,28 +5,19 @@
  */
 import { bind, declare } from "../../op.ts";
 import { zeros } from "../../ops/creation.ts";
-import { linearDynamic, type PackedWeight, packWeight, quantizeRows } from "../../ops/quantized.ts";
-import type { Storage } from "../../memory.ts";
+import { linearDynamic, quantizeRows } from "../../ops/quantized.ts";
 import type { Tensor } from "../../tensor.ts";
 import type { Linear as FloatLinear } from "../linear.ts";
 import { Module } from "../module.ts";
 import { checkCount } from "../options.ts";
 import { Buffer } from "../parameter.ts";
+import { packedOf } from "./packing.ts";
 
 /** Options of `Linear`. */
 export interface LinearOptions {
   /** Whether a vector is added; default true. */
   bias?: boolean;
 }
-
-/** A weight in the kernel's order, and the storages that it was made of with their versions. */
-interface Packed {
-  readonly weight: PackedWeight;
-  readonly of: readonly (readonly [Storage, number])[];
-}
-
-// Not in a #private field: ../copy.ts makes a module without its constructor.
-const packs = new WeakMap<Linear, Packed>();
 
 /**
  * `y = x Wᵀ + b` with W in int8, one scale for each output, as PyTorch's `torch.ao.nn.quantized.dynamic.Linear`.
@@ -95,22 +86,6 @@ export class Linear extends Module {
       this.bias !== null
     }, dtype=int8`;
   }
-}
-
-/** The packed weight, made anew after a change of the state. */
-export function packedOf(layer: Linear): PackedWeight {
-  const state = [layer.weight, layer.scale, ...(layer.bias === null ? [] : [layer.bias])];
-  const known = packs.get(layer);
-  const isFresh = known?.of.length === state.length &&
-    known.of.every(([storage, version], i) =>
-      storage === state[i].storage && version === storage.version
-    );
-  if (isFresh) return known.weight;
-  const weight = packWeight(layer.weight, layer.scale, layer.bias);
-  // No scope around frees what a layer keeps.
-  for (const t of Object.values(weight)) if (t !== null) t.storage.kept = true;
-  packs.set(layer, { weight, of: state.map(({ storage }) => [storage, storage.version]) });
-  return weight;
 }
 
 const LINEAR = declare(Linear, "Linear(inFeatures, outFeatures, bias=true)");
