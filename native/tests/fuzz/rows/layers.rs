@@ -11,6 +11,7 @@ pub fn generator(name: &str) -> Option<Generate> {
     Some(match name {
         "matmul" => matmul,
         "linear_dynamic" => linear_dynamic,
+        "fold_norm" => fold_norm,
         "layer_norm" => layer_norm,
         "layer_norm_grad" => layer_norm_grad,
         "batch_norm" => batch_norm,
@@ -78,7 +79,18 @@ fn linear_dynamic(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
     if r.one_in(2) {
         operands.push(b.dense(DType::F32, &[n], r));
     }
-    Instruction::new(operands, &[])
+    Instruction::new(operands, &[r.below(2) as f64])
+}
+
+fn fold_norm(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
+    let n = r.below(200);
+    let to = r.pick(&FLOATS);
+    let mut operands = vec![b.output(to, &[n], r), b.output(to, &[n], r)];
+    for must in [true, true, false, false, false] {
+        let given = must || r.one_in(2);
+        operands.push(optional(n, given, r, b));
+    }
+    Instruction::new(operands, &[1e-5])
 }
 
 /// The type that a float type is computed in.

@@ -37,7 +37,7 @@ pub fn reduced(r: &mut Random) -> (Vec<usize>, Vec<usize>) {
     (dims, kept)
 }
 
-/// One output and one input, or two with a float64 of the output's dims; the compute type, then plain numbers.
+/// One output and one input, or two of either with a float64 of the output's dims; the compute type, then plain numbers.
 fn reduce(row: &Row, r: &mut Random, b: &mut Bench, types: &[DType]) -> Instruction {
     let (mut dims, mut kept) = reduced(r);
     // Extremes of nothing do not exist, so that empty reductions are asked for less often.
@@ -47,7 +47,11 @@ fn reduce(row: &Row, r: &mut Random, b: &mut Bench, types: &[DType]) -> Instruct
     }
     let compute = r.pick(types);
     let (from, to) = (r.pick(&DTYPES), r.pick(&DTYPES));
-    let mut operands = vec![b.output(to, &kept, r), b.input(from, &dims, r)];
+    let mut operands = vec![b.output(to, &kept, r)];
+    if row.outs > 1 {
+        operands.push(b.output(DType::F64, &kept, r));
+    }
+    operands.push(b.input(from, &dims, r));
     if row.ins.1 > 1 {
         operands.push(b.input(DType::F64, &kept, r));
     }
