@@ -4,7 +4,7 @@
  * run with a report. The gate runs the tests of kernels and ABI in this form, and the fuzzer.
  */
 import { existsSync } from "node:fs";
-import { missing } from "./build.ts";
+import { demandTools } from "./build.ts";
 import { crate, report, runStage, type Stage } from "./stages.ts";
 import { denoTest } from "./test.ts";
 
@@ -76,8 +76,7 @@ function fail(message: string): never {
 }
 
 if (import.meta.main) {
-  const lacking = missing();
-  if (lacking !== undefined) fail(lacking);
+  demandTools();
   const tests = typescript(Deno.args.length > 0 ? Deno.args : ["tests"]);
   const built = await runStage(build);
   Deno.exit(report(built.ok ? [built, await runStage({ ...tests, tests: true })] : [built]));

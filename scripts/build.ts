@@ -28,6 +28,14 @@ export function missing(deno: string = Deno.version.deno, cargo = "cargo"): stri
     "or set TORO_LIB to a library that was built elsewhere";
 }
 
+/** Ends the script with what is missing, if anything is. */
+export function demandTools(): void {
+  const message = missing();
+  if (message === undefined) return;
+  console.error(message);
+  Deno.exit(1);
+}
+
 function older(version: string, than: string): boolean {
   const [a, b] = [version, than].map((text) => text.split(/[.+-]/, 3).map(Number));
   for (let i = 0; i < 3; i++) {
@@ -44,11 +52,7 @@ export const buildStage: Stage = {
 };
 
 if (import.meta.main) {
-  const message = missing();
-  if (message) {
-    console.error(message);
-    Deno.exit(1);
-  }
+  demandTools();
   const { ok, seconds } = await runStage(buildStage);
   if (!ok) Deno.exit(1);
   const { size } = await Deno.stat(root + library);

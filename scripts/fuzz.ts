@@ -5,7 +5,7 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { fuzzStage } from "./asan.ts";
-import { missing } from "./build.ts";
+import { demandTools } from "./build.ts";
 import { runStage } from "./stages.ts";
 
 const flags = parseArgs(Deno.args, {
@@ -13,11 +13,7 @@ const flags = parseArgs(Deno.args, {
   boolean: ["asan"],
   default: { count: "1000000", seed: "1", only: "" },
 });
-const lacking = missing();
-if (lacking !== undefined) {
-  console.error(lacking);
-  Deno.exit(1);
-}
+demandTools();
 
 const env = {
   TORO_FUZZ: flags.count,

@@ -4,7 +4,7 @@
  * under them run.
  */
 import { existsSync } from "node:fs";
-import { buildStage, missing } from "./build.ts";
+import { buildStage, demandTools } from "./build.ts";
 import { crate, type Outcome, report, root, runStage, type Stage } from "./stages.ts";
 
 /** `deno test` with the sanitizers, which are off unless asked for. */
@@ -56,10 +56,6 @@ export async function runTests(paths: string[] = []): Promise<Outcome[]> {
 }
 
 if (import.meta.main) {
-  const message = missing();
-  if (message) {
-    console.error(message);
-    Deno.exit(1);
-  }
+  demandTools();
   Deno.exit(report(await runTests(Deno.args)));
 }

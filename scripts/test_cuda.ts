@@ -2,7 +2,7 @@
  * `deno task test:cuda [PATHS]`: builds library and emulator, then runs the tests of tests/cuda on it, once for each
  * order of threads. Prints order × outcome.
  */
-import { buildStage, missing } from "./build.ts";
+import { buildStage, demandTools } from "./build.ts";
 import { buildEmulator, emulated } from "./emulator.ts";
 import { type Outcome, report, runStage, type Stage } from "./stages.ts";
 import { denoTest } from "./test.ts";
@@ -19,7 +19,14 @@ export async function cudaTests(
   orders: readonly string[] = Object.keys(ORDERS),
   paths: readonly string[] = [],
 ): Promise<Outcome[]> {
-  const emulator = emulated(await buildEmulator());
+  let emulator: Record<string, string>;
+  try {
+    emulator = emulated(await buildEmulator());
+  } catch (error) {
+    console.error(`Cannot build the emulator: ${error instanceof Error ? error.message : error}`);
+    const counts = { passed: 0, failed: 1, skipped: 0 };
+    return [{ name: "cuda emulator", seconds: 0, ok: false, counts }];
+  }
   const outcomes: Outcome[] = [];
   for (const order of orders) {
     const stage: Stage = {
@@ -34,11 +41,7 @@ export async function cudaTests(
 }
 
 if (import.meta.main) {
-  const message = missing();
-  if (message) {
-    console.error(message);
-    Deno.exit(1);
-  }
+  demandTools();
   const built = await runStage(buildStage);
   Deno.exit(report(built.ok ? [built, ...await cudaTests(undefined, Deno.args)] : [built]));
 }

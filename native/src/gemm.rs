@@ -9,6 +9,7 @@ mod finish;
 pub mod indirect;
 pub mod int8;
 mod kernel;
+mod lanes;
 mod pack;
 #[cfg(test)]
 mod tests;

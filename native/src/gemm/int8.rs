@@ -8,10 +8,13 @@
 //! is what `vpdpbusd` multiplies: (⌈N/16⌉, ⌈K/4⌉, 16, 4), zero where K or N ends. Sixteen quads of a panel are a tile of
 //! AMX as well.
 
+mod kernels;
+
 use super::pack::Buffer;
 use super::{Failure, run};
 use crate::pool::Shared;
 use crate::simd;
+use kernels::{Block, Kernel, Sums, kernel};
 
 /// Outputs in a panel of packed weights.
 pub const PANEL: usize = 16;
@@ -20,17 +23,11 @@ pub const QUAD: usize = 4;
 /// Inputs for which 255 · 128 · K cannot leave int32.
 pub const MAX_DEPTH: usize = 65_536;
 
-/// Rows and panels of a tile in registers: 24 sums, four weights and a broadcast quad fill 29 of 32.
-const ROWS: usize = 6;
-const PANELS: usize = 4;
 /// Bytes of a quantised row are zero up to a multiple of this, the depth of a tile of AMX.
 const DEEP: usize = 64;
 /// Most rows that one task quantises: with a depth of 256 a third of a first-level cache.
 const BLOCK_ROWS: usize = 64;
 const TASKS: usize = 8;
-
-/// The sums of what a kernel does at a time: row r, panel p, output j at `(r · panels + p) · 16 + j`.
-type Sums = [i32; 1024];
 
 /// Operands of one product; every pointer is to contiguous elements but x, which has strides in elements.
 #[derive(Clone, Copy)]
@@ -141,320 +138,6 @@ unsafe fn quantise_row(x: *const f32, q: *mut u8, n: usize) -> Scale {
         let zero = (-low / scale).round_ties_even().clamp(0.0, 255.0) as i32;
         quantise(x, q, n, 1.0 / scale, zero);
         Scale { scale, zero }
-    }
-}
-
-/// What a kernel sums: `rows` rows of q, `stride` bytes apart, with `panels` panels of weights, `panel` bytes apart.
-#[derive(Clone, Copy)]
-struct Block {
-    q: *const u8,
-    stride: usize,
-    rows: usize,
-    w: *const i8,
-    panel: usize,
-    panels: usize,
-    quads: usize,
-    /// Behind the last weight.
-    end: *const i8,
-}
-
-/// A kernel, the most that it does at a time, and what a thread does before and after it uses it.
-#[derive(Clone, Copy)]
-struct Kernel {
-    rows: usize,
-    panels: usize,
-    begin: unsafe fn(),
-    sum: unsafe fn(&Block, &mut Sums),
-    end: unsafe fn(),
-}
-
-/// Rows from which tiles of AMX, which are 16 high, are worth it.
-const TILED_ROWS: usize = 8;
-
-fn kernel(rows: usize) -> Kernel {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if rows >= TILED_ROWS && simd::has_amx() {
-            return TILES;
-        }
-        if simd::has_vnni() {
-            return VNNI;
-        }
-        if simd::level() >= simd::Level::Avx2 {
-            return AVX2;
-        }
-    }
-    let _ = rows;
-    PORTABLE
-}
-
-const PORTABLE: Kernel = Kernel {
-    rows: ROWS,
-    panels: PANELS,
-    begin: nothing,
-    sum: portable,
-    end: nothing,
-};
-#[cfg(target_arch = "x86_64")]
-const AVX2: Kernel = Kernel {
-    sum: x86::avx2,
-    ..PORTABLE
-};
-#[cfg(target_arch = "x86_64")]
-const VNNI: Kernel = Kernel {
-    sum: x86::vnni,
-    ..PORTABLE
-};
-#[cfg(target_arch = "x86_64")]
-const TILES: Kernel = Kernel {
-    rows: 32,
-    panels: 2,
-    begin: super::bf16::configure,
-    sum: x86::tiles,
-    end: super::bf16::release,
-};
-
-unsafe fn nothing() {}
-
-/// Any processor.
-///
-/// # Safety
-/// `rows` rows of `quads` quads, `panels` panels of as many.
-unsafe fn portable(block: &Block, sums: &mut Sums) {
-    let &Block {
-        q,
-        stride,
-        rows,
-        w,
-        panel,
-        panels,
-        quads,
-        ..
-    } = block;
-    for r in 0..rows {
-        for p in 0..panels {
-            let mut total = [0i32; PANEL];
-            for k in 0..quads {
-                // SAFETY: inside what the caller gives.
-                let (x, w) = unsafe {
-                    (
-                        q.add(r * stride + k * QUAD).cast::<[u8; QUAD]>().read(),
-                        w.add(p * panel + k * QUAD * PANEL)
-                            .cast::<[[i8; QUAD]; PANEL]>()
-                            .read(),
-                    )
-                };
-                for (total, w) in total.iter_mut().zip(&w) {
-                    for (&x, &w) in x.iter().zip(w) {
-                        *total += i32::from(x) * i32::from(w);
-                    }
-                }
-            }
-            sums[(r * panels + p) * PANEL..][..PANEL].copy_from_slice(&total);
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use super::{Block, DEEP, PANEL, PANELS, QUAD, ROWS, Sums};
-    use std::arch::asm;
-    use std::arch::x86_64::*;
-
-    /// Quads and rows of a tile.
-    const TILE: usize = 16;
-    /// Bytes of a tile.
-    const AREA: usize = TILE * DEEP;
-
-    /// One or two strips of 16 rows with one or two panels. Rows of q are zero up to a multiple of `DEEP`, so that it does
-    /// not matter what follows a panel; only past the last one there may be nothing to read.
-    ///
-    /// # Safety
-    /// As for `portable`, on a processor with AMX, with tiles configured, and with whole strips of q.
-    pub unsafe fn tiles(block: &Block, sums: &mut Sums) {
-        let strips = block.rows.div_ceil(TILE);
-        let stride = 4 * PANEL * block.panels;
-        let at = |strip: usize, panel: usize| {
-            sums.as_ptr()
-                .wrapping_add((strip * TILE * block.panels + panel) * PANEL)
-        };
-        let mut last = [[0i8; AREA]; 2];
-        // SAFETY: as promised by the caller.
-        unsafe {
-            asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
-                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, options(nostack, nomem));
-            for first in (0..block.quads).step_by(TILE) {
-                let a = block.q.add(first * QUAD);
-                let mut weights = [block.w.add(first * QUAD * PANEL); 2];
-                if block.panels == 2 {
-                    weights[1] = weights[1].add(block.panel);
-                }
-                for (weights, last) in weights.iter_mut().zip(&mut last) {
-                    let left = block.end.offset_from(*weights) as usize;
-                    if left < AREA {
-                        weights.copy_to_nonoverlapping(last.as_mut_ptr(), left);
-                        *weights = last.as_ptr();
-                    }
-                }
-                asm!("tileloadd tmm4, [{a} + {rows}]", "tileloadd tmm6, [{left} + {deep}]", "tdpbusd tmm0, tmm4, tmm6",
-                    a = in(reg) a, rows = in(reg) block.stride, left = in(reg) weights[0], deep = in(reg) DEEP,
-                    out("tmm0") _, out("tmm4") _, out("tmm6") _, options(nostack, readonly));
-                if block.panels == 2 {
-                    asm!("tileloadd tmm7, [{right} + {deep}]", "tdpbusd tmm1, tmm4, tmm7",
-                        right = in(reg) weights[1], deep = in(reg) DEEP,
-                        out("tmm1") _, out("tmm7") _, options(nostack, readonly));
-                }
-                if strips == 2 {
-                    asm!("tileloadd tmm5, [{a} + {rows}]", "tdpbusd tmm2, tmm5, tmm6",
-                        a = in(reg) a.add(TILE * block.stride), rows = in(reg) block.stride,
-                        out("tmm2") _, out("tmm5") _, options(nostack, readonly));
-                    if block.panels == 2 {
-                        asm!("tdpbusd tmm3, tmm5, tmm7", out("tmm3") _, options(nostack, nomem));
-                    }
-                }
-            }
-            asm!("tilestored [{to} + {stride}], tmm0", to = in(reg) at(0, 0), stride = in(reg) stride, options(nostack));
-            if block.panels == 2 {
-                asm!("tilestored [{to} + {stride}], tmm1", to = in(reg) at(0, 1), stride = in(reg) stride, options(nostack));
-            }
-            if strips == 2 {
-                asm!("tilestored [{to} + {stride}], tmm2", to = in(reg) at(1, 0), stride = in(reg) stride, options(nostack));
-                if block.panels == 2 {
-                    asm!("tilestored [{to} + {stride}], tmm3", to = in(reg) at(1, 1), stride = in(reg) stride, options(nostack));
-                }
-            }
-        }
-    }
-
-    /// # Safety
-    /// As for `portable`, on a processor with AVX-512 VNNI.
-    pub unsafe fn vnni(block: &Block, sums: &mut Sums) {
-        let &Block {
-            q,
-            stride,
-            rows,
-            w,
-            panel,
-            panels,
-            quads,
-            ..
-        } = block;
-        macro_rules! pick {
-            ($($r:literal)*) => {
-                match (rows, panels) {
-                    // SAFETY: as promised by the caller.
-                    $(($r, PANELS) => unsafe { vnni_tile::<$r, PANELS>(q, stride, w, panel, quads, sums) },)*
-                    // SAFETY: as above.
-                    $(($r, 1) => unsafe { vnni_tile::<$r, 1>(q, stride, w, panel, quads, sums) },)*
-                    _ => unreachable!("a tile of {rows} rows and {panels} panels"),
-                }
-            };
-        }
-        pick!(1 2 3 4 5 6);
-    }
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn vnni_tile<const R: usize, const P: usize>(
-        q: *const u8,
-        stride: usize,
-        w: *const i8,
-        panel: usize,
-        quads: usize,
-        sums: &mut Sums,
-    ) {
-        let mut total = [[_mm512_setzero_si512(); P]; R];
-        // SAFETY: as promised by the caller of `vnni`.
-        unsafe {
-            for k in 0..quads {
-                let mut weights = [_mm512_setzero_si512(); P];
-                for (p, weights) in weights.iter_mut().enumerate() {
-                    *weights = _mm512_loadu_si512(w.add(p * panel + k * QUAD * PANEL).cast());
-                }
-                for (r, total) in total.iter_mut().enumerate() {
-                    let quad = q.add(r * stride + k * QUAD).cast::<i32>().read_unaligned();
-                    let quad = _mm512_set1_epi32(quad);
-                    for (total, &weights) in total.iter_mut().zip(&weights) {
-                        *total = _mm512_dpbusd_epi32(*total, quad, weights);
-                    }
-                }
-            }
-            for (r, total) in total.iter().enumerate() {
-                for (p, &total) in total.iter().enumerate() {
-                    let to = sums.as_mut_ptr().add((r * P + p) * PANEL);
-                    _mm512_storeu_si512(to.cast(), total);
-                }
-            }
-        }
-    }
-
-    /// # Safety
-    /// As for `portable`, on a processor with AVX2.
-    pub unsafe fn avx2(block: &Block, sums: &mut Sums) {
-        let &Block {
-            q,
-            stride,
-            rows,
-            w,
-            panel,
-            panels,
-            quads,
-            ..
-        } = block;
-        debug_assert!(rows <= ROWS);
-        for p in 0..panels {
-            for r in (0..rows).step_by(2) {
-                // SAFETY: as promised by the caller.
-                unsafe {
-                    let (q, w) = (q.add(r * stride), w.add(p * panel));
-                    let to = &mut sums[(r * panels + p) * PANEL..];
-                    if rows - r > 1 {
-                        avx2_tile::<2>(q, stride, w, quads, to, panels * PANEL);
-                    } else {
-                        avx2_tile::<1>(q, stride, w, quads, to, panels * PANEL);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Pairs are multiplied as int16: the int8 form (`vpmaddubsw`) would saturate.
-    #[target_feature(enable = "avx2")]
-    unsafe fn avx2_tile<const R: usize>(
-        q: *const u8,
-        stride: usize,
-        w: *const i8,
-        quads: usize,
-        sums: &mut [i32],
-        row: usize,
-    ) {
-        // Four registers of four outputs for each row, of each two halves of a quad.
-        let mut total = [[_mm256_setzero_si256(); R]; 4];
-        // SAFETY: as promised by the caller of `avx2`.
-        unsafe {
-            for k in 0..quads {
-                let mut quad = [_mm256_setzero_si256(); R];
-                for (r, quad) in quad.iter_mut().enumerate() {
-                    let bytes = q.add(r * stride + k * QUAD).cast::<i32>().read_unaligned();
-                    *quad = _mm256_cvtepu8_epi16(_mm_set1_epi32(bytes));
-                }
-                for (c, total) in total.iter_mut().enumerate() {
-                    let at = w.add((k * PANEL + c * 4) * QUAD);
-                    let weights = _mm256_cvtepi8_epi16(_mm_loadu_si128(at.cast()));
-                    for (total, &quad) in total.iter_mut().zip(&quad) {
-                        *total = _mm256_add_epi32(*total, _mm256_madd_epi16(quad, weights));
-                    }
-                }
-            }
-            for (c, total) in total.iter().enumerate() {
-                for (r, &total) in total.iter().enumerate() {
-                    let mut halves = [0i32; 8];
-                    _mm256_storeu_si256(halves.as_mut_ptr().cast(), total);
-                    for j in 0..4 {
-                        sums[r * row + c * 4 + j] = halves[2 * j] + halves[2 * j + 1];
-                    }
-                }
-            }
-        }
     }
 }
 
@@ -606,8 +289,9 @@ unsafe fn region(
 
 #[cfg(test)]
 mod tests {
+    use super::kernels::all;
     use super::*;
-    use crate::simd::{Level, turn};
+    use crate::simd::turn;
 
     struct Case {
         x: Vec<f32>,
@@ -683,22 +367,6 @@ mod tests {
         y
     }
 
-    /// All kernels that this processor can run.
-    fn kernels() -> Vec<Kernel> {
-        let mut all = vec![PORTABLE];
-        #[cfg(target_arch = "x86_64")]
-        all.extend(
-            [
-                (simd::level() >= Level::Avx2, AVX2),
-                (simd::has_vnni(), VNNI),
-                (simd::has_amx(), TILES),
-            ]
-            .into_iter()
-            .filter_map(|(is_there, kernel)| is_there.then_some(kernel)),
-        );
-        all
-    }
-
     #[test]
     fn every_kernel_gives_the_numbers_of_plain_sums() {
         let _turn = turn();
@@ -728,7 +396,7 @@ mod tests {
                     expected.push(sum as f32 * (s.scale * c.scales[n]) + c.bias[n]);
                 }
             }
-            for (i, kernel) in kernels().into_iter().enumerate() {
+            for (i, kernel) in all().into_iter().enumerate() {
                 let shape = (rows, depth, outputs);
                 assert_eq!(product(kernel, &c, shape, false), expected, "kernel {i}");
                 let kept: Vec<f32> = expected.iter().map(|x| x.max(0.0)).collect();
@@ -745,7 +413,7 @@ mod tests {
         c.x[40..80].fill(f32::from_bits(1));
         c.x[90] = f32::NAN;
         c.x[130] = f32::INFINITY;
-        for kernel in kernels() {
+        for kernel in all() {
             let y = product(kernel, &c, (4, 40, 5), false);
             assert_eq!(y[..5], c.bias[..]);
             assert_eq!(y[5..10], c.bias[..]);

@@ -4,7 +4,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use crate::dtype::{Element, Number};
-use crate::instruction::MAX_DIMS;
+use crate::instruction::{MAX_DIMS, Operand};
 use crate::{simd, with_dtype};
 
 /// Loops from the outermost to the innermost, neighbours merged where every operand allows it.
@@ -17,6 +17,18 @@ pub struct Nest<const K: usize> {
 }
 
 impl<const K: usize> Nest<K> {
+    /// Over the dims of operands of one shape, but for `d`.
+    pub fn beside(operands: [&Operand; K], d: usize) -> Nest<K> {
+        let dims = operands[0].dims();
+        let mut loops = [(0, [0isize; K]); MAX_DIMS];
+        let mut m = 0;
+        for i in (0..dims.len()).filter(|&i| i != d) {
+            loops[m] = (dims[i], operands.map(|o| o.strides()[i]));
+            m += 1;
+        }
+        Nest::new(&loops[..m])
+    }
+
     /// Takes the loops outermost first.
     pub fn new(loops: &[(usize, [isize; K])]) -> Nest<K> {
         let mut nest = Nest {

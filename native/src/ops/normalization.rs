@@ -11,7 +11,7 @@ use super::real::Real;
 use super::reduction::Deviation;
 use crate::dtype::DType;
 use crate::fault::Outcome;
-use crate::instruction::{Call, MAX_DIMS, Operand, Row};
+use crate::instruction::{Call, Operand, Row};
 use crate::memory::Scratch;
 use crate::{bail, pool, simd, with_real};
 
@@ -34,13 +34,7 @@ impl<const K: usize> Layout<K> {
         if dims.len() < 2 || operands.iter().any(|o| o.dims() != dims) {
             bail!("{name}: operands of dims {:?}", operands.map(|o| o.dims()));
         }
-        let mut loops = [(0, [0isize; K]); MAX_DIMS];
-        let mut m = 0;
-        for d in (0..dims.len()).filter(|&d| d != 1) {
-            loops[m] = (dims[d], core::array::from_fn(|k| operands[k].strides()[d]));
-            m += 1;
-        }
-        let positions = Nest::new(&loops[..m]);
+        let positions = Nest::beside(operands, 1);
         let across: [isize; K] = core::array::from_fn(|k| operands[k].strides()[1]);
         let (_, along) = positions.inner();
         let by_channels =

@@ -8,7 +8,7 @@ use super::real::Real;
 use super::reduction::is_nan;
 use crate::dtype::{DType, Number};
 use crate::fault::Outcome;
-use crate::instruction::{Call, MAX_DIMS, Row};
+use crate::instruction::{Call, Row};
 use crate::memory::Scratch;
 use crate::{pool, simd, stream, with_compute, with_real};
 use core::marker::PhantomData;
@@ -38,13 +38,7 @@ impl<const K: usize> Lines<K> {
         call.require(d < dims.len().max(1), || {
             format!("dim {d} of {} dims", dims.len())
         })?;
-        let mut others = [(0, [0isize; K]); MAX_DIMS];
-        let mut m = 0;
-        for i in (0..dims.len()).filter(|&i| i != d) {
-            others[m] = (dims[i], core::array::from_fn(|k| all[k].strides()[i]));
-            m += 1;
-        }
-        let outer = Nest::<K>::new(&others[..m]);
+        let outer = Nest::<K>::beside(core::array::from_fn(|k| &all[k]), d);
         let n = dims.get(d).copied().unwrap_or(1);
         let along: [isize; K] = core::array::from_fn(|k| {
             if dims.is_empty() {

@@ -9,7 +9,7 @@ use super::nest::{Nest, Place};
 use super::real::Real;
 use crate::dtype::Compute;
 use crate::fault::Outcome;
-use crate::instruction::{Call, MAX_DIMS, Row};
+use crate::instruction::{Call, Row};
 use crate::memory::Scratch;
 use crate::{pool, simd, stream, with_real};
 
@@ -232,13 +232,7 @@ fn run<C: Real, const K: usize>(call: &Call) -> Outcome {
     call.require(d < dims.len().max(1), || {
         format!("dim {d} of {} dims", dims.len())
     })?;
-    let mut others = [(0, [0isize; K]); MAX_DIMS];
-    let mut m = 0;
-    for i in (0..dims.len()).filter(|&i| i != d) {
-        others[m] = (dims[i], core::array::from_fn(|k| all[k].strides()[i]));
-        m += 1;
-    }
-    let lines = Nest::<K>::new(&others[..m]);
+    let lines = Nest::<K>::beside(core::array::from_fn(|k| &all[k]), d);
     let (n, along): (usize, [isize; K]) = if dims.is_empty() {
         (1, [1; K])
     } else {
