@@ -1,5 +1,5 @@
-//! Has nvcc make one compressed fat binary of each `.cu` file under src, to be embedded in the library. Without nvcc the
-//! library builds all the same and says that it has no CUDA kernels.
+//! Has nvcc make one compressed fat binary of each `.cu` file under src, to be embedded in the library; those that are
+//! fresh are kept. Without nvcc the library builds all the same and says that it has no CUDA kernels.
 //!
 //! nvcc is looked for in TORO_NVCC, CUDA_HOME, CUDA_PATH, the virtual environment, `.venv/cuda` of the checkout (which
 //! `deno task cuda:setup` fills), and PATH. TORO_CUDA_ARCHS lists architectures: `90` (the default, quick to build) or
@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::SystemTime;
 
 const RELEASE: &[&str] = &["80", "86", "89", "90", "100", "120"];
 /// The oldest driver that is asked for where no kernels say which: that of the pinned nvcc.
@@ -34,9 +35,11 @@ fn main() {
     for source in &sources {
         println!("cargo:rerun-if-changed={}", source.display());
     }
-    sources.retain(|path| path.extension().is_some_and(|e| e == "cu"));
+    let (sources, headers): (Vec<_>, Vec<_>) = sources
+        .into_iter()
+        .partition(|path| path.extension().is_some_and(|e| e == "cu"));
     let table = match find(&root) {
-        Some(nvcc) => compile(&nvcc, &root, &out, &sources),
+        Some(nvcc) => compile(&nvcc, &root, &out, &sources, &headers),
         None => {
             println!("cargo:warning=nvcc was not found: building without CUDA kernels");
             table(&[], "", DRIVER)
@@ -97,7 +100,13 @@ fn driver_for(nvcc: &Path) -> u32 {
     major.map_or(DRIVER, |major| major * 1000)
 }
 
-fn compile(nvcc: &Path, root: &Path, out: &Path, sources: &[PathBuf]) -> String {
+fn compile(
+    nvcc: &Path,
+    root: &Path,
+    out: &Path,
+    sources: &[PathBuf],
+    headers: &[PathBuf],
+) -> String {
     let wanted = env::var("TORO_CUDA_ARCHS").unwrap_or_default();
     let is_release = wanted == "release";
     let listed: Vec<&str> = wanted.split(',').filter(|a| !a.is_empty()).collect();
@@ -106,29 +115,48 @@ fn compile(nvcc: &Path, root: &Path, out: &Path, sources: &[PathBuf]) -> String 
         [] => &["90"],
         listed => listed,
     };
-    let start = |source: &PathBuf| -> (PathBuf, Child) {
-        let to = out.join(stem(source)).with_extension("fatbin");
-        let mut command = Command::new(nvcc);
-        command.args(["-std=c++17", "-O3", "-fatbin", "-Xfatbin=-compress-all"]);
-        command
-            .args(["-Xptxas=-v", "-I"])
-            .arg(root.join("src/cuda"));
-        for a in architectures {
-            command.arg(format!("-gencode=arch=compute_{a},code=sm_{a}"));
-        }
-        if is_release {
-            command.arg("-gencode=arch=compute_80,code=compute_80");
-        }
-        command.arg("-o").arg(&to).arg(source);
-        let child = command.stderr(Stdio::piped()).spawn();
-        let child = child.unwrap_or_else(|e| panic!("Cannot run {}: {e}", nvcc.display()));
-        (to, child)
+    let mut flags: Vec<String> = [
+        "-std=c++17",
+        "-O3",
+        "-fatbin",
+        "-Xfatbin=-compress-all,-compress-mode=size",
+        "-Xptxas=-v",
+    ]
+    .map(String::from)
+    .into();
+    flags.push(format!("-I{}", root.join("src/cuda").display()));
+    flags.extend(
+        architectures
+            .iter()
+            .map(|a| format!("-gencode=arch=compute_{a},code=sm_{a}")),
+    );
+    if is_release {
+        flags.push("-gencode=arch=compute_80,code=compute_80".into());
+    }
+    // What was made by another nvcc or otherwise is not fresh.
+    let (stamp, how) = (out.join("how"), format!("{nvcc:?} {flags:?}"));
+    let same = fs::read_to_string(&stamp).is_ok_and(|before| before == how);
+    let newest = headers.iter().filter_map(|h| modified(h)).max();
+    let is_fresh = |source: &Path, made: &Path| {
+        same && modified(made).is_some_and(|at| newest < Some(at) && modified(source) < Some(at))
     };
+    let target = |source: &Path| out.join(stem(source)).with_extension("fatbin");
+    let stale: Vec<&PathBuf> = sources
+        .iter()
+        .filter(|s| !is_fresh(s, &target(s)))
+        .collect();
+    let _ = fs::remove_file(&stamp);
     let jobs = env::var("NUM_JOBS").ok().and_then(|n| n.parse().ok());
-    let mut families = Vec::new();
-    for part in sources.chunks(jobs.unwrap_or(1).max(1)) {
-        let running: Vec<_> = part.iter().map(|s| (s, start(s))).collect();
-        for (source, (to, child)) in running {
+    for part in stale.chunks(jobs.unwrap_or(1).max(1)) {
+        let running: Vec<_> = part
+            .iter()
+            .map(|&source| {
+                let to = target(source);
+                let _ = fs::remove_file(&to);
+                (source, start(nvcc, &flags, source, &to), to)
+            })
+            .collect();
+        for (source, child, to) in running {
             let output = child.wait_with_output().expect("nvcc was started");
             let report = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(
@@ -136,15 +164,30 @@ fn compile(nvcc: &Path, root: &Path, out: &Path, sources: &[PathBuf]) -> String 
                 "nvcc failed on {}:\n{report}",
                 source.display()
             );
-            forbid_spills(source, &report);
-            families.push((stem(source), to));
+            if let Some(spill) = spill(&report) {
+                let _ = fs::remove_file(&to);
+                panic!("{}: {spill}", source.display());
+            }
         }
     }
+    fs::write(&stamp, how).expect("OUT_DIR can be written");
+    let families: Vec<_> = sources.iter().map(|s| (stem(s), target(s))).collect();
     let mut names = architectures.join(", ");
     if is_release {
         names.push_str(" and PTX");
     }
     table(&families, &format!("sm {names}"), driver_for(nvcc))
+}
+
+fn start(nvcc: &Path, flags: &[String], source: &Path, to: &Path) -> Child {
+    let mut command = Command::new(nvcc);
+    command.args(flags).arg("-o").arg(to).arg(source);
+    let child = command.stderr(Stdio::piped()).spawn();
+    child.unwrap_or_else(|e| panic!("Cannot run {}: {e}", nvcc.display()))
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|data| data.modified()).ok()
 }
 
 fn stem(source: &Path) -> String {
@@ -155,8 +198,8 @@ fn stem(source: &Path) -> String {
 /// Bytes that may be put aside around calls of functions that are not inlined, which takes no loop longer.
 const CALL_BYTES: u32 = 64;
 
-/// A kernel whose registers go to memory is slow for no reason that anybody sees: it ends the build.
-fn forbid_spills(source: &Path, report: &str) {
+/// A kernel whose registers go to memory, which is slow for no reason that anybody sees.
+fn spill(report: &str) -> Option<String> {
     let mut kernel = "";
     for line in report.lines() {
         if let Some(name) = line.split("Function properties for ").nth(1) {
@@ -167,9 +210,10 @@ fn forbid_spills(source: &Path, report: &str) {
             .find(|part| part.ends_with(" bytes spill stores"));
         let bytes = stores.and_then(|part| part.split(' ').next()?.parse::<u32>().ok());
         if bytes.is_some_and(|bytes| bytes > CALL_BYTES) {
-            panic!("{}: {kernel} spills: {}", source.display(), line.trim());
+            return Some(format!("{kernel} spills: {}", line.trim()));
         }
     }
+    None
 }
 
 fn table(families: &[(String, PathBuf)], architectures: &str, driver: u32) -> String {

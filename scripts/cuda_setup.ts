@@ -2,8 +2,8 @@
  * `deno task cuda:setup`: installs nvcc from PyPI into `.venv/cuda` (105 MB to fetch, 300 MB on disk), where build.rs
  * finds it. The versions are pinned: PyPI carries newer ones whose kernels an older driver refuses.
  */
-import { existsSync } from "node:fs";
-import { root, runStage } from "./stages.ts";
+import { existsSync, utimesSync } from "node:fs";
+import { crate, root, runStage } from "./stages.ts";
 
 const packages = [
   "nvidia-cuda-nvcc==13.0.88",
@@ -22,4 +22,7 @@ for (const command of commands) {
   const { ok } = await runStage({ name: "cuda:setup", command });
   if (!ok) Deno.exit(1);
 }
+// cargo looks for nvcc again when build.rs is newer than what was built without one.
+const now = new Date();
+utimesSync(`${crate}/build.rs`, now, now);
 console.log(`nvcc lies in ${folder}; \`deno task build\` embeds CUDA kernels now`);

@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { crate } from "./stages.ts";
 
-/** How kernels are instrumented. */
+/** How kernels are instrumented: not at all, for addresses and undefined behaviour, for races. */
 export type Sanitizer = "plain" | "asan" | "tsan";
 
 /** Where the parts of an emulator lie. */
@@ -17,6 +17,8 @@ export interface Emulator {
   readonly kernels: string;
 }
 
+const emulator = `${crate}/emulator`, folder = `${crate}/target/emulator`;
+
 const COMMON = [
   "-std=c++20",
   "-fPIC",
@@ -26,7 +28,7 @@ const COMMON = [
   // Products and sums are rounded one by one, as the device does where nothing else is asked for.
   "-ffp-contract=off",
   "-DTORO_EMULATOR",
-  `-I${crate}/emulator`,
+  `-I${emulator}`,
   `-I${crate}/src/cuda`,
   `-I${crate}/src/ops`,
 ];
@@ -34,12 +36,19 @@ const FLAGS: Record<Sanitizer, readonly string[]> = {
   plain: ["-O1"],
   asan: [
     "-O1",
-    "-g",
+    "-g1",
     "-DEMULATOR_SANITIZED",
     "-fno-omit-frame-pointer",
-    "-fsanitize=address,alignment,signed-integer-overflow,bounds,shift",
+    "-fsanitize=address,alignment,bounds,signed-integer-overflow,shift,integer-divide-by-zero,float-cast-overflow",
+    // A report names the place; the rest of a run is worth having all the same.
+    "-fsanitize-recover=all",
   ],
-  tsan: ["-O1", "-g", "-DEMULATOR_SANITIZED", "-DEMULATOR_TSAN"],
+  tsan: ["-O1", "-g1", "-DEMULATOR_SANITIZED", "-DEMULATOR_TSAN"],
+};
+const LINK: Record<Sanitizer, readonly string[]> = {
+  plain: [],
+  asan: ["-fsanitize=address,undefined"],
+  tsan: ["-fsanitize=thread"],
 };
 
 /** Files under a folder whose names end in one of the given ways. */
@@ -47,11 +56,6 @@ function filesIn(folder: string, ends: readonly string[]): string[] {
   return readdirSync(folder, { recursive: true, encoding: "utf8" })
     .filter((name) => ends.some((end) => name.endsWith(end))).map((name) => `${folder}/${name}`)
     .sort();
-}
-
-/** Every file of kernels. */
-export function kernelFiles(): string[] {
-  return filesIn(`${crate}/src`, [".cu"]);
 }
 
 async function run(command: string, args: readonly string[]): Promise<void> {
@@ -77,23 +81,27 @@ function isFresh(path: string, sources: readonly string[]): boolean {
   return sources.every((source) => statSync(source).mtimeMs < made);
 }
 
-/** Builds what is missing or stale. `extra` are files of kernels to be added, as those with planted bugs. */
-export async function buildEmulator(
-  sanitizer: Sanitizer = "plain",
-  extra: readonly string[] = [],
-): Promise<Emulator> {
-  const emulator = `${crate}/emulator`, folder = `${crate}/target/emulator`;
+/** Builds the stand-in for the driver, unless it is fresh. */
+async function buildDriver(): Promise<string> {
+  const driver = `${folder}/libcuda.so.1`, source = `${emulator}/driver.cpp`;
+  mkdirSync(folder, { recursive: true });
+  if (isFresh(driver, [source])) return driver;
+  const flags = ["-std=c++20", "-O2", "-Wall", "-fPIC", "-shared", "-fvisibility=hidden"];
+  await run("g++", [...flags, "-Wl,-soname,libcuda.so.1", source, "-o", driver, "-ldl"]);
+  return driver;
+}
+
+/** Builds a library of kernels of these sources and the scheduler. */
+async function buildKernels(
+  sanitizer: Sanitizer,
+  name: string,
+  sources: string[],
+): Promise<string> {
   const objects = `${folder}/${sanitizer}`;
   mkdirSync(objects, { recursive: true });
   const headers = [...filesIn(`${crate}/src`, [".cuh"]), ...filesIn(emulator, [".h"])];
   const jobs: (() => Promise<void>)[] = [];
-  const driver = `${folder}/libcuda.so.1`, driverSource = `${emulator}/driver.cpp`;
-  if (!isFresh(driver, [driverSource])) {
-    const flags = ["-std=c++20", "-O2", "-Wall", "-fPIC", "-shared", "-fvisibility=hidden"];
-    const args = [...flags, "-Wl,-soname,libcuda.so.1", driverSource, "-o", driver, "-ldl"];
-    jobs.push(() => run("g++", args));
-  }
-  const parts = [`${emulator}/scheduler.cpp`, ...kernelFiles(), ...extra].map((source) => {
+  const parts = [`${emulator}/scheduler.cpp`, ...sources].map((source) => {
     const object = `${objects}/${source.slice(source.lastIndexOf("/") + 1)}.o`;
     // The scheduler itself is never watched for races: it switches stacks.
     const watch = sanitizer === "tsan" && source.endsWith(".cu") ? ["-fsanitize=thread"] : [];
@@ -104,21 +112,70 @@ export async function buildEmulator(
     return object;
   });
   await all(jobs);
-  const kernels = `${objects}/kernels${extra.length > 0 ? "_and_more" : ""}.so`;
+  const kernels = `${objects}/${name}.so`;
   if (!isFresh(kernels, parts)) {
-    const link = sanitizer === "asan"
-      ? ["-fsanitize=address,undefined"]
-      : sanitizer === "tsan"
-      ? ["-fsanitize=thread"]
-      : [];
-    await run("g++", ["-shared", ...link, ...parts, "-o", kernels]);
+    await run("g++", ["-shared", ...LINK[sanitizer], ...parts, "-o", kernels]);
   }
-  return { folder, kernels };
+  return kernels;
+}
+
+/** Builds what is missing or stale. */
+export async function buildEmulator(sanitizer: Sanitizer = "plain"): Promise<Emulator> {
+  await buildDriver();
+  const sources = filesIn(`${crate}/src`, [".cu"]);
+  return { folder, kernels: await buildKernels(sanitizer, "kernels", sources) };
+}
+
+/** Builds the planted bugs and the program that runs one of them. */
+export async function buildPlanted(
+  sanitizer: Sanitizer,
+): Promise<{ program: string; kernels: string }> {
+  const driver = await buildDriver();
+  const kernels = await buildKernels(sanitizer, "planted", [`${emulator}/planted.cu`]);
+  const program = `${folder}/${sanitizer}/planted`, source = `${emulator}/planted.cpp`;
+  if (!isFresh(program, [source, driver])) {
+    const flags = ["-std=c++20", "-O1", "-Wall", ...LINK[sanitizer], `-Wl,-rpath,${folder}`];
+    await run("g++", [...flags, source, driver, "-o", program]);
+  }
+  return { program, kernels };
 }
 
 /** The environment in which the library finds the emulator. */
 export function emulated({ folder, kernels }: Emulator): Record<string, string> {
   return { TORO_CUDA_PATH: folder, TORO_CUDA_KERNELS: kernels };
+}
+
+/** The runtime of a sanitizer, which has to be loaded before all else. */
+function runtime(name: string): string {
+  const { stdout } = new Deno.Command("g++", { args: [`-print-file-name=${name}`] }).outputSync();
+  return new TextDecoder().decode(stdout).trim();
+}
+
+/**
+ * What a process needs beside `emulated` to run sanitized kernels. Reports go to files whose names begin with `log`; an
+ * empty one writes them to the standard error.
+ */
+export function sanitized(sanitizer: Sanitizer, log: string): Record<string, string> {
+  const common = `${log === "" ? "" : `log_path=${log}:`}halt_on_error=0`;
+  switch (sanitizer) {
+    case "plain":
+      return {};
+    case "asan":
+      return {
+        LD_PRELOAD: runtime("libasan.so"),
+        // Deno is not instrumented, and what V8 keeps to its end is no leak.
+        ASAN_OPTIONS: `${common}:detect_leaks=0`,
+        UBSAN_OPTIONS: `${common}:print_stacktrace=1`,
+        // Each storage is a block of its own size, with red zones around it.
+        TORO_CUDA_CACHE: "0",
+      };
+    case "tsan":
+      return {
+        LD_PRELOAD: runtime("libtsan.so"),
+        TSAN_OPTIONS: `${common}:ignore_noninstrumented_modules=1`,
+        TORO_CUDA_CACHE: "0",
+      };
+  }
 }
 
 if (import.meta.main) {

@@ -3,7 +3,7 @@ import { asanStages } from "./asan.ts";
 import { buildStage, missing } from "./build.ts";
 import { crate, type Outcome, report, runStage, type Stage } from "./stages.ts";
 import { runTests } from "./test.ts";
-import { cudaTests } from "./test_cuda.ts";
+import { cudaTests, GATE } from "./test_cuda.ts";
 
 const deno = Deno.execPath();
 
@@ -43,5 +43,5 @@ const outcomes: Outcome[] = [];
 for (const stage of [...stages, ...asanStages()]) outcomes.push(await runStage(stage));
 outcomes.push(...await runTests());
 // The library stands since the tests before.
-outcomes.push(...await cudaTests(["random, lazy"]));
+outcomes.push(...await cudaTests(GATE));
 Deno.exit(report(outcomes));

@@ -1,47 +1,131 @@
 /**
- * `deno task test:cuda [PATHS]`: builds library and emulator, then runs the tests of tests/cuda on it, once for each
- * order of threads. Prints order × outcome.
+ * `deno task test:cuda [PATHS]`: builds library and emulator and runs the tests of tests/cuda on it, in every order of
+ * threads and, those of kernels, with every sanitizer. Prints families of ops × order × sanitizer; what is listed as
+ * running and did not run in one of them is a failure. With paths only the tests under them run, without sanitizers.
  */
+import { existsSync } from "node:fs";
 import { buildStage, demandTools } from "./build.ts";
-import { buildEmulator, emulated } from "./emulator.ts";
-import { type Outcome, report, runStage, type Stage } from "./stages.ts";
+import { buildEmulator, emulated, sanitized, type Sanitizer } from "./emulator.ts";
+import { type Outcome, report, root, runStage, type Stage } from "./stages.ts";
 import { denoTest } from "./test.ts";
 
 /** The orders in which threads and blocks run; with the last, work waits until somebody waits for it. */
-export const ORDERS: Record<string, Record<string, string>> = {
+const ORDERS: Record<string, Record<string, string>> = {
   forward: { EMULATOR_ORDER: "forward" },
   reverse: { EMULATOR_ORDER: "reverse" },
-  "random, lazy": { EMULATOR_ORDER: "random", EMULATOR_LAZY: "1" },
+  random: { EMULATOR_ORDER: "random", EMULATOR_LAZY: "1" },
 };
 
-/** The tests of CUDA on the emulator, in some orders. */
+/** One run over the kernels. */
+export interface Run {
+  order: "forward" | "reverse" | "random";
+  sanitizer: Sanitizer;
+}
+
+/** Every order with every sanitizer; the whole suite where there is none. */
+export const ALL: readonly Run[] = (["plain", "asan", "tsan"] as const).flatMap((sanitizer) =>
+  (["forward", "reverse", "random"] as const).map((order) => ({ order, sanitizer }))
+);
+/** What the gate runs: the whole suite in the order that finds most, the kernels under each sanitizer. */
+export const GATE: readonly Run[] = [
+  { order: "random", sanitizer: "plain" },
+  { order: "forward", sanitizer: "asan" },
+  { order: "reverse", sanitizer: "tsan" },
+];
+
+/** The tests of kernels alone. */
+const KERNELS = ["tests/cuda/cases_test.ts"];
+
+/** Ops that held, by family. */
+type Found = Record<string, string[]>;
+
+/** The tests of CUDA on the emulator: all of them in some runs, or those under the paths. */
 export async function cudaTests(
-  orders: readonly string[] = Object.keys(ORDERS),
+  runs: readonly Run[] = ALL,
   paths: readonly string[] = [],
 ): Promise<Outcome[]> {
-  let emulator: Record<string, string>;
-  try {
-    emulator = emulated(await buildEmulator());
-  } catch (error) {
-    console.error(`Cannot build the emulator: ${error instanceof Error ? error.message : error}`);
-    const counts = { passed: 0, failed: 1, skipped: 0 };
-    return [{ name: "cuda emulator", seconds: 0, ok: false, counts }];
-  }
-  const outcomes: Outcome[] = [];
-  for (const order of orders) {
+  const scratch = Deno.makeTempDirSync({ prefix: "toro_cuda_" });
+  const outcomes: Outcome[] = [], table = new Map<string, Found>();
+  for (const run of runs) {
+    const { order, sanitizer } = run;
+    const name = sanitizer === "plain" ? `cuda ${order}` : `cuda ${order} ${sanitizer}`;
+    let emulator: Record<string, string>;
+    try {
+      emulator = emulated(await buildEmulator(sanitizer));
+    } catch (error) {
+      console.error(`Cannot build the emulator: ${error instanceof Error ? error.message : error}`);
+      outcomes.push({ name, seconds: 0, ok: false, counts: { passed: 0, failed: 1, skipped: 0 } });
+      continue;
+    }
+    const log = `${scratch}/${order}_${sanitizer}`, found = `${log}.json`;
+    const tests = paths.length > 0 ? paths : sanitizer === "plain" ? ["tests/cuda"] : KERNELS;
     const stage: Stage = {
-      name: `cuda ${order}`,
-      command: [...denoTest, ...(paths.length > 0 ? paths : ["tests/cuda"])],
-      env: { ...emulator, ...ORDERS[order] },
+      name,
+      command: [...denoTest, ...(sanitizer === "plain" ? [] : ["--no-check"]), ...tests],
+      env: {
+        ...emulator,
+        ...sanitized(sanitizer, log),
+        ...ORDERS[order],
+        TORO_CUDA_FOUND: found,
+      },
       tests: true,
     };
-    outcomes.push(await runStage(stage));
+    const outcome = await runStage(stage);
+    if (existsSync(found)) table.set(key(run), JSON.parse(Deno.readTextFileSync(found)));
+    const reports = [...Deno.readDirSync(scratch)].map(({ name }) => `${scratch}/${name}`)
+      .filter((path) => path.startsWith(`${log}.`) && path !== found);
+    if (reports.length > 0) {
+      fail(
+        outcome,
+        reports.map((path) => Deno.readTextFileSync(path)).join("\n"),
+      );
+    }
+    outcomes.push(outcome);
   }
+  Deno.removeSync(scratch, { recursive: true });
+  if (paths.length === 0) outcomes.push(completeness(runs, table));
   return outcomes;
+}
+
+const key = ({ order, sanitizer }: Run) => sanitizer === "plain" ? order : `${order} ${sanitizer}`;
+
+function fail(outcome: Outcome, why: string): void {
+  console.log(`${outcome.name}: ${why.slice(0, 20_000)}`);
+  outcome.ok = false;
+  outcome.counts.failed++;
+}
+
+/** Prints how many ops held in each run, by family; every listed op must have held in each. */
+function completeness(runs: readonly Run[], table: ReadonlyMap<string, Found>): Outcome {
+  const listed = new Set<string>(
+    JSON.parse(Deno.readTextFileSync(`${root}tests/cuda/runs.json`)),
+  );
+  const outcome: Outcome = {
+    name: "cuda table",
+    seconds: 0,
+    ok: true,
+    counts: { passed: 1, failed: 0, skipped: 0 },
+  };
+  const names = [...new Set([...table.values()].flatMap((found) => Object.keys(found)))];
+  const columns = runs.map(key), width = Math.max(...columns.map((c) => c.length)) + 2;
+  console.log(`\n${"".padEnd(20)}${columns.map((c) => c.padStart(width)).join("")}`);
+  for (const family of names) {
+    const cells = columns.map((c) => String(table.get(c)?.[family]?.length ?? "-").padStart(width));
+    console.log(family.padEnd(20) + cells.join(""));
+  }
+  for (const run of runs) {
+    const held = new Set(Object.values(table.get(key(run)) ?? {}).flat());
+    const missing = [...listed].filter((op) => !held.has(op));
+    if (missing.length > 0) fail(outcome, `${key(run)} lacks ${missing.join(", ")}`);
+  }
+  return outcome;
 }
 
 if (import.meta.main) {
   demandTools();
   const built = await runStage(buildStage);
-  Deno.exit(report(built.ok ? [built, ...await cudaTests(undefined, Deno.args)] : [built]));
+  if (!built.ok) Deno.exit(report([built]));
+  const paths = Deno.args;
+  const runs = paths.length > 0 ? ALL.filter(({ sanitizer }) => sanitizer === "plain") : ALL;
+  Deno.exit(report([built, ...await cudaTests(runs, paths)]));
 }

@@ -163,8 +163,9 @@ export function allocate(bytes: number, device: number): Storage {
 
 function make(bytes: number, device: number): Storage {
   if (bytes > SMALL) return new Storage(newBlock(bytes, device), 0, bytes, device);
+  // A device's blocks have the size asked for, so that sanitizers see where they end.
+  if (device !== 0) return new Storage(newBlock(Math.max(bytes, 1), device), 0, bytes, device);
   const room = bytes <= 64 ? 64 : Math.ceil(bytes / 64) * 64;
-  if (device !== 0) return new Storage(newBlock(room, device), 0, bytes, device);
   if (slab.used + room > SLAB) {
     // A thousand tensors later: seldom enough, and often enough for V8 to find them young.
     letGo();

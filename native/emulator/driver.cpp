@@ -8,6 +8,7 @@
 // EMULATOR_DRIVER=n         the version it says it has (default 13000)
 // EMULATOR_LOG=1            prints launches
 // EMULATOR_LEAKS=1          prints at the end what was not freed
+// EMULATOR_LOSE=n           the n-th launch fails and takes the device with it, as an illegal address does
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -29,8 +30,8 @@ using Address = unsigned long long;
 
 enum : Result {
   SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_CONTEXT = 201,
-  NO_BINARY = 209, FILE_NOT_FOUND = 301, INVALID_HANDLE = 400, NOT_FOUND = 500, NOT_READY = 600, LAUNCH_FAILED = 719,
-  NOT_SUPPORTED = 801,
+  NO_BINARY = 209, FILE_NOT_FOUND = 301, INVALID_HANDLE = 400, NOT_FOUND = 500, NOT_READY = 600, ILLEGAL_ADDRESS = 700,
+  LAUNCH_FAILED = 719, NOT_SUPPORTED = 801,
 };
 
 // As in language.h.
@@ -52,20 +53,28 @@ struct Module { std::map<std::string, Function> functions; };
 using Work = std::function<void()>;
 struct Stream { int device; std::deque<Work> queue; };
 struct Block { size_t bytes; int device; };
+struct Event {
+  Stream* stream = nullptr;
+  // How often it was recorded, and which of these the stream has reached, at what time.
+  uint64_t recorded = 0, reached = 0;
+  std::chrono::steady_clock::time_point time;
+};
 struct Context { int device; };
 
-static std::recursive_mutex mutex;
+// What is global is never destroyed: threads of the process may still call when its end has begun.
+static auto& mutex = *new std::recursive_mutex;
 #define LOCK std::lock_guard<std::recursive_mutex> lock(mutex)
 static const char* setting(const char* name, const char* otherwise) { const char* s = getenv(name); return s ? s : otherwise; }
 static const bool is_lazy = *setting("EMULATOR_LAZY", "0") != '0', logs = *setting("EMULATOR_LOG", "0") != '0';
 static const size_t device_bytes = strtoull(setting("EMULATOR_MEMORY", "8589934592"), nullptr, 10);
 static const int device_count = atoi(setting("EMULATOR_DEVICES", "1"));
-static std::map<Address, Block> blocks;
-static std::map<Address, size_t> pinned;
-static std::vector<Stream*> streams;
-static std::map<int, size_t> used;
+static auto& blocks = *new std::map<Address, Block>;
+static auto& pinned = *new std::map<Address, size_t>;
+static auto& streams = *new std::vector<Stream*>;
+static auto& used = *new std::map<int, size_t>;
 static Result sticky = SUCCESS;
-static std::map<int, Context*> contexts;
+static int launches_left = atoi(setting("EMULATOR_LOSE", "0"));
+static auto& contexts = *new std::map<int, Context*>;
 static thread_local Context* current = nullptr;
 
 template <class M> static auto containing(M& map, Address at, size_t bytes) -> decltype(map.begin()) {
@@ -86,12 +95,13 @@ static bool is_device_memory(Address at, size_t bytes) {
   return false;
 }
 
+static void step(Stream* stream) {
+  Work work = std::move(stream->queue.front());
+  stream->queue.pop_front();
+  work();
+}
 static void drain(Stream* stream) {
-  while (!stream->queue.empty()) {
-    Work work = std::move(stream->queue.front());
-    stream->queue.pop_front();
-    work();
-  }
+  while (!stream->queue.empty()) step(stream);
 }
 static Result push(void* handle, Work work) {
   LOCK;
@@ -159,7 +169,10 @@ API Result cuGetErrorName(Result code, const char** name) {
     case INVALID_DEVICE: *name = "CUDA_ERROR_INVALID_DEVICE"; break;
     case INVALID_CONTEXT: *name = "CUDA_ERROR_INVALID_CONTEXT"; break;
     case FILE_NOT_FOUND: *name = "CUDA_ERROR_FILE_NOT_FOUND"; break;
+    case INVALID_HANDLE: *name = "CUDA_ERROR_INVALID_HANDLE"; break;
     case NOT_FOUND: *name = "CUDA_ERROR_NOT_FOUND"; break;
+    case NOT_READY: *name = "CUDA_ERROR_NOT_READY"; break;
+    case ILLEGAL_ADDRESS: *name = "CUDA_ERROR_ILLEGAL_ADDRESS"; break;
     case LAUNCH_FAILED: *name = "CUDA_ERROR_LAUNCH_FAILED"; break;
     default: return INVALID_VALUE;
   }
@@ -178,6 +191,7 @@ API Result cuMemGetInfo_v2(size_t* free_bytes, size_t* total) {
 }
 API Result cuMemAlloc_v2(Address* address, size_t bytes) {
   LOCK;
+  if (sticky) return sticky;
   if (!current) return INVALID_CONTEXT;
   if (bytes == 0) return INVALID_VALUE;
   size_t& taken = used[current->device];
@@ -192,6 +206,7 @@ API Result cuMemAlloc_v2(Address* address, size_t bytes) {
 }
 API Result cuMemFree_v2(Address address) {
   LOCK;
+  if (sticky) return sticky;
   auto found = blocks.find(address);
   if (found == blocks.end()) {
     fprintf(stderr, "emulator: %llx is freed, but was not allocated\n", address);
@@ -205,8 +220,19 @@ API Result cuMemFree_v2(Address address) {
 }
 API Result cuMemHostAlloc(void** address, size_t bytes, unsigned) {
   LOCK;
+  if (sticky) return sticky;
   if (posix_memalign(address, 4096, bytes)) return OUT_OF_MEMORY;
   pinned[(Address)*address] = bytes;
+  return SUCCESS;
+}
+API Result cuMemFreeHost(void* address) {
+  LOCK;
+  if (!pinned.erase((Address)address)) {
+    fprintf(stderr, "emulator: %p is freed, but is no pinned memory\n", address);
+    return INVALID_VALUE;
+  }
+  drain_all();
+  free(address);
   return SUCCESS;
 }
 API Result cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t bytes, void* stream) {
@@ -290,6 +316,7 @@ API Result cuLaunchKernel(void* handle, unsigned gx, unsigned gy, unsigned gz, u
             k->name, gx, gy, gz, bx, by, bz, k->threads, shared);
     return INVALID_VALUE;
   }
+  if (launches_left && --launches_left == 0) sticky = ILLEGAL_ADDRESS;
   if (logs) fprintf(stderr, "emulator: %s (%u, %u, %u) x (%u, %u, %u), %u bytes\n", k->name, gx, gy, gz, bx, by, bz, shared);
   auto argument = std::make_shared<std::vector<char>>((char*)parameters[0], (char*)parameters[0] + k->bytes);
   return push(stream, [=] {
@@ -316,6 +343,66 @@ API Result cuStreamSynchronize(void* stream) {
   LOCK;
   drain((Stream*)stream);
   return sticky;
+}
+
+
+// ---- events
+
+API Result cuEventCreate(void** event, unsigned) {
+  LOCK;
+  if (sticky) return sticky;
+  if (!current) return INVALID_CONTEXT;
+  *event = new Event;
+  return SUCCESS;
+}
+API Result cuEventDestroy_v2(void* event) {
+  LOCK;
+  auto* e = (Event*)event;
+  if (e->reached < e->recorded) drain(e->stream);
+  delete e;
+  return SUCCESS;
+}
+API Result cuEventRecord(void* event, void* stream) {
+  LOCK;
+  auto* e = (Event*)event;
+  e->stream = (Stream*)stream;
+  uint64_t number = ++e->recorded;
+  return push(stream, [=] {
+    e->reached = number;
+    e->time = std::chrono::steady_clock::now();
+  });
+}
+// Work that is waited for in no other way goes on a little at each question.
+API Result cuEventQuery(void* event) {
+  LOCK;
+  if (sticky) return sticky;
+  auto* e = (Event*)event;
+  if (e->reached == e->recorded) return SUCCESS;
+  if (!e->stream->queue.empty()) step(e->stream);
+  return NOT_READY;
+}
+static void reach(Event* e, uint64_t number) {
+  while (e->reached < number && !e->stream->queue.empty()) step(e->stream);
+}
+API Result cuEventSynchronize(void* event) {
+  LOCK;
+  auto* e = (Event*)event;
+  reach(e, e->recorded);
+  return sticky;
+}
+API Result cuEventElapsedTime(float* ms, void* from, void* to) {
+  LOCK;
+  if (sticky) return sticky;
+  auto *a = (Event*)from, *b = (Event*)to;
+  if (!a->recorded || !b->recorded) return INVALID_HANDLE;
+  if (a->reached < a->recorded || b->reached < b->recorded) return NOT_READY;
+  *ms = std::chrono::duration<float, std::milli>(b->time - a->time).count();
+  return SUCCESS;
+}
+API Result cuStreamWaitEvent(void* stream, void* event, unsigned) {
+  LOCK;
+  auto* e = (Event*)event;
+  return push(stream, [e, number = e->recorded] { reach(e, number); });
 }
 
 __attribute__((destructor)) static void end() {

@@ -1,7 +1,7 @@
 /**
  * The op case table on CUDA, run by `deno task test:cuda` on the emulator: every op that `runs.json` lists gives there
  * what it gives on the CPU, forward and backward, for dense and strided operands; every other op says that it lacks a
- * kernel. `TORO_CUDA_UPDATE=1` writes the list anew.
+ * kernel. `TORO_CUDA_UPDATE=1` writes the list anew. `TORO_CUDA_FOUND` names a file for the ops that held, by family.
  */
 import { assert, assertEquals } from "@std/assert";
 import * as cuda from "../../src/cuda.ts";
@@ -10,7 +10,7 @@ import { signatureOf } from "../../src/op.ts";
 import { isOptions } from "../../src/options.ts";
 import { manualSeed } from "../../src/random.ts";
 import { Tensor } from "../../src/tensor.ts";
-import { cases as table } from "../ops/case_table.ts";
+import { cases, families } from "../ops/case_table.ts";
 import {
   allOps,
   assertSame,
@@ -28,7 +28,6 @@ import listed from "./runs.json" with { type: "json" };
 
 const update = Deno.env.get("TORO_CUDA_UPDATE") === "1";
 const runs = new Set<string>(listed);
-const cases: Record<string, Entry> = table;
 const found: string[] = [];
 
 /** Whether an error says that a kernel is missing. */
@@ -121,6 +120,17 @@ for (const name of Object.keys(allOps)) {
 }
 
 Deno.test("what runs is written down", () => {
+  const path = Deno.env.get("TORO_CUDA_FOUND");
+  if (path !== undefined) {
+    const held = new Set(found);
+    const byFamily = Object.entries(families).map((
+      [family, entries],
+    ) => [
+      family,
+      Object.keys(entries).filter((name) => held.has(name) && cases[name] === entries[name]),
+    ]);
+    Deno.writeTextFileSync(path, JSON.stringify(Object.fromEntries(byFamily)));
+  }
   if (update) {
     Deno.writeTextFileSync(
       new URL("runs.json", import.meta.url),

@@ -27,31 +27,34 @@ import type { Entry } from "./spec.ts";
 
 export { type Case, type Entry, type SpecOptions, t, TensorSpec } from "./spec.ts";
 
-/** The entries of all families by op. */
-export const cases: Record<string, Entry> = {
-  ...activationCases,
-  ...arithmeticCases,
-  ...compositionCases,
-  ...linalgCases,
-  ...specialCases,
-  ...creationCases,
-  ...embeddingCases,
-  ...indexingCases,
-  ...joiningCases,
-  ...lossCases,
-  ...matmulCases,
-  ...normalizationCases,
-  ...orderStatisticsCases,
-  ...inplaceCases,
-  ...logicCases,
-  ...mathCases,
-  ...pointwiseCases,
-  ...randomCases,
-  ...reductionCases,
-  ...scanCases,
-  ...sequenceCases,
-  ...softmaxCases,
-  ...sortingCases,
-  ...spatialCases,
-  ...viewCases,
+/** The entries by family, then by op. */
+export const families: Record<string, Record<string, Entry>> = {
+  activation: activationCases,
+  arithmetic: arithmeticCases,
+  compositions: compositionCases,
+  linalg: linalgCases,
+  special: specialCases,
+  creation: creationCases,
+  embedding: embeddingCases,
+  indexing: indexingCases,
+  joining: joiningCases,
+  loss: lossCases,
+  matmul: matmulCases,
+  normalization: normalizationCases,
+  "order statistics": orderStatisticsCases,
+  inplace: inplaceCases,
+  logic: logicCases,
+  math: mathCases,
+  pointwise: pointwiseCases,
+  random: randomCases,
+  reduction: reductionCases,
+  scan: scanCases,
+  sequence: sequenceCases,
+  softmax: softmaxCases,
+  sorting: sortingCases,
+  spatial: spatialCases,
+  view: viewCases,
 };
+
+/** The entries of all families by op. */
+export const cases: Record<string, Entry> = Object.assign({}, ...Object.values(families));
