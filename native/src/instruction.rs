@@ -62,6 +62,19 @@ impl Operand {
         hi: 0,
     };
 
+    /// n elements side by side in device memory of a kernel's own.
+    pub fn device_run(address: u64, device: Device, dtype: DType, n: usize) -> Operand {
+        let mut o = Operand {
+            ptr: address as *mut u8,
+            device,
+            dtype,
+            ndim: 1,
+            ..Operand::EMPTY
+        };
+        (o.dims[0], o.strides[0]) = (n, 1);
+        o
+    }
+
     /// Whether it is a number in the instruction, not a storage.
     pub fn is_number(&self) -> bool {
         self.lo == NUMBER
@@ -356,22 +369,19 @@ fn decode(words: &[f64], call: &mut Call) -> Outcome<&'static Row> {
         call.operands.resize(operands, Operand::EMPTY);
     }
     call.count = operands;
-    let mut device = None;
+    let (mut device, mut lie_apart) = (None, false);
     for i in 0..operands {
         operand(&mut r, call, i).map_err(|f| named(row.name, f))?;
         let of = call.operands[i].device;
         if call.operands[i].is_number() {
             continue;
         }
-        let first = *device.get_or_insert(of);
-        if first != of && row.name != ops::transfer::NAME {
-            return Err(Fault::Device(format!(
-                "{}: operand {i} lies on {of}, others on {first}: they must be on one device",
-                row.name
-            )));
-        }
+        lie_apart |= of != *device.get_or_insert(of);
     }
-    call.device = device.unwrap_or(Device::CPU);
+    call.device = match device {
+        Some(_) if lie_apart => common_device(row.name, call.all())?,
+        one => one.unwrap_or(Device::CPU),
+    };
     call.scalars.clear();
     for _ in 0..scalars {
         let tag = r.count("a scalar's tag", 2)?;
@@ -423,6 +433,26 @@ fn decode(words: &[f64], call: &mut Call) -> Outcome<&'static Row> {
         }
     }
     Ok(row)
+}
+
+/// Where an instruction runs whose operands lie on more devices than one: only a transfer's may, and numbers of an
+/// optimiser that stay in the process's memory.
+#[cold]
+fn common_device(row: &str, operands: &[Operand]) -> Outcome<Device> {
+    let mut device = None;
+    for (i, o) in operands.iter().enumerate() {
+        let stays = o.device == Device::CPU && ops::optim::stays(row, i);
+        if o.is_number() || stays {
+            continue;
+        }
+        let (of, first) = (o.device, *device.get_or_insert(o.device));
+        if first != of && row != ops::transfer::NAME {
+            return Err(Fault::Device(format!(
+                "{row}: operand {i} lies on {of}, others on {first}: they must be on one device"
+            )));
+        }
+    }
+    Ok(device.unwrap_or(Device::CPU))
 }
 
 fn named(name: &str, fault: Fault) -> Fault {

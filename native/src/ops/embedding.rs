@@ -39,6 +39,8 @@ macro_rules! with_float {
 }
 pub(crate) use with_float;
 
+pub(super) mod cuda;
+
 pub const ROWS: &[Row] = &[
     Row {
         name: "gather_rows",
@@ -47,7 +49,7 @@ pub const ROWS: &[Row] = &[
         scalars: (1, 1),
         alias: false,
         run: gather,
-        cuda: None,
+        cuda: Some(cuda::gather),
     },
     Row {
         name: "sum_rows",
@@ -56,7 +58,7 @@ pub const ROWS: &[Row] = &[
         scalars: (3, 3),
         alias: false,
         run: sum,
-        cuda: None,
+        cuda: Some(cuda::sum),
     },
     Row {
         name: "add_rows",
@@ -65,7 +67,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: add,
-        cuda: None,
+        cuda: Some(cuda::add),
     },
     Row {
         name: "merge_rows",
@@ -74,7 +76,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: merge,
-        cuda: None,
+        cuda: Some(cuda::merge),
     },
     Row {
         name: "limit_rows",
@@ -83,7 +85,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: limit,
-        cuda: None,
+        cuda: Some(cuda::limit),
     },
 ];
 
@@ -197,9 +199,8 @@ pub fn prefetch(address: *const u8, bytes: usize) {
     let _ = (address, bytes);
 }
 
-/// out[b] = table[idx[b]]; out (B, D) dense, table (N, D) of any strides, idx (B). Scalar: the row that reads as
-/// zeros, or -1.
-fn gather(call: &Call) -> Outcome {
+/// B, N and D of a gather, checked.
+fn gathered(call: &Call) -> Outcome<(usize, usize, usize)> {
     let operands = call.all();
     let (out, table) = (&operands[0], &operands[1]);
     let (b, d) = dense_matrix(call, out, "the output")?;
@@ -216,6 +217,16 @@ fn gather(call: &Call) -> Outcome {
             )
         },
     )?;
+    Ok((b, n, d))
+}
+
+/// out[b] = table[idx[b]]; out (B, D) dense, table (N, D) of any strides, idx (B). Scalar: the row that reads as
+/// zeros, or -1.
+fn gather(call: &Call) -> Outcome {
+    let operands = call.all();
+    let (out, table) = (&operands[0], &operands[1]);
+    let (b, n, d) = gathered(call)?;
+    let idx = Indices::new(call, operands, 2)?;
     idx.check(b, n)?;
     let zero = call.int(0);
     let (size, bytes) = (out.dtype.size(), d * out.dtype.size());
@@ -286,11 +297,8 @@ simd! {
 /// Columns that are summed at a time, in a buffer on the stack.
 const BLOCK: usize = 256;
 
-/// The gradient of a gather: each distinct row's values are summed in the order in which the batch has them.
-/// outs idx (N), values (N, D), count (1); ins the batch's row numbers (B), g (B, D) of any strides; N at least the
-/// smaller of B and the table's rows. Scalars: rows of the table, the row that gets nothing (or -1), and whether each
-/// sum is divided by how often its row was read.
-fn sum(call: &Call) -> Outcome {
+/// Room for rows, D, B and the table's rows of a sum, checked.
+fn summed(call: &Call) -> Outcome<(usize, usize, usize, usize)> {
     let operands = call.all();
     let [idx_out, values, count, _, g] = operands else {
         bail!("sum_rows: takes 5 operands")
@@ -298,7 +306,7 @@ fn sum(call: &Call) -> Outcome {
     let (room, d) = dense_matrix(call, values, "the values")?;
     let (b, columns) = matrix(call, g, "the gradient")?;
     let read = Indices::new(call, operands, 3)?;
-    let (n, padding, mean) = (call.count(0)?, call.int(1), call.int(2) != 0);
+    let n = call.count(0)?;
     call.require(
         d == columns && read.len == b && values.dtype == g.dtype && g.dtype.is_float(),
         || {
@@ -323,6 +331,21 @@ fn sum(call: &Call) -> Outcome {
     call.require(b < 1 << 32 && n <= 1 << 32, || {
         format!("{b} numbers of {n} rows are too many")
     })?;
+    Ok((room, d, b, n))
+}
+
+/// The gradient of a gather: each distinct row's values are summed in the order in which the batch has them.
+/// outs idx (N), values (N, D), count (1); ins the batch's row numbers (B), g (B, D) of any strides; N at least the
+/// smaller of B and the table's rows. Scalars: rows of the table, the row that gets nothing (or -1), and whether each
+/// sum is divided by how often its row was read.
+fn sum(call: &Call) -> Outcome {
+    let (_, d, b, n) = summed(call)?;
+    let operands = call.all();
+    let [idx_out, _, count, _, g] = operands else {
+        unreachable!()
+    };
+    let read = Indices::new(call, operands, 3)?;
+    let (padding, mean) = (call.int(1), call.int(2) != 0);
     read.check(b, n)?;
     // Sorting (row, position) as one number groups the rows and keeps the batch's order inside each.
     let mut scratch = Scratch::new::<u64>(b)?;
@@ -386,10 +409,10 @@ fn sum(call: &Call) -> Outcome {
     Ok(())
 }
 
-/// table[idx[i]] += values[i] for the rows in use. out table (N, D) dense; ins idx (R), values (R, D), count (1).
-fn add(call: &Call) -> Outcome {
+/// N and D of an addition of rows, checked.
+fn added(call: &Call) -> Outcome<(usize, usize)> {
     let operands = call.all();
-    let [table, _, values, count] = operands else {
+    let [table, _, values, _] = operands else {
         bail!("add_rows: takes 4 operands")
     };
     let (n, d) = dense_matrix(call, table, "the table")?;
@@ -405,7 +428,15 @@ fn add(call: &Call) -> Outcome {
             )
         },
     )?;
-    let rows = used(call, count, room)?;
+    Ok((n, d))
+}
+
+/// table[idx[i]] += values[i] for the rows in use. out table (N, D) dense; ins idx (R), values (R, D), count (1).
+fn add(call: &Call) -> Outcome {
+    let operands = call.all();
+    let (n, d) = added(call)?;
+    let (table, idx) = (&operands[0], Indices::new(call, operands, 1)?);
+    let rows = used(call, &operands[3], idx.len)?;
     idx.check(rows, n)?;
     call.require((1..rows).all(|i| idx.get(i - 1) < idx.get(i)), || {
         "row numbers do not ascend".into()
@@ -433,10 +464,10 @@ simd! {
     }
 }
 
-/// The sum of two row-sparse sums. outs idx (N), values (N, D), count (1); ins the same of a and of b.
-fn merge(call: &Call) -> Outcome {
+/// Room for rows and D of a merge, checked.
+fn merged(call: &Call) -> Outcome<(usize, usize)> {
     let operands = call.all();
-    let [idx_out, values, count, _, va, ca, _, vb, cb] = operands else {
+    let [idx_out, values, count, _, va, _, _, vb, _] = operands else {
         bail!("merge_rows: takes 9 operands")
     };
     let (room, d) = dense_matrix(call, values, "the values")?;
@@ -468,7 +499,22 @@ fn merge(call: &Call) -> Outcome {
     call.require(count.dtype == DType::I64 && count.numel() == 1, || {
         "the count is not one int64".into()
     })?;
-    let (na, nb) = (used(call, ca, room_a)?, used(call, cb, room_b)?);
+    Ok((room, d))
+}
+
+/// The sum of two row-sparse sums. outs idx (N), values (N, D), count (1); ins the same of a and of b.
+fn merge(call: &Call) -> Outcome {
+    let (room, d) = merged(call)?;
+    let operands = call.all();
+    let [idx_out, values, count, _, _, ca, _, _, cb] = operands else {
+        unreachable!()
+    };
+    let dtype = values.dtype;
+    let (a, b) = (
+        Indices::new(call, operands, 3)?,
+        Indices::new(call, operands, 6)?,
+    );
+    let (na, nb) = (used(call, ca, a.len)?, used(call, cb, b.len)?);
     // Where each row of the result comes from: its place in a and in b, NONE where it has none.
     const NONE: u32 = u32::MAX;
     let mut scratch = Scratch::new::<[u32; 2]>(na + nb)?;
@@ -511,18 +557,24 @@ fn merge(call: &Call) -> Outcome {
     Ok(())
 }
 
-/// Rescales the rows that a batch reads to a norm of at most `most`. out table (N, D) dense; ins row numbers (B).
-/// Scalars: most, and the norm's order.
-fn limit(call: &Call) -> Outcome {
-    let operands = call.all();
-    let table = &operands[0];
-    let (n, d) = dense_matrix(call, table, "the table")?;
-    let idx = Indices::new(call, operands, 1)?;
-    idx.check(idx.len, n)?;
-    let (most, order) = (call.float(0), call.float(1));
+/// N and D of a table whose rows are limited, checked.
+fn limited(call: &Call) -> Outcome<(usize, usize)> {
+    let table = &call.all()[0];
     call.require(table.dtype.is_float(), || {
         format!("the table is {}, not a float type", table.dtype.name())
     })?;
+    dense_matrix(call, table, "the table")
+}
+
+/// Rescales the rows that a batch reads to a norm of at most `most`. out table (N, D) dense; ins row numbers (B).
+/// Scalars: most, and the norm's order.
+fn limit(call: &Call) -> Outcome {
+    let (n, d) = limited(call)?;
+    let operands = call.all();
+    let table = &operands[0];
+    let idx = Indices::new(call, operands, 1)?;
+    idx.check(idx.len, n)?;
+    let (most, order) = (call.float(0), call.float(1));
     let mut rows: Vec<i64> = (0..idx.len).map(|i| idx.get(i)).collect();
     rows.sort_unstable();
     rows.dedup();

@@ -47,10 +47,8 @@ simd! {
     }
 }
 
-/// Outputs out (B, D), which (B, D) int64 or (0); inputs table (N, D), numbers (M), starts (B) int64, weights (M) of the
-/// table's type or (0). Scalars: 0 sum, 1 mean, 2 greatest; the row that is passed over, or -1. A bag ends where the
-/// next begins, the last at M; one without rows gives zeros.
-fn bag(call: &Call) -> Outcome {
+/// The mode, whether there are weights, and N of a table of which bags are read, checked.
+fn checked(call: &Call) -> Outcome<(usize, bool, usize)> {
     let operands = call.all();
     let [out, which, table, _, _, weights] = operands else {
         bail!("bag_rows: takes 6 operands")
@@ -62,7 +60,7 @@ fn bag(call: &Call) -> Outcome {
             table.dims()
         )
     };
-    let (mode, padding) = (call.count(0)?, call.int(1));
+    let mode = call.count(0)?;
     let numbers = Indices::new(call, operands, 3)?;
     let starts = Indices::new(call, operands, 4)?;
     let weighted = weights.dims() != [0];
@@ -103,6 +101,19 @@ fn bag(call: &Call) -> Outcome {
                     && which.dims() == out.dims()),
         || format!("mode {mode} with dims {:?} for row numbers", which.dims()),
     )?;
+    Ok((mode, weighted, n))
+}
+
+/// Outputs out (B, D), which (B, D) int64 or (0); inputs table (N, D), numbers (M), starts (B) int64, weights (M) of the
+/// table's type or (0). Scalars: 0 sum, 1 mean, 2 greatest; the row that is passed over, or -1. A bag ends where the
+/// next begins, the last at M; one without rows gives zeros.
+fn bag(call: &Call) -> Outcome {
+    let (mode, weighted, n) = checked(call)?;
+    let operands = call.all();
+    let (table, padding, follows) = (&operands[2], call.int(1), mode == MAX);
+    let (bags, d) = (operands[0].dims()[0], operands[0].dims()[1]);
+    let numbers = Indices::new(call, operands, 3)?;
+    let starts = Indices::new(call, operands, 4)?;
     numbers.check_for("embeddingBag", numbers.len, n)?;
     for i in 0..bags {
         let (start, next) = (
@@ -177,5 +188,64 @@ pub const ROWS: &[Row] = &[Row {
     scalars: (2, 2),
     alias: false,
     run: bag,
-    cuda: None,
+    cuda: Some(cuda::bag),
 }];
+
+/// The form on CUDA; the kernel is in embedding.cu.
+mod cuda {
+    use super::*;
+    use crate::ops::embedding::cuda::{Notice, Numbers};
+    use crate::ops::map::cuda::suffix;
+    use crate::ops::walk::cuda::launch;
+
+    #[repr(C)]
+    #[derive(Clone, Copy)]
+    struct Bags {
+        notice: Notice,
+        numbers: Numbers,
+        starts: Numbers,
+        out: u64,
+        which: u64,
+        table: u64,
+        weights: u64,
+        rows: i64,
+        d: i64,
+        row_step: i64,
+        column_step: i64,
+        padding: i64,
+        dtype: i32,
+        mode: i32,
+    }
+    const _: () = assert!(size_of::<Bags>() == 144);
+
+    pub fn bag(call: &Call) -> Outcome {
+        let (mode, weighted, rows) = checked(call)?;
+        let [out, which, table, _, _, weights] = call.all() else {
+            unreachable!()
+        };
+        let address =
+            |o: &crate::instruction::Operand, there: bool| if there { o.ptr as u64 } else { 0 };
+        let a = Bags {
+            notice: Notice::of(call)?,
+            numbers: Numbers::new(call, 3)?,
+            starts: Numbers::new(call, 4)?,
+            out: out.ptr as u64,
+            which: address(which, mode == MAX),
+            table: table.ptr as u64,
+            weights: address(weights, weighted),
+            rows: rows as i64,
+            d: out.dims()[1] as i64,
+            row_step: table.strides()[0] as i64,
+            column_step: table.strides()[1] as i64,
+            padding: call.int(1),
+            dtype: out.dtype as i32,
+            mode: mode as i32,
+        };
+        launch(
+            call,
+            ("bag_rows", suffix(out.dtype.compute())),
+            out.numel(),
+            &a,
+        )
+    }
+}

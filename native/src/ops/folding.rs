@@ -1,14 +1,15 @@
 //! What a batch norm in evaluation comes to behind a product: one factor and one summand for each column.
 
 use super::dense::{Input, Output};
+use super::lines::{Lines, Part};
 use super::real::Real;
+use crate::dtype::Compute;
 use crate::fault::Outcome;
 use crate::instruction::{Call, Row};
 use crate::with_real;
 
-/// Outputs scale (C) and shift (C) with `(y + b - mean) / sqrt(var + eps) · weight + bias = scale · y + shift`; inputs mean
-/// (C), var (C), weight, bias and the product's own bias b, each of those three (C) or without elements. Scalar: eps.
-fn fold_norm<C: Real>(call: &Call) -> Outcome {
+/// How many columns there are, checked.
+fn columns(call: &Call) -> Outcome<usize> {
     let (scale, shift) = (&call.outs()[0], &call.outs()[1]);
     let n = scale.numel();
     let fits = scale.ndim == 1
@@ -21,6 +22,14 @@ fn fold_norm<C: Real>(call: &Call) -> Outcome {
         let dims: Vec<_> = call.ins().iter().map(|o| o.dims()).collect();
         format!("columns of dims {dims:?} into {:?}", scale.dims())
     })?;
+    Ok(n)
+}
+
+/// Outputs scale (C) and shift (C) with `(y + b - mean) / sqrt(var + eps) · weight + bias = scale · y + shift`; inputs mean
+/// (C), var (C), weight, bias and the product's own bias b, each of those three (C) or without elements. Scalar: eps.
+fn fold_norm<C: Real>(call: &Call) -> Outcome {
+    let n = columns(call)?;
+    let (scale, shift) = (&call.outs()[0], &call.outs()[1]);
     let (to_scale, to_shift) = (Output::<C>::of(scale)?, Output::<C>::of(shift)?);
     let [mean, var, weight, bias, own] = [0, 1, 2, 3, 4].map(|i| Input::<C>::of(&call.ins()[i]));
     let (mean, var, weight, bias, own) = (mean?, var?, weight?, bias?, own?);
@@ -38,6 +47,37 @@ fn fold_norm<C: Real>(call: &Call) -> Outcome {
     Ok(())
 }
 
+/// The same on CUDA; the kernel is in normalization.cu.
+fn fold_norm_on_cuda(call: &Call) -> Outcome {
+    let n = columns(call)?;
+    let compute = call.outs()[0].dtype.compute();
+    call.require(compute != Compute::I64, || "it takes floats only".into())?;
+    let parts: Vec<Part> = (call.all().iter())
+        .map(|o| {
+            if o.numel() == 0 {
+                Part::NONE
+            } else {
+                Part::of(o)
+            }
+        })
+        .collect();
+    let mut lines = Lines::new(call, &[n], |_| true, &parts)?;
+    lines.numbers[0] = call.float(0);
+    if n == 0 {
+        return Ok(());
+    }
+    lines.launch_in(
+        call,
+        "fold_norm",
+        compute,
+        n.div_ceil(THREADS),
+        THREADS as u32,
+    )
+}
+
+/// Threads of a block on CUDA.
+const THREADS: usize = 256;
+
 pub const ROWS: &[Row] = &[Row {
     name: "fold_norm",
     outs: 2,
@@ -45,5 +85,5 @@ pub const ROWS: &[Row] = &[Row {
     scalars: (1, 1),
     alias: false,
     run: |call| with_real!(call.name, call.outs()[0].dtype.compute(), C => fold_norm::<C>(call)),
-    cuda: None,
+    cuda: Some(fold_norm_on_cuda),
 }];

@@ -10,6 +10,8 @@ use crate::ops::walk::{Address, Walk, move_run};
 use crate::{bail, pool, with_bits, with_dtype};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+mod cuda;
+
 pub const ROWS: &[Row] = &[
     Row {
         name: "index",
@@ -18,7 +20,7 @@ pub const ROWS: &[Row] = &[
         scalars: (3, 2 + MAX_DIMS),
         alias: false,
         run: index,
-        cuda: None,
+        cuda: Some(cuda::index),
     },
     Row {
         name: "index_put",
@@ -27,7 +29,7 @@ pub const ROWS: &[Row] = &[
         scalars: (5, 4 + MAX_DIMS),
         alias: false,
         run: index_put,
-        cuda: None,
+        cuda: Some(cuda::index_put),
     },
     Row {
         name: "take",
@@ -36,7 +38,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: take,
-        cuda: None,
+        cuda: Some(cuda::take),
     },
 ];
 
@@ -144,24 +146,25 @@ pub fn check_indices(call: &Call, idx: &Operand, dim: usize, size: usize) -> Out
 
 /// How a tensor x, of which some dims are indexed, meets the tensor of what is read or written.
 /// That one has the dims of x that are not indexed, with those of the indices (B) put in at `at`.
-struct Plan {
-    /// Over the dims before B and B itself: strides of the other, of x, and the flat number in B.
-    rows: Walk<3>,
-    /// Over the dims behind B: strides of the other and of x.
-    inner: Walk<2>,
-    /// For each element of B, where x's indexed dims lead.
-    places: Scratch,
-    count: usize,
+struct Shape {
+    n: usize,
+    dims: [usize; MAX_DIMS],
+    /// Strides of the other, of x, and of the flat number in B.
+    other: [isize; MAX_DIMS],
+    x: [isize; MAX_DIMS],
+    flat: [isize; MAX_DIMS],
+    /// Dims before B and B itself.
+    split: usize,
 }
 
-impl Plan {
+impl Shape {
     fn new(
         call: &Call,
         x: &Operand,
         other: &Operand,
         indices: &[Operand],
         layout: &Layout,
-    ) -> Outcome<Plan> {
+    ) -> Outcome<Shape> {
         let (at, dims) = (layout.at, layout.dims.as_slice());
         let (b, k) = (indices[0].ndim, indices.len());
         let ascending = dims.len() == k
@@ -209,9 +212,48 @@ impl Plan {
         if !number {
             os[..n].copy_from_slice(other.strides());
         }
+        Ok(Shape {
+            n,
+            dims: shape,
+            other: os,
+            x: xs,
+            flat: bs,
+            split,
+        })
+    }
+}
+
+/// The same as loops.
+struct Plan {
+    /// Over the dims before B and B itself: strides of the other, of x, and the flat number in B.
+    rows: Walk<3>,
+    /// Over the dims behind B: strides of the other and of x.
+    inner: Walk<2>,
+    /// For each element of B, where x's indexed dims lead.
+    places: Scratch,
+    count: usize,
+}
+
+impl Plan {
+    fn new(
+        call: &Call,
+        x: &Operand,
+        other: &Operand,
+        indices: &[Operand],
+        layout: &Layout,
+    ) -> Outcome<Plan> {
+        let Shape {
+            n,
+            dims,
+            other: os,
+            x: xs,
+            flat,
+            split,
+        } = Shape::new(call, x, other, indices, layout)?;
+        let rows = [&os[..split], &xs[..split], &flat[..split]];
         Ok(Plan {
-            rows: Walk::new(&shape[..split], [&os[..split], &xs[..split], &bs[..split]]),
-            inner: Walk::new(&shape[split..n], [&os[split..n], &xs[split..n]]),
+            rows: Walk::new(&dims[..split], rows),
+            inner: Walk::new(&dims[split..n], [&os[split..n], &xs[split..n]]),
             places: places(call, x, indices, layout)?,
             count: indices[0].numel(),
         })
@@ -305,8 +347,8 @@ fn prefetch(address: *const u8, bytes: usize) {
 
 // ---- reading --------------------------------------------------------------------------------
 
-/// out (…, B, …) = x at the indices. Inputs: x, then an operand of indices (B) for each indexed dim.
-fn index(call: &Call) -> Outcome {
+/// Which dims an `index` indexes, checked.
+fn checked_index(call: &Call) -> Outcome<Layout> {
     let layout = Layout::new(call, 0)?;
     let (out, x, indices) = (&call.outs()[0], &call.ins()[0], &call.ins()[1..]);
     if out.dtype != x.dtype || out.ndim + indices.len() != x.ndim + indices[0].ndim {
@@ -319,6 +361,13 @@ fn index(call: &Call) -> Outcome {
             x.dims()
         );
     }
+    Ok(layout)
+}
+
+/// out (…, B, …) = x at the indices. Inputs: x, then an operand of indices (B) for each indexed dim.
+fn index(call: &Call) -> Outcome {
+    let layout = checked_index(call)?;
+    let (out, x, indices) = (&call.outs()[0], &call.ins()[0], &call.ins()[1..]);
     let plan = Plan::new(call, x, out, indices, &layout)?;
     let (rows, inner) = (&plan.rows, &plan.inner);
     let width = inner.numel;
@@ -381,8 +430,7 @@ impl Sharing<'_> {
     }
 }
 
-/// out (I) = x at indices (I) that count its elements row-major.
-fn take(call: &Call) -> Outcome {
+fn checked_take(call: &Call) -> Outcome {
     let (out, x, idx) = (&call.outs()[0], &call.ins()[0], &call.ins()[1]);
     if out.dtype != x.dtype || out.dims() != idx.dims() {
         bail!(
@@ -392,7 +440,13 @@ fn take(call: &Call) -> Outcome {
             idx.dims()
         );
     }
-    check_index_dtype(call, idx)?;
+    check_index_dtype(call, idx)
+}
+
+/// out (I) = x at indices (I) that count its elements row-major.
+fn take(call: &Call) -> Outcome {
+    checked_take(call)?;
+    let (out, x, idx) = (&call.outs()[0], &call.ins()[0], &call.ins()[1]);
     let (size, dtype) = (x.numel(), x.dtype);
     let fence = Fence::default();
     let walk = Walk::<2>::new(idx.dims(), [out.strides(), idx.strides()]);
@@ -438,17 +492,23 @@ pub fn part_of(place: i64, parts: usize) -> usize {
     ((((place as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) * parts as u64) >> 32) as usize
 }
 
-/// x (the output, in place) at the indices = values, or += alpha * values. Inputs: values (…, B, …) or a number, then
-/// the indices. Scalars: 1 to accumulate, alpha, then as for `index`. Where a place is met more than once the last
-/// value stays, or all are summed in order, halves in float32: the same for any number of threads.
-fn index_put(call: &Call) -> Outcome {
-    let layout = Layout::new(call, 2)?;
-    let (x, values, indices) = (&call.outs()[0], &call.ins()[0], &call.ins()[1..]);
+/// Which dims an `index_put` indexes, and whether it adds; checked.
+fn checked_put(call: &Call) -> Outcome<(Layout, bool)> {
+    let (x, values) = (&call.outs()[0], &call.ins()[0]);
     let number = values.ndim == 0 && matches!(values.dtype, DType::F64 | DType::I64);
     if values.dtype != x.dtype && !number {
         bail!("index_put: {} into {}", values.dtype.name(), x.dtype.name());
     }
-    let accumulate = call.count(0)? == 1;
+    Ok((Layout::new(call, 2)?, call.count(0)? == 1))
+}
+
+/// x (the output, in place) at the indices = values, or += alpha * values. Inputs: values (…, B, …) or a number, then
+/// the indices. Scalars: 1 to accumulate, alpha, then as for `index`. Where a place is met more than once the last
+/// value stays, or all are summed in order, halves in float32: the same for any number of threads.
+fn index_put(call: &Call) -> Outcome {
+    let (layout, accumulate) = checked_put(call)?;
+    let (x, values, indices) = (&call.outs()[0], &call.ins()[0], &call.ins()[1..]);
+    let number = values.ndim == 0 && matches!(values.dtype, DType::F64 | DType::I64);
     let plan = Plan::new(call, x, values, indices, &layout)?;
     let work = plan.rows.numel * plan.inner.numel;
     if work == 0 {

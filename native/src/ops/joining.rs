@@ -9,6 +9,8 @@ use crate::ops::walk::{Address, Walk, move_run, stream_run};
 use crate::{bail, pool, stream, with_bits, with_compute, with_dtype};
 use core::mem::MaybeUninit;
 
+mod cuda;
+
 pub const ROWS: &[Row] = &[
     Row {
         name: "cat",
@@ -17,7 +19,7 @@ pub const ROWS: &[Row] = &[
         scalars: (1, 1),
         alias: false,
         run: cat,
-        cuda: None,
+        cuda: Some(cuda::cat),
     },
     Row {
         name: "pad",
@@ -26,7 +28,7 @@ pub const ROWS: &[Row] = &[
         scalars: (1, 1 + 2 * MAX_DIMS),
         alias: false,
         run: pad,
-        cuda: None,
+        cuda: Some(cuda::pad),
     },
     Row {
         name: "pad_backward",
@@ -35,7 +37,7 @@ pub const ROWS: &[Row] = &[
         scalars: (1, 1 + 2 * MAX_DIMS),
         alias: false,
         run: pad_backward,
-        cuda: None,
+        cuda: Some(cuda::pad_backward),
     },
     Row {
         name: "strided_sum",
@@ -44,7 +46,7 @@ pub const ROWS: &[Row] = &[
         scalars: (1, 1 + MAX_DIMS),
         alias: false,
         run: strided_sum,
-        cuda: None,
+        cuda: Some(cuda::strided_sum),
     },
 ];
 
@@ -61,16 +63,15 @@ struct Part {
     first: usize,
 }
 
-/// out (…, Σ Nᵢ, …) = inputs (…, Nᵢ, …) one behind the other along scalar 0, converted where the dtypes differ.
-fn cat(call: &Call) -> Outcome {
+/// The inputs of a `cat`, each with its window of the output; checked.
+fn windows(call: &Call) -> Outcome<Vec<(&Operand, Operand)>> {
     let out = &call.outs()[0];
     let dim = call.count(0)?;
     if dim >= out.ndim {
         bail!("cat: dim {dim} of an output of {} dims", out.ndim);
     }
     let mut at = 0;
-    let mut jobs = 0;
-    let mut parts = Vec::with_capacity(call.ins().len());
+    let mut windows = Vec::with_capacity(call.ins().len());
     for (i, x) in call.ins().iter().enumerate() {
         let fits =
             x.ndim == out.ndim && (0..x.ndim).all(|d| d == dim || x.dims()[d] == out.dims()[d]);
@@ -82,12 +83,7 @@ fn cat(call: &Call) -> Outcome {
             );
         }
         let length = x.dims()[dim];
-        parts.push(Part {
-            input: i,
-            window: out.narrowed(dim, at, length),
-            first: jobs,
-        });
-        jobs += x.numel().div_ceil(GRAIN);
+        windows.push((x, out.narrowed(dim, at, length)));
         at += length;
     }
     if at != out.dims()[dim] {
@@ -95,6 +91,22 @@ fn cat(call: &Call) -> Outcome {
             "cat: the inputs fill {at} of {} in dim {dim}",
             out.dims()[dim]
         );
+    }
+    Ok(windows)
+}
+
+/// out (…, Σ Nᵢ, …) = inputs (…, Nᵢ, …) one behind the other along scalar 0, converted where the dtypes differ.
+fn cat(call: &Call) -> Outcome {
+    let out = &call.outs()[0];
+    let mut jobs = 0;
+    let mut parts = Vec::with_capacity(call.ins().len());
+    for (input, (x, window)) in windows(call)?.into_iter().enumerate() {
+        parts.push(Part {
+            input,
+            window,
+            first: jobs,
+        });
+        jobs += x.numel().div_ceil(GRAIN);
     }
     let shared = Shared(call.ins());
     let parts = Parts(parts);
@@ -143,16 +155,11 @@ unsafe fn copy_range(out: &Operand, x: &Operand, from: usize, n: usize, streams:
         }));
         return;
     }
-    let compute = if x.dtype.is_float() || !out.dtype.is_float() {
-        widest(x.dtype, out.dtype)
-    } else {
-        out.dtype
-    };
     let pair = [out.clone(), x.clone()];
     let Ok(space) = Space::new("cat", &pair) else {
         return;
     };
-    with_compute!(compute.compute(), C => {
+    with_compute!(converting(x, out).compute(), C => {
         let mut buffer = [const { MaybeUninit::<C>::uninit() }; CHUNK];
         let values: *mut C = buffer.as_mut_ptr().cast();
         for start in (from..from + n).step_by(CHUNK) {
@@ -164,6 +171,15 @@ unsafe fn copy_range(out: &Operand, x: &Operand, from: usize, n: usize, streams:
             }
         }
     });
+}
+
+/// The dtype in which elements of one operand become those of another.
+fn converting(x: &Operand, out: &Operand) -> DType {
+    if x.dtype.is_float() || !out.dtype.is_float() {
+        widest(x.dtype, out.dtype)
+    } else {
+        out.dtype
+    }
 }
 
 /// The dtype of the two that holds the other's values in its compute type.
@@ -250,19 +266,25 @@ fn geometry(call: &Call, inner: &Operand, outer: &Operand) -> Outcome<(usize, [i
     Ok((mode, left))
 }
 
+fn check_pad(out: &Operand, x: &Operand, value: &Operand) -> Outcome {
+    if x.dtype != out.dtype || value.ndim != 0 || !matches!(value.dtype, DType::F64 | DType::I64) {
+        bail!(
+            "pad: {} into {}, with a constant of {} and {} dims",
+            x.dtype.name(),
+            out.dtype.name(),
+            value.dtype.name(),
+            value.ndim
+        );
+    }
+    Ok(())
+}
+
 /// out = x widened (or, by negative pads, cut); input 1 is the constant, a number or a 0-d tensor.
 fn pad(call: &Call) -> Outcome {
     let out = &call.outs()[0];
     let (x, value) = (&call.ins()[0], &call.ins()[1]);
     let (mode, left) = geometry(call, x, out)?;
-    if x.dtype != out.dtype || value.ndim != 0 {
-        bail!(
-            "pad: {} into {}, with a constant of {} dims",
-            x.dtype.name(),
-            out.dtype.name(),
-            value.ndim
-        );
-    }
+    check_pad(out, x, value)?;
     let bits = constant(value, out.dtype)?;
     let shared = Shared(call.all());
     let last = x.ndim.wrapping_sub(1);
@@ -330,13 +352,18 @@ fn constant(value: &Operand, dtype: DType) -> Outcome<u64> {
     Ok(bits)
 }
 
+fn check_pad_backward(gx: &Operand, g: &Operand) -> Outcome {
+    if gx.dtype != g.dtype || !gx.dtype.is_float() {
+        bail!("pad_backward: {} into {}", g.dtype.name(), gx.dtype.name());
+    }
+    Ok(())
+}
+
 /// gx = for each element of x, the sum of the gradients of the places that took it. g is wider than gx by the pads.
 fn pad_backward(call: &Call) -> Outcome {
     let (gx, g) = (&call.outs()[0], &call.ins()[0]);
     let (mode, left) = geometry(call, gx, g)?;
-    if gx.dtype != g.dtype || !gx.dtype.is_float() {
-        bail!("pad_backward: {} into {}", g.dtype.name(), gx.dtype.name());
-    }
+    check_pad_backward(gx, g)?;
     // Leading dims that are not padded are independent of each other: threads share them out.
     let free = (0..gx.ndim)
         .take_while(|&d| gx.dims()[d] == g.dims()[d] && left[d] == 0)
@@ -393,9 +420,8 @@ fn pad_backward(call: &Call) -> Outcome {
     Ok(())
 }
 
-/// out, contiguous = for each place the sum of the elements of g that lie on it under other strides.
-/// Scalars: offset, then a stride for each dim of g. Places may be met more than once; they are summed in order.
-fn strided_sum(call: &Call) -> Outcome {
+/// The offset and the strides of a `strided_sum`, checked.
+fn checked_strides(call: &Call) -> Outcome<(usize, [isize; MAX_DIMS])> {
     let (out, g) = (&call.outs()[0], &call.ins()[0]);
     let n = out.numel();
     if !out.is_contiguous()
@@ -427,6 +453,15 @@ fn strided_sum(call: &Call) -> Outcome {
             &strides[..g.ndim]
         );
     }
+    Ok((offset, strides))
+}
+
+/// out, contiguous = for each place the sum of the elements of g that lie on it under other strides.
+/// Scalars: offset, then a stride for each dim of g. Places may be met more than once; they are summed in order.
+fn strided_sum(call: &Call) -> Outcome {
+    let (offset, strides) = checked_strides(call)?;
+    let (out, g) = (&call.outs()[0], &call.ins()[0]);
+    let n = out.numel();
     let walk = Walk::<2>::new(g.dims(), [g.strides(), &strides[..g.ndim]]);
     with_compute!(g.dtype.compute(), C => with_dtype!(g.dtype, E => {
         // Halves are summed in float32.

@@ -43,9 +43,9 @@ const _: () = assert!(size_of::<Lines>() == 2536);
 
 /// One operand: where it is, and its strides along the dims of the lines' index space; none are 0.
 pub struct Part<'a> {
-    address: u64,
-    dtype: DType,
-    strides: &'a [isize],
+    pub(super) address: u64,
+    pub(super) dtype: DType,
+    pub(super) strides: &'a [isize],
 }
 
 impl<'a> Part<'a> {

@@ -9,6 +9,8 @@ use crate::ops::map::Shared;
 use crate::ops::walk::{Address, Walk};
 use crate::{bail, pool, with_bits, with_dtype};
 
+mod cuda;
+
 pub const ROWS: &[Row] = &[
     Row {
         name: "nonzero_count",
@@ -17,7 +19,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: nonzero_count,
-        cuda: None,
+        cuda: Some(cuda::nonzero_count),
     },
     Row {
         name: "nonzero",
@@ -26,7 +28,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: nonzero,
-        cuda: None,
+        cuda: Some(cuda::nonzero),
     },
     Row {
         name: "masked_select",
@@ -35,7 +37,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: masked_select,
-        cuda: None,
+        cuda: Some(cuda::masked_select),
     },
     Row {
         name: "masked_scatter",
@@ -44,7 +46,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: masked_scatter,
-        cuda: None,
+        cuda: Some(cuda::masked_scatter),
     },
     Row {
         name: "repeat_count",
@@ -53,7 +55,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: repeat_count,
-        cuda: None,
+        cuda: Some(cuda::repeat_count),
     },
     Row {
         name: "repeat",
@@ -62,7 +64,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: repeat,
-        cuda: None,
+        cuda: Some(cuda::repeat),
     },
     Row {
         name: "bincount_size",
@@ -71,7 +73,7 @@ pub const ROWS: &[Row] = &[
         scalars: (1, 1),
         alias: false,
         run: bincount_size,
-        cuda: None,
+        cuda: Some(cuda::bincount_size),
     },
     Row {
         name: "bincount",
@@ -80,7 +82,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: bincount,
-        cuda: None,
+        cuda: Some(cuda::bincount),
     },
     Row {
         name: "histc",
@@ -89,7 +91,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: histc,
-        cuda: None,
+        cuda: Some(cuda::histc),
     },
 ];
 
@@ -190,8 +192,7 @@ fn total_is(call: &Call, mask: &Operand, starts: &Scratch, wanted: usize) -> Out
     Ok(())
 }
 
-/// out int64 (n, dims) = the places of the elements that are not zero, in order.
-fn nonzero(call: &Call) -> Outcome {
+fn check_nonzero(call: &Call) -> Outcome {
     let (out, x) = (&call.outs()[0], &call.ins()[0]);
     if out.dtype != DType::I64 || out.ndim != 2 || out.dims()[1] != x.ndim {
         bail!(
@@ -201,6 +202,13 @@ fn nonzero(call: &Call) -> Outcome {
             out.dims()
         );
     }
+    Ok(())
+}
+
+/// out int64 (n, dims) = the places of the elements that are not zero, in order.
+fn nonzero(call: &Call) -> Outcome {
+    check_nonzero(call)?;
+    let (out, x) = (&call.outs()[0], &call.ins()[0]);
     let starts = starts(x)?;
     total_is(call, x, &starts, out.dims()[0])?;
     let walk = Walk::<1>::new(x.dims(), [x.strides()]);
@@ -228,8 +236,7 @@ fn nonzero(call: &Call) -> Outcome {
     Ok(())
 }
 
-/// out (n) = the elements of x where the mask is set. Inputs of one shape.
-fn masked_select(call: &Call) -> Outcome {
+fn check_select(call: &Call) -> Outcome {
     let (out, x, mask) = (&call.outs()[0], &call.ins()[0], &call.ins()[1]);
     if out.dtype != x.dtype || out.ndim != 1 || x.dims() != mask.dims() {
         bail!(
@@ -239,6 +246,13 @@ fn masked_select(call: &Call) -> Outcome {
             out.dims()
         );
     }
+    Ok(())
+}
+
+/// out (n) = the elements of x where the mask is set. Inputs of one shape.
+fn masked_select(call: &Call) -> Outcome {
+    check_select(call)?;
+    let (out, x, mask) = (&call.outs()[0], &call.ins()[0], &call.ins()[1]);
     let starts = starts(mask)?;
     total_is(call, mask, &starts, out.dims()[0])?;
     let walk = Walk::<2>::new(x.dims(), [mask.strides(), x.strides()]);
@@ -258,8 +272,7 @@ fn masked_select(call: &Call) -> Outcome {
     Ok(())
 }
 
-/// x (the output, in place) where the mask is set = the elements of the source, one after the other.
-fn masked_scatter(call: &Call) -> Outcome {
+fn check_scatter(call: &Call) -> Outcome {
     let (x, mask, source) = (&call.outs()[0], &call.ins()[0], &call.ins()[1]);
     if source.dtype != x.dtype || x.dims() != mask.dims() {
         bail!(
@@ -269,6 +282,13 @@ fn masked_scatter(call: &Call) -> Outcome {
             x.dims()
         );
     }
+    Ok(())
+}
+
+/// x (the output, in place) where the mask is set = the elements of the source, one after the other.
+fn masked_scatter(call: &Call) -> Outcome {
+    check_scatter(call)?;
+    let (x, mask, source) = (&call.outs()[0], &call.ins()[0], &call.ins()[1]);
     let starts = starts(mask)?;
     let total = start(&starts, mask.numel().div_ceil(BLOCK));
     if total > source.numel() {
@@ -320,8 +340,7 @@ fn repeat_count(call: &Call) -> Outcome {
     Ok(())
 }
 
-/// out int64 (n) = each number i from 0 on, repeats[i] times.
-fn repeat(call: &Call) -> Outcome {
+fn check_repeat(call: &Call) -> Outcome {
     let (out, repeats) = (&call.outs()[0], &call.ins()[0]);
     if out.dtype != DType::I64 || out.ndim != 1 || repeats.ndim != 1 {
         bail!(
@@ -331,6 +350,13 @@ fn repeat(call: &Call) -> Outcome {
             out.dims()
         );
     }
+    Ok(())
+}
+
+/// out int64 (n) = each number i from 0 on, repeats[i] times.
+fn repeat(call: &Call) -> Outcome {
+    check_repeat(call)?;
+    let (out, repeats) = (&call.outs()[0], &call.ins()[0]);
     let (n, stride) = (out.dims()[0], out.strides()[0]);
     let (mut at, mut i, mut fits) = (0usize, 0i64, true);
     integers(repeats, |count| {
@@ -363,8 +389,7 @@ fn bincount_size(call: &Call) -> Outcome {
     Ok(())
 }
 
-/// out (n) int64 = how often each number occurs in x, or float64 or float32 = the sum of its weights.
-fn bincount(call: &Call) -> Outcome {
+fn check_bincount(call: &Call) -> Outcome {
     let (out, x, weights) = (&call.outs()[0], &call.ins()[0], call.ins().get(1));
     let fits = out.ndim == 1 && weights.is_none_or(|w| w.dims() == x.dims()) && x.ndim == 1;
     if !fits
@@ -378,6 +403,13 @@ fn bincount(call: &Call) -> Outcome {
             out.dims()
         );
     }
+    Ok(())
+}
+
+/// out (n) int64 = how often each number occurs in x, or float64 or float32 = the sum of its weights.
+fn bincount(call: &Call) -> Outcome {
+    check_bincount(call)?;
+    let (out, x, weights) = (&call.outs()[0], &call.ins()[0], call.ins().get(1));
     let n = out.dims()[0];
     let mut scratch = Scratch::new::<f64>(n)?;
     // SAFETY: numbers, with this room.
@@ -405,14 +437,21 @@ fn bincount(call: &Call) -> Outcome {
     call.require(fits, || format!("a value lies outside 0 to {n}"))
 }
 
-/// out (bins) = how many elements of x fall into each of so many equal bins from scalar 0 to scalar 1; the last
-/// bin takes its upper end too. What lies outside, and NaN, counts nowhere.
-fn histc(call: &Call) -> Outcome {
-    let (out, x) = (&call.outs()[0], &call.ins()[0]);
+/// The ends of a histogram, checked.
+fn checked_bins(call: &Call) -> Outcome<(f64, f64)> {
+    let out = &call.outs()[0];
     let (low, high) = (call.float(0), call.float(1));
     if out.ndim != 1 || out.dims()[0] == 0 || !low.is_finite() || !high.is_finite() || low >= high {
         bail!("histc: bins {:?} from {low} to {high}", out.dims());
     }
+    Ok((low, high))
+}
+
+/// out (bins) = how many elements of x fall into each of so many equal bins from scalar 0 to scalar 1; the last
+/// bin takes its upper end too. What lies outside, and NaN, counts nowhere.
+fn histc(call: &Call) -> Outcome {
+    let (low, high) = checked_bins(call)?;
+    let (out, x) = (&call.outs()[0], &call.ins()[0]);
     let n = out.dims()[0];
     let mut scratch = Scratch::new::<u64>(n)?;
     // SAFETY: numbers, with this room.

@@ -10,6 +10,7 @@ pub mod embedding_bag;
 pub mod extreme;
 pub mod folding;
 pub mod grid_sampling;
+pub mod grouping;
 pub mod indexing;
 pub mod joining;
 pub mod layer_norm;

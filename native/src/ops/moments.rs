@@ -277,10 +277,10 @@ pub const ROWS: &[Row] = &[Row {
         let ([out, mean], x) = (call.outs(), &call.ins()[0]) else {
             unreachable!()
         };
-        let parameters = [call.float(1), call.float(2)];
+        let (compute, parameters) = (call.dtype(0)?.compute(), [call.float(1), call.float(2)]);
         let sums = ("reduce_mean", "join_mean");
-        super::reduce::cuda::over(call, sums, (mean, x, None), &[])?;
+        super::reduce::cuda::over(call, compute, sums, (mean, x, None), &[])?;
         let deviations = ("reduce_variance", "join_variance");
-        super::reduce::cuda::over(call, deviations, (out, x, Some(mean)), &parameters)
+        super::reduce::cuda::over(call, compute, deviations, (out, x, Some(mean)), &parameters)
     }),
 }];

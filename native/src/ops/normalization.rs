@@ -15,6 +15,8 @@ use crate::instruction::{Call, Operand, Row};
 use crate::memory::Scratch;
 use crate::{bail, pool, simd, with_real};
 
+mod cuda;
+
 /// Channels or positions worked at a time.
 const WIDTH: usize = 256;
 const GRAIN: usize = 32 * 1024;
@@ -360,6 +362,20 @@ fn put(o: &Operand, x: &[f64]) {
     unsafe { Place::of(o).scatter(0, o.strides()[0], x.as_ptr(), x.len()) };
 }
 
+/// Fails unless statistics are float64 (1, C, 1…) for x (N, C, …).
+fn check_statistics(call: &Call, x: &Operand, statistics: [&Operand; 2]) -> Outcome {
+    for o in statistics {
+        let fits = x.ndim >= 2
+            && o.ndim == x.ndim
+            && o.dtype == DType::F64
+            && o.is_contiguous()
+            && o.numel() == x.dims()[1]
+            && o.dims()[1] == x.dims()[1];
+        call.require(fits, || format!("statistics of dims {:?}", o.dims()))?;
+    }
+    Ok(())
+}
+
 /// Outputs y, mean and variance (float64, (1, C, 1…)), running mean, running variance (both written in place, or
 /// empty); inputs x, weight, bias (either may be empty). Scalars: eps, momentum.
 fn train<C: Real>(call: &Call) -> Outcome {
@@ -369,18 +385,8 @@ fn train<C: Real>(call: &Call) -> Outcome {
     let [x, weight, bias] = call.ins() else {
         unreachable!()
     };
-    call.require(
-        x.ndim >= 2 && mean.ndim == x.ndim && variance.ndim == x.ndim,
-        || "dims".into(),
-    )?;
+    check_statistics(call, x, [mean, variance])?;
     let channels = x.dims()[1];
-    for o in [mean, variance] {
-        let fits = o.dtype == DType::F64
-            && o.is_contiguous()
-            && o.numel() == channels
-            && o.dims()[1] == channels;
-        call.require(fits, || format!("statistics of dims {:?}", o.dims()))?;
-    }
     let kind = Deviation {
         correction: 0.0,
         root: false,
@@ -506,7 +512,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| with_real!(call.name, call.ins()[0].dtype.compute(), C => train::<C>(call)),
-        cuda: None,
+        cuda: Some(cuda::train),
     },
     Row {
         name: "batch_norm_eval",
@@ -515,7 +521,7 @@ pub const ROWS: &[Row] = &[
         scalars: (1, 1),
         alias: false,
         run: |call| with_real!(call.name, call.ins()[0].dtype.compute(), C => eval::<C>(call)),
-        cuda: None,
+        cuda: Some(cuda::eval),
     },
     Row {
         name: "batch_norm_grad",
@@ -524,6 +530,6 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| with_real!(call.name, call.ins()[1].dtype.compute(), C => backward::<C>(call)),
-        cuda: None,
+        cuda: Some(cuda::backward),
     },
 ];

@@ -5,6 +5,7 @@
 //! Dense and lazy updates run the same functions in the same order, so that a row that is caught up step by step ends
 //! with the same bits, however the catching up was divided.
 
+use crate::device::Device;
 use crate::dtype::{DType, Element, Number};
 use crate::fault::Outcome;
 use crate::instruction::{Call, Operand, Row};
@@ -20,7 +21,7 @@ pub const ROWS: &[Row] = &[
         scalars: (3, 1 << 16),
         alias: false,
         run: dense,
-        cuda: None,
+        cuda: Some(cuda::dense),
     },
     Row {
         name: "grad_norm",
@@ -29,7 +30,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: norm::norm,
-        cuda: None,
+        cuda: Some(cuda::norm),
     },
     Row {
         name: "grad_scale",
@@ -38,7 +39,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: norm::scale,
-        cuda: None,
+        cuda: Some(cuda::scale),
     },
     Row {
         name: "grad_clamp",
@@ -47,7 +48,7 @@ pub const ROWS: &[Row] = &[
         scalars: (1, 1),
         alias: false,
         run: norm::clamp,
-        cuda: None,
+        cuda: Some(cuda::clamp),
     },
     Row {
         name: "grad_unscale",
@@ -56,7 +57,7 @@ pub const ROWS: &[Row] = &[
         scalars: (1, 1),
         alias: false,
         run: norm::unscale,
-        cuda: None,
+        cuda: Some(cuda::unscale),
     },
     Row {
         name: "lazy_step",
@@ -65,7 +66,7 @@ pub const ROWS: &[Row] = &[
         scalars: (3, 3),
         alias: false,
         run: lazy::step,
-        cuda: None,
+        cuda: Some(cuda::lazy_step),
     },
     Row {
         name: "lazy_read",
@@ -74,7 +75,7 @@ pub const ROWS: &[Row] = &[
         scalars: (3, 3),
         alias: false,
         run: lazy::read,
-        cuda: None,
+        cuda: Some(cuda::lazy_read),
     },
     Row {
         name: "lazy_sweep",
@@ -83,7 +84,7 @@ pub const ROWS: &[Row] = &[
         scalars: (3, 3),
         alias: false,
         run: lazy::sweep,
-        cuda: None,
+        cuda: Some(cuda::lazy_sweep),
     },
     Row {
         name: "rows_step",
@@ -92,14 +93,28 @@ pub const ROWS: &[Row] = &[
         scalars: (3, 3),
         alias: false,
         run: rows::step,
-        cuda: None,
+        cuda: Some(cuda::rows),
     },
 ];
 
+mod cuda;
 mod lazy;
 mod norm;
 mod rows;
 mod rules;
+
+/// Whether an operand of a row stays in the process's memory wherever the others lie: step counts and hyperparameters,
+/// which are read when the instruction runs.
+pub fn stays(row: &str, operand: usize) -> bool {
+    match row {
+        "optim_step" => operand < 2,
+        "lazy_step" => matches!(operand, 6 | 7),
+        "lazy_read" => operand == 4,
+        "lazy_sweep" => operand == 3,
+        "rows_step" => matches!(operand, 4 | 5),
+        _ => false,
+    }
+}
 
 /// Elements that one thread takes at a time.
 const GRAIN: usize = 16 * 1024;
@@ -452,8 +467,8 @@ pub(crate) const HYPER: usize = 6;
 
 pub(crate) fn hyper(call: &Call, o: &Operand) -> Outcome<[f64; HYPER]> {
     call.require(
-        o.dtype == DType::F64 && o.numel() == HYPER && o.is_contiguous(),
-        || format!("hyperparameters are not {HYPER} float64"),
+        o.dtype == DType::F64 && o.numel() == HYPER && o.is_contiguous() && o.device == Device::CPU,
+        || format!("hyperparameters are not {HYPER} float64 on the CPU"),
     )?;
     // SAFETY: six dense float64 lie there.
     Ok(unsafe { *o.ptr.cast::<[f64; HYPER]>() })
@@ -461,8 +476,9 @@ pub(crate) fn hyper(call: &Call, o: &Operand) -> Outcome<[f64; HYPER]> {
 
 /// The address of the step count that scalar `i` names among the counts of `o`.
 pub(crate) fn counter(call: &Call, o: &Operand, i: usize) -> Outcome<*mut f64> {
-    call.require(o.dtype == DType::F64 && o.is_contiguous(), || {
-        "step counts are not dense float64".into()
+    let fits = o.dtype == DType::F64 && o.is_contiguous() && o.device == Device::CPU;
+    call.require(fits, || {
+        "step counts are not dense float64 on the CPU".into()
     })?;
     let index = call.count(i)?;
     call.require(index < o.numel(), || {
@@ -521,10 +537,15 @@ simd! {
     }
 }
 
-/// One step of all parameters of a group. out: step counts, and after all of them the rule's own counters, kind by kind;
-/// ins: hyperparameters, then of each parameter p, its
-/// gradient and its states, all dense and of one shape and dtype. Scalars: kind, flags, then each one's step count.
-fn dense(call: &Call) -> Outcome {
+/// A step of all parameters of a group: the rule, tensors of each parameter, and each one's factors.
+struct Dense {
+    which: Which,
+    per: usize,
+    factors: Vec<[f64; 8]>,
+}
+
+/// Checks such a step, and counts it.
+fn checked(call: &Call) -> Outcome<Dense> {
     let which = Which::new(call)?;
     let operands = call.all();
     let h = hyper(call, &operands[1])?;
@@ -538,9 +559,7 @@ fn dense(call: &Call) -> Outcome {
     })?;
     apart(call, |i| i != 1 && (i < 2 || (i - 2) % per != 1))?;
     let parameters = operands[0].numel() / (1 + which.counters());
-    let mut starts = Vec::with_capacity(count + 1);
     let mut counters = Vec::with_capacity(count);
-    let mut chunks = 0;
     for i in 0..count {
         let set = &operands[2 + i * per..2 + (i + 1) * per];
         let p = &set[0];
@@ -554,11 +573,8 @@ fn dense(call: &Call) -> Outcome {
         call.require(call.count(2 + i)? < parameters, || {
             format!("step count {} is one of the rule's own", call.float(2 + i))
         })?;
-        starts.push(chunks);
-        chunks += p.numel().div_ceil(GRAIN);
     }
-    starts.push(chunks);
-    let factors: Vec<[f64; 8]> = counters
+    let factors = counters
         .iter()
         // SAFETY: `counter` checked the address, and its index that the rule's own counters lie behind it.
         .map(|&t| unsafe {
@@ -577,6 +593,30 @@ fn dense(call: &Call) -> Outcome {
             factors
         })
         .collect();
+    Ok(Dense {
+        which,
+        per,
+        factors,
+    })
+}
+
+/// One step of all parameters of a group. out: step counts, and after all of them the rule's own counters, kind by kind;
+/// ins: hyperparameters, then of each parameter p, its
+/// gradient and its states, all dense and of one shape and dtype. Scalars: kind, flags, then each one's step count.
+fn dense(call: &Call) -> Outcome {
+    let Dense {
+        which,
+        per,
+        factors,
+    } = checked(call)?;
+    let operands = call.all();
+    let mut starts = Vec::with_capacity(factors.len() + 1);
+    let mut chunks = 0;
+    for set in operands[2..].chunks(per) {
+        starts.push(chunks);
+        chunks += set[0].numel().div_ceil(GRAIN);
+    }
+    starts.push(chunks);
     let sign = if which.has(MAXIMIZE) { -1.0 } else { 1.0 };
     let (starts, factors, shared) = (&starts, &factors, Shared(operands));
     with_any_rule!(which, K => pool::parallel(chunks, &|chunk| {

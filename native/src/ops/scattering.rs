@@ -12,6 +12,8 @@ use crate::ops::map::Shared;
 use crate::ops::walk::Walk;
 use crate::{bail, pool, with_bits, with_dtype};
 
+pub mod cuda;
+
 pub const ROWS: &[Row] = &[
     Row {
         name: "gather",
@@ -20,7 +22,7 @@ pub const ROWS: &[Row] = &[
         scalars: (1, 1),
         alias: false,
         run: gather,
-        cuda: None,
+        cuda: Some(cuda::gather),
     },
     Row {
         name: "scatter",
@@ -29,7 +31,7 @@ pub const ROWS: &[Row] = &[
         scalars: (1, 1),
         alias: false,
         run: scatter,
-        cuda: None,
+        cuda: Some(cuda::scatter),
     },
     Row {
         name: "scatter_reduce",
@@ -38,7 +40,7 @@ pub const ROWS: &[Row] = &[
         scalars: (3, 3),
         alias: false,
         run: scatter_reduce,
-        cuda: None,
+        cuda: Some(cuda::scatter_reduce),
     },
 ];
 
@@ -72,8 +74,8 @@ fn without(strides: &[isize], dim: usize) -> [isize; MAX_DIMS] {
     kept
 }
 
-/// out (I) = x at [i₀, …, index, …]. Inputs: x, indices (I). Scalar: dim.
-fn gather(call: &Call) -> Outcome {
+/// The dim of a `gather`, checked.
+fn checked_gather(call: &Call) -> Outcome<usize> {
     let (out, x, idx) = (&call.outs()[0], &call.ins()[0], &call.ins()[1]);
     let dim = dim_of(call, x, idx)?;
     check_index_dtype(call, idx)?;
@@ -85,6 +87,13 @@ fn gather(call: &Call) -> Outcome {
             out.dims()
         );
     }
+    Ok(dim)
+}
+
+/// out (I) = x at [i₀, …, index, …]. Inputs: x, indices (I). Scalar: dim.
+fn gather(call: &Call) -> Outcome {
+    let dim = checked_gather(call)?;
+    let (out, x, idx) = (&call.outs()[0], &call.ins()[0], &call.ins()[1]);
     let rest = without(x.strides(), dim);
     let walk = Walk::<3>::new(idx.dims(), [out.strides(), &rest[..x.ndim], idx.strides()]);
     let (size, stride, dtype) = (x.dims()[dim], x.strides()[dim], x.dtype);
@@ -143,22 +152,34 @@ struct Plan {
     parts: usize,
 }
 
+/// Whether one number stands for all elements of the source.
+fn is_number(call: &Call) -> bool {
+    let (source, idx) = (&call.ins()[0], &call.ins()[1]);
+    source.ndim == 0 && matches!(source.dtype, DType::F64 | DType::I64) && idx.ndim > 0
+}
+
+/// The dim along which is written, checked.
+fn checked_scatter(call: &Call) -> Outcome<usize> {
+    let (x, source, idx) = (&call.outs()[0], &call.ins()[0], &call.ins()[1]);
+    let dim = dim_of(call, x, idx)?;
+    check_index_dtype(call, idx)?;
+    if !is_number(call) && (source.dtype != x.dtype || source.dims() != idx.dims()) {
+        bail!(
+            "{}: {} {:?} by {:?} into {}",
+            call.name,
+            source.dtype.name(),
+            source.dims(),
+            idx.dims(),
+            x.dtype.name()
+        );
+    }
+    Ok(dim)
+}
+
 impl Plan {
     fn new(call: &Call) -> Outcome<Plan> {
         let (x, source, idx) = (&call.outs()[0], &call.ins()[0], &call.ins()[1]);
-        let dim = dim_of(call, x, idx)?;
-        let number =
-            source.ndim == 0 && matches!(source.dtype, DType::F64 | DType::I64) && idx.ndim > 0;
-        if !number && (source.dtype != x.dtype || source.dims() != idx.dims()) {
-            bail!(
-                "{}: {} {:?} by {:?} into {}",
-                call.name,
-                source.dtype.name(),
-                source.dims(),
-                idx.dims(),
-                x.dtype.name()
-            );
-        }
+        let (dim, number) = (checked_scatter(call)?, is_number(call));
         check_indices(call, idx, dim, x.dims()[dim])?;
         let mut dims = [1usize; MAX_DIMS];
         dims[..idx.ndim].copy_from_slice(idx.dims());
@@ -281,7 +302,7 @@ fn scatter(call: &Call) -> Outcome {
     Ok(())
 }
 
-const SUM: usize = 0;
+pub const SUM: usize = 0;
 const PROD: usize = 1;
 const MEAN: usize = 2;
 const AMAX: usize = 3;
@@ -311,13 +332,19 @@ fn combine<C: Number>(mode: usize, a: C, b: C) -> C {
     }
 }
 
-/// As `scatter`, but what meets in a place is combined. Scalars: dim, mode, 1 to combine with x's own value too.
-fn scatter_reduce(call: &Call) -> Outcome {
-    let plan = Plan::new(call)?;
-    let (mode, own) = (call.count(1)?, call.count(2)? == 1);
+/// How elements are combined, and whether with x's own value too.
+fn checked_mode(call: &Call) -> Outcome<(usize, bool)> {
+    let mode = call.count(1)?;
     if mode > AMIN {
         bail!("scatter_reduce: mode {mode}");
     }
+    Ok((mode, call.count(2)? == 1))
+}
+
+/// As `scatter`, but what meets in a place is combined. Scalars: dim, mode, 1 to combine with x's own value too.
+fn scatter_reduce(call: &Call) -> Outcome {
+    let plan = Plan::new(call)?;
+    let (mode, own) = checked_mode(call)?;
     let x = &call.outs()[0];
     let fixed = call.ins()[0].ndim == 0 && call.ins()[1].ndim > 0;
     let shared = Shared(call.all());

@@ -4,6 +4,8 @@
 use crate::instruction::MAX_DIMS;
 use crate::stream;
 
+pub mod cuda;
+
 /// An index space and K sets of strides through it.
 #[derive(Clone)]
 pub struct Walk<const K: usize> {

@@ -335,9 +335,14 @@ macro_rules! with_table {
     };
 }
 
-/// One step. out: table; ins: row numbers, values and count of the gradient, rows, ring, step counts,
-/// hyperparameters, states. Scalars: kind, flags, the step count's index.
-pub(super) fn step(call: &Call) -> Outcome {
+/// A checked step: the rule, the table, and the step before this one.
+pub(super) struct Checked<'a> {
+    pub which: Which,
+    table: Table<'a>,
+    pub before: u32,
+}
+
+pub(super) fn checked_step(call: &Call) -> Outcome<Checked<'_>> {
     let which = Which::lazy(call)?;
     let operands = call.all();
     let table = Table::new(call, which, 0, 4, 5, 8)?;
@@ -355,13 +360,23 @@ pub(super) fn step(call: &Call) -> Outcome {
             )
         },
     )?;
-    let count = used(call, &operands[3], idx.len)?;
-    idx.check(count, table.n)?;
-    call.require((1..count).all(|i| idx.get(i - 1) < idx.get(i)), || {
-        "row numbers do not ascend".into()
-    })?;
-    let h: [f64; HYPER] = hyper(call, &operands[7])?;
-    let before = step_of(call, &operands[6])?;
+    Ok(Checked {
+        which,
+        table,
+        before: step_of(call, &operands[6])?,
+    })
+}
+
+/// The rows whose turn it is to be brought up to date, from one on to before another: all of them within half a ring.
+pub(super) fn share(rows: usize, half: usize, before: u32) -> (usize, usize) {
+    let share = rows.div_ceil(half);
+    let first = (before as usize % half) * share;
+    (first.min(rows), (first + share).min(rows))
+}
+
+/// Counts a step; gives the step after which momentum is gone of rows with a gradient, and the step's factors.
+pub(super) fn started(call: &Call, which: Which, before: u32) -> Outcome<(u32, [f64; 8])> {
+    let h: [f64; HYPER] = hyper(call, &call.all()[7])?;
     let t = before + 1;
     let replay = h[HYPER - 1];
     let until = if replay < f64::from(u32::MAX - t) {
@@ -369,19 +384,35 @@ pub(super) fn step(call: &Call) -> Outcome {
     } else {
         u32::MAX
     };
-    let factors = which.factors(&h, f64::from(t));
     // SAFETY: `counter` checks the address.
-    unsafe { *counter(call, &operands[6], 2)? = f64::from(t) };
+    unsafe { *counter(call, &call.all()[6], 2)? = f64::from(t) };
+    Ok((until, which.factors(&h, f64::from(t))))
+}
+
+/// One step. out: table; ins: row numbers, values and count of the gradient, rows, ring, step counts,
+/// hyperparameters, states. Scalars: kind, flags, the step count's index.
+pub(super) fn step(call: &Call) -> Outcome {
+    let Checked {
+        which,
+        table,
+        before,
+    } = checked_step(call)?;
+    let operands = call.all();
+    let idx = Indices::new(call, operands, 1)?;
+    let count = used(call, &operands[3], idx.len)?;
+    idx.check(count, table.n)?;
+    call.require((1..count).all(|i| idx.get(i - 1) < idx.get(i)), || {
+        "row numbers do not ascend".into()
+    })?;
+    let (until, factors) = started(call, which, before)?;
+    let t = before + 1;
     let sign = if which.has(MAXIMIZE) { -1.0 } else { 1.0 };
     with_table!(table, C => {
         let factors: Factors<C> = factors.map(C::of);
         with_rule!(which, K => {
             if !<K as Lazy<C>>::IDLE {
-                // The rows whose turn it is: all of them within half a ring.
-                let half = table.steps / 2;
-                let share = table.n.div_ceil(half);
-                let first = (before as usize % half) * share;
-                table.sweep::<C, K>(first.min(table.n)..(first + share).min(table.n), before);
+                let (first, end) = share(table.n, table.steps / 2, before);
+                table.sweep::<C, K>(first..end, before);
             }
             let ring = operands[5].ptr.cast::<Factors<C>>();
             // SAFETY: the ring has `steps` rows.
@@ -418,16 +449,27 @@ pub(super) fn step(call: &Call) -> Outcome {
     table.outcome(call)
 }
 
+pub(super) fn checked_read(call: &Call) -> Outcome<Checked<'_>> {
+    let which = Which::lazy(call)?;
+    let table = Table::new(call, which, 0, 2, 3, 5)?;
+    apart(call, |i| matches!(i, 0 | 2) || i >= 5)?;
+    Ok(Checked {
+        which,
+        table,
+        before: step_of(call, &call.all()[4])?,
+    })
+}
+
 /// Brings the rows that a batch reads up to date. out: table; ins: row numbers, rows, ring, step counts, states.
 /// Scalars as in `step`.
 pub(super) fn read(call: &Call) -> Outcome {
-    let which = Which::lazy(call)?;
-    let operands = call.all();
-    let table = Table::new(call, which, 0, 2, 3, 5)?;
-    apart(call, |i| matches!(i, 0 | 2) || i >= 5)?;
-    let idx = Indices::new(call, operands, 1)?;
+    let Checked {
+        which,
+        table,
+        before: to,
+    } = checked_read(call)?;
+    let idx = Indices::new(call, call.all(), 1)?;
     idx.check(idx.len, table.n)?;
-    let to = step_of(call, &operands[4])?;
     with_table!(table, C => with_rule!(which, K => {
         if !<K as Lazy<C>>::IDLE {
             pool::parallel_ranges(idx.len, CHUNK, &|part| {
@@ -446,13 +488,25 @@ pub(super) fn read(call: &Call) -> Outcome {
     table.outcome(call)
 }
 
-/// Brings every row up to date. out: table, or a stretch of its rows; ins: their rows, ring, step counts, states.
-/// Scalars as in `step`.
-pub(super) fn sweep(call: &Call) -> Outcome {
+pub(super) fn checked_sweep(call: &Call) -> Outcome<Checked<'_>> {
     let which = Which::lazy(call)?;
     let table = Table::new(call, which, 0, 1, 2, 4)?;
     apart(call, |i| matches!(i, 0 | 1) || i >= 4)?;
-    let to = step_of(call, &call.all()[3])?;
+    Ok(Checked {
+        which,
+        table,
+        before: step_of(call, &call.all()[3])?,
+    })
+}
+
+/// Brings every row up to date. out: table, or a stretch of its rows; ins: their rows, ring, step counts, states.
+/// Scalars as in `step`.
+pub(super) fn sweep(call: &Call) -> Outcome {
+    let Checked {
+        which,
+        table,
+        before: to,
+    } = checked_sweep(call)?;
     with_table!(table, C => with_rule!(which, K => {
         if !<K as Lazy<C>>::IDLE {
             table.sweep::<C, K>(0..table.n, to);

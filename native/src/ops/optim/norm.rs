@@ -8,13 +8,19 @@ use crate::fault::Outcome;
 use crate::instruction::Call;
 use crate::ops::embedding::{used, with_float};
 use crate::ops::map::Shared;
-use crate::{bail, pool, simd};
+use crate::{pool, simd};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// A run of gradient elements: its operand and how many of its elements count.
-struct Part {
+struct Run {
     operand: usize,
     numel: usize,
+}
+
+/// A gradient: its operand, and where it comes by rows that of the count of rows in use.
+pub(super) struct Part {
+    pub operand: usize,
+    pub count: Option<usize>,
 }
 
 /// The gradients among the operands from `first` on.
@@ -25,24 +31,20 @@ fn parts(call: &Call, first: usize, dense: usize) -> Outcome<Vec<Part>> {
         format!("{dense} dense gradients among {rest} operands")
     })?;
     let mut parts = Vec::with_capacity(rest);
-    for (i, o) in operands[first..first + dense].iter().enumerate() {
+    for operand in first..first + dense {
         parts.push(Part {
-            operand: first + i,
-            numel: o.numel(),
+            operand,
+            count: None,
         });
     }
     for operand in (first + dense..operands.len()).step_by(2) {
         let values = &operands[operand];
-        let [room, d] = *values.dims() else {
-            bail!(
-                "{}: row values have dims {:?}, not two",
-                call.name,
-                values.dims()
-            )
-        };
+        call.require(values.ndim == 2, || {
+            format!("row values have dims {:?}, not two", values.dims())
+        })?;
         parts.push(Part {
             operand,
-            numel: used(call, &operands[operand + 1], room)? * d,
+            count: Some(operand + 1),
         });
     }
     for p in &parts {
@@ -54,8 +56,24 @@ fn parts(call: &Call, first: usize, dense: usize) -> Outcome<Vec<Part>> {
     Ok(parts)
 }
 
+/// How many elements of each gradient count, which is read from memory where it comes by rows.
+fn runs(call: &Call, parts: &[Part]) -> Outcome<Vec<Run>> {
+    let operands = call.all();
+    let run = |p: &Part| {
+        let o = &operands[p.operand];
+        Ok(Run {
+            operand: p.operand,
+            numel: match p.count {
+                None => o.numel(),
+                Some(count) => used(call, &operands[count], o.dims()[0])? * o.dims()[1],
+            },
+        })
+    };
+    parts.iter().map(run).collect()
+}
+
 /// Calls `body(part, from, n)` for every chunk of every part, in parallel; the chunk's number comes first.
-fn chunked(parts: &[Part], body: &(dyn Fn(usize, &Part, usize, usize) + Sync)) -> usize {
+fn chunked(parts: &[Run], body: &(dyn Fn(usize, &Run, usize, usize) + Sync)) -> usize {
     let mut starts = Vec::with_capacity(parts.len() + 1);
     let mut chunks = 0;
     for p in parts {
@@ -174,15 +192,21 @@ simd! {
     }
 }
 
-/// The norm of the norms of all gradients. out: one element; scalars: how many are dense, the order.
-pub(super) fn norm(call: &Call) -> Outcome {
-    let operands = call.all();
-    let out = &operands[0];
+/// The gradients and the order of a norm, checked.
+pub(super) fn checked_norm(call: &Call) -> Outcome<(Vec<Part>, f64)> {
+    let out = &call.all()[0];
     call.require(out.numel() == 1 && out.dtype.is_float(), || {
         "the norm is not one float".into()
     })?;
-    let order = Order::of(call.float(1));
-    let parts = parts(call, 1, call.count(0)?)?;
+    Ok((parts(call, 1, call.count(0)?)?, call.float(1)))
+}
+
+/// The norm of the norms of all gradients. out: one element; scalars: how many are dense, the order.
+pub(super) fn norm(call: &Call) -> Outcome {
+    let (parts, order) = checked_norm(call)?;
+    let (parts, order) = (runs(call, &parts)?, Order::of(order));
+    let operands = call.all();
+    let out = &operands[0];
     let total: usize = parts.iter().map(|p| p.numel.div_ceil(GRAIN)).sum();
     let mut partial = vec![0.0f64; total];
     let sums = pool::Shared(partial.as_mut_ptr());
@@ -239,18 +263,24 @@ simd! {
     }
 }
 
-/// Multiplies all gradients by min(1, most / (norm + 1e-6)). ins: the norm, then gradients. Scalars: how many are
-/// dense, most. Where the factor is 1 nothing is touched.
-pub(super) fn scale(call: &Call) -> Outcome {
-    let operands = call.all();
-    let norm = &operands[0];
+/// The gradients that are scaled and their greatest norm, checked.
+pub(super) fn checked_scale(call: &Call) -> Outcome<(Vec<Part>, f64)> {
+    let norm = &call.all()[0];
     call.require(norm.numel() == 1 && norm.dtype.is_float(), || {
         "the norm is not one float".into()
     })?;
     let dense = call.count(0)?;
     apart(call, |i| i > 0 && (i <= dense || (i - dense) % 2 == 1))?;
-    let parts = parts(call, 1, dense)?;
-    let most = call.float(1);
+    Ok((parts(call, 1, dense)?, call.float(1)))
+}
+
+/// Multiplies all gradients by min(1, most / (norm + 1e-6)). ins: the norm, then gradients. Scalars: how many are
+/// dense, most. Where the factor is 1 nothing is touched.
+pub(super) fn scale(call: &Call) -> Outcome {
+    let (parts, most) = checked_scale(call)?;
+    let parts = runs(call, &parts)?;
+    let operands = call.all();
+    let norm = &operands[0];
     // As PyTorch computes it: in the norm's type, by a reciprocal.
     // SAFETY: one element lies there.
     let factor = with_float!(norm.dtype, E, C => {
@@ -283,13 +313,17 @@ simd! {
     }
 }
 
+/// The gradients that are clamped and the bound, checked.
+pub(super) fn checked_clamp(call: &Call) -> Outcome<(Vec<Part>, f64)> {
+    apart(call, |_| true)?;
+    Ok((parts(call, 0, call.all().len())?, call.float(0)))
+}
+
 /// Clamps all gradients, which are dense, to [-most, most]. Scalar: most.
 pub(super) fn clamp(call: &Call) -> Outcome {
-    apart(call, |_| true)?;
-    let operands = call.all();
-    let parts = parts(call, 0, operands.len())?;
-    let most = call.float(0);
-    let shared = Shared(operands);
+    let (parts, most) = checked_clamp(call)?;
+    let parts = runs(call, &parts)?;
+    let shared = Shared(call.all());
     chunked(&parts, &|_, part, from, n| {
         let o = shared.get(part.operand);
         // SAFETY: n elements lie there, and no two chunks share one.
@@ -315,9 +349,8 @@ simd! {
     }
 }
 
-/// Multiplies all gradients by a factor and notes whether any element was infinite or NaN before. out: a float32 that
-/// becomes 1 where one was and else stays; ins: the factor, then gradients. Scalar: how many are dense.
-pub(super) fn unscale(call: &Call) -> Outcome {
+/// The gradients that are unscaled, checked.
+pub(super) fn checked_unscale(call: &Call) -> Outcome<Vec<Part>> {
     let operands = call.all();
     let found = &operands[0];
     call.require(found.numel() == 1 && found.dtype == DType::F32, || {
@@ -331,7 +364,15 @@ pub(super) fn unscale(call: &Call) -> Outcome {
     apart(call, |i| {
         i == 0 || (i > 1 && (i < 2 + dense || (i - dense) % 2 == 0))
     })?;
-    let parts = parts(call, 2, dense)?;
+    parts(call, 2, dense)
+}
+
+/// Multiplies all gradients by a factor and notes whether any element was infinite or NaN before. out: a float32 that
+/// becomes 1 where one was and else stays; ins: the factor, then gradients. Scalar: how many are dense.
+pub(super) fn unscale(call: &Call) -> Outcome {
+    let parts = runs(call, &checked_unscale(call)?)?;
+    let operands = call.all();
+    let found = &operands[0];
     // SAFETY: one element lies there.
     let by =
         with_float!(operands[1].dtype, E, _C => unsafe { (*operands[1].ptr.cast::<E>()).to_f64() });

@@ -12,9 +12,8 @@ use crate::pool;
 /// Rows that one thread takes at a time.
 const CHUNK: usize = 16;
 
-/// One step. out: parameter (N, D); ins: row numbers (R) that ascend, values (R, D) and count of the gradient, step
-/// counts, hyperparameters, states. Scalars: kind, flags, the step count's index.
-pub(super) fn step(call: &Call) -> Outcome {
+/// The rule, N and D of such a step, checked.
+pub(super) fn checked(call: &Call) -> Outcome<(Which, usize, usize)> {
     let which = Which::new(call)?;
     call.require(
         matches!(which.kind, Kind::Adagrad | Kind::SparseAdam),
@@ -53,18 +52,33 @@ pub(super) fn step(call: &Call) -> Outcome {
             )
         },
     )?;
+    Ok((which, n, d))
+}
+
+/// Counts a step, and gives its factors.
+pub(super) fn factors(call: &Call, which: Which) -> Outcome<[f64; 8]> {
+    let h = hyper(call, &call.all()[5])?;
+    let t = counter(call, &call.all()[4], 2)?;
+    // SAFETY: `counter` checked the address.
+    Ok(unsafe {
+        *t += 1.0;
+        which.factors_of_rules(&h, *t, &mut [])
+    })
+}
+
+/// One step. out: parameter (N, D); ins: row numbers (R) that ascend, values (R, D) and count of the gradient, step
+/// counts, hyperparameters, states. Scalars: kind, flags, the step count's index.
+pub(super) fn step(call: &Call) -> Outcome {
+    let (which, n, d) = checked(call)?;
+    let operands = call.all();
+    let (table, per) = (&operands[0], which.states());
+    let idx = Indices::new(call, operands, 1)?;
     let count = used(call, &operands[3], idx.len)?;
     idx.check(count, n)?;
     call.require((1..count).all(|i| idx.get(i - 1) < idx.get(i)), || {
         "row numbers do not ascend".into()
     })?;
-    let h = hyper(call, &operands[5])?;
-    let t = counter(call, &operands[4], 2)?;
-    // SAFETY: `counter` checked the address.
-    let factors = unsafe {
-        *t += 1.0;
-        which.factors_of_rules(&h, *t, &mut [])
-    };
+    let factors = factors(call, which)?;
     let sign = if which.has(MAXIMIZE) { -1.0 } else { 1.0 };
     let shared = Shared(operands);
     macro_rules! run {

@@ -3,6 +3,7 @@
 
 use super::Plan;
 use crate::cuda::{self, Scratch, Shape};
+use crate::dtype::Compute;
 use crate::fault::Outcome;
 use crate::instruction::{Call, MAX_DIMS, Operand};
 use crate::ops::map::cuda::suffix;
@@ -64,6 +65,7 @@ pub fn run(call: &Call, reduce: &'static str, join: &'static str) -> Outcome {
     let parameters: Vec<f64> = call.scalars()[1..].iter().map(|s| s.float()).collect();
     over(
         call,
+        call.dtype(0)?.compute(),
         (reduce, join),
         (out, &ins[0], ins.get(1)),
         &parameters,
@@ -73,11 +75,11 @@ pub fn run(call: &Call, reduce: &'static str, join: &'static str) -> Outcome {
 /// Reduces an operand into the dims of size 1 of another; the third, where there is one, has a float64 for each output.
 pub fn over(
     call: &Call,
+    compute: Compute,
     (reduce, join): (&'static str, &'static str),
     (out, x, aux): (&Operand, &Operand, Option<&Operand>),
     parameters: &[f64],
 ) -> Outcome {
-    let compute = call.dtype(0)?.compute();
     let plan = Plan::new(call.name, out, x, aux, false)?;
     let (outs, count) = (plan.kept.numel, plan.reduced.numel);
     if outs == 0 {
