@@ -6,7 +6,7 @@
 // EMULATOR_MEMORY=bytes     what the device has (default 8 GiB)
 // EMULATOR_DEVICES=n        how many devices there are (default 1)
 // EMULATOR_DRIVER=n         the version it says it has (default 13000)
-// EMULATOR_LOG=1            prints launches
+// EMULATOR_LOG=1            prints launches and waits
 // EMULATOR_LEAKS=1          prints at the end what was not freed
 // EMULATOR_LOSE=n           the n-th launch fails and takes the device with it, as an illegal address does
 #include <chrono>
@@ -340,6 +340,7 @@ API Result cuStreamCreate(void** stream, unsigned) {
   return SUCCESS;
 }
 API Result cuStreamSynchronize(void* stream) {
+  if (logs) fprintf(stderr, "emulator: wait\n");
   LOCK;
   drain((Stream*)stream);
   return sticky;

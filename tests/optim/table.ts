@@ -19,6 +19,7 @@ export interface RunOptions {
   columns?: number;
   batch?: number;
   dtype?: DType;
+  device?: string;
   steps?: number;
   /** Read the whole table after every so many steps. */
   readEvery?: number;
@@ -36,19 +37,20 @@ export function train(
   options: Record<string, unknown>,
   run: RunOptions = {},
 ): number[] {
-  const { rows = 24, columns = 3, batch = 5, dtype = "float64", steps = STEPS } = run;
+  const { rows = 24, columns = 3, batch = 5, dtype = "float64", steps = STEPS, device } = run;
   const draw = draws(5);
   const make: Make = (params, o) => new (optim[name] as typeof optim.Adam)(params, o);
   const matrix = () =>
     Array.from({ length: rows }, () => Array.from({ length: columns }, () => draw() * 2 - 1));
-  let table = tensor(matrix(), { dtype, requiresGrad: true });
-  const target = tensor(matrix(), { dtype });
+  let table = tensor(matrix(), { dtype, device, requiresGrad: true });
+  const target = tensor(matrix(), { dtype, device });
   let optimizer = make([table], options);
   for (let step = 0; step < steps; step++) {
     optimizer.paramGroups[0].lr = (options.lr as number) * (0.5 + 0.5 * Math.cos(step / 40));
     for (let k = 0; k < (step % 7 === 3 ? 2 : 1); k++) {
       const read = tensor(
         Array.from({ length: batch }, () => BigInt(Math.trunc(draw() * draw() * rows))),
+        { device },
       );
       const difference = F.embedding(read, table).sub(F.embedding(read, target));
       if (step % 11 !== 5) difference.mul(difference).sum().backward();
@@ -64,7 +66,7 @@ export function train(
     if (step === run.saveAt) {
       const state = optimizer.stateDict();
       const values = snapshot(table).toArray() as number[][];
-      table = tensor(values, { dtype, requiresGrad: true });
+      table = tensor(values, { dtype, device, requiresGrad: true });
       optimizer = make([table], options);
       optimizer.loadStateDict(state);
     }

@@ -27,7 +27,7 @@ struct Lines {
 static_assert(sizeof(Lines) == 2536, "as in lines.rs");
 
 // Where a line of an operand begins.
-static __device__ __noinline__ int64_t line_start(const Lines& a, int k, int64_t line) {
+[[maybe_unused]] static __device__ __noinline__ int64_t line_start(const Lines& a, int k, int64_t line) {
   int64_t offset = 0;
 #pragma unroll 1
   for (int d = a.outer_ndim - 1; d >= 0; d--) {
