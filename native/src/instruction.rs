@@ -245,6 +245,23 @@ impl Call {
         }
     }
 
+    /// The same call on copies of its operands in the process's memory; operand i, which is contiguous, lies at `place(i)`.
+    pub fn on_host(&self, place: impl Fn(usize) -> *mut u8) -> Call {
+        let moved = |(i, o): (usize, &Operand)| Operand {
+            ptr: place(i),
+            device: Device::CPU,
+            ..o.clone()
+        };
+        Call {
+            device: Device::CPU,
+            operands: self.all().iter().enumerate().map(moved).collect(),
+            scalars: self.scalars.clone(),
+            held: Vec::new(),
+            immediates: Vec::new(),
+            ..*self
+        }
+    }
+
     /// Fails with the op's name and the text unless the rule holds.
     pub fn require(&self, holds: bool, rule: impl FnOnce() -> String) -> Outcome {
         if holds {

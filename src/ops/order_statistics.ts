@@ -171,7 +171,9 @@ function quantileOp(name: string, skip: boolean): Quantile {
           },
         );
       }
-      const q = given instanceof Tensor ? given : tensor(given, { dtype: x.dtype });
+      const q = given instanceof Tensor
+        ? given
+        : tensor(given, { dtype: x.dtype, device: x.device });
       if (q.ndim > 1 || q.info !== x.info) {
         throw new ArgumentError(
           `Cannot ${name} ${show(x)} at ${
@@ -182,8 +184,9 @@ function quantileOp(name: string, skip: boolean): Quantile {
           },
         );
       }
-      if ([q.toArray()].flat(2).some((v) => !((v as number) >= 0 && (v as number) <= 1))) {
-        throw new ArgumentError(`Cannot ${name} at ${show(q.toArray())}: q must be from 0 to 1`, {
+      const shares = given instanceof Tensor ? q.toArray() : given;
+      if ([shares].flat(2).some((v) => !((v as number) >= 0 && (v as number) <= 1))) {
+        throw new ArgumentError(`Cannot ${name} at ${show(shares)}: q must be from 0 to 1`, {
           op: name,
         });
       }

@@ -83,6 +83,29 @@ Deno.test("checkpoints of tensors on a device", () =>
     }
   }));
 
+Deno.test("data that break a rule: who waits next is told, and once", () => {
+  const on = { device: "cuda" } as const;
+  const rows = tensor([1, 2, 3], { ...on, dtype: "int64" });
+  const broken: [() => unknown, RegExp][] = [
+    [() => rows.floorDivide(tensor([1, 0, 3], { ...on, dtype: "int64" })), /divided by zero/],
+    [() => rows.remainder(rows.sub(2)), /divided by zero/],
+    [() => rows.fmod(rows.sub(1)), /divided by zero/],
+    [() => rows.div(rows.sub(3), { roundingMode: "trunc" }), /divided by zero/],
+    [
+      () => nn.functional.binaryCrossEntropy(tensor([1.5], on), tensor([1.0], on)),
+      /not from 0 to 1, as probabilities are/,
+    ],
+    [() => nn.functional.oneHot(rows, { numClasses: 3 }), /index 3 is out of range for 3/],
+  ];
+  for (const [run, message] of broken) {
+    run();
+    assertMatch(assertThrows(() => cuda.synchronize(), Error).message, message);
+    cuda.synchronize();
+  }
+  // In float numbers there is a quotient by zero.
+  assertEquals(tensor([1, 2], on).floorDivide(tensor([0, 2], on)).toArray(), [Infinity, 1]);
+});
+
 Deno.test("a loader hands its batches out on the device", () => {
   const examples = [{ x: 1, name: "a" }, { x: 2, name: "b" }];
   const loader = new data.DataLoader(examples, { batchSize: 2, device: "cuda" });

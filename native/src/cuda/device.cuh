@@ -129,21 +129,28 @@ template <class C> DEVICE bool is_nan(C x) { return x != x; }
 
 // ---- alarms
 
+// What a note says, by the numbers of cuda/gpu.rs.
+enum Reason : unsigned { OUT_OF_RANGE = 1, DIVISION_BY_ZERO, NO_PROBABILITY };
+
 // Mirrors Alarm in cuda/gpu.rs: pinned memory of the process.
 struct Alarm {
-  unsigned raised;
+  unsigned reason;
   unsigned opcode;
   int64_t value;
   int64_t bound;
 };
 
-// Notes that an index breaks its bound; the first note stays.
-DEVICE void raise(Alarm* alarm, unsigned opcode, int64_t value, int64_t bound) {
-  if (atomicCAS(&alarm->raised, 0u, 1u) == 0u) {
+// Notes that data break a rule; the first note stays.
+DEVICE void raise_for(Reason reason, Alarm* alarm, unsigned opcode, int64_t value, int64_t bound) {
+  if (atomicCAS(&alarm->reason, 0u, (unsigned)reason) == 0u) {
     alarm->opcode = opcode;
     alarm->value = value;
     alarm->bound = bound;
   }
+}
+// Notes that an index breaks its bound.
+DEVICE void raise(Alarm* alarm, unsigned opcode, int64_t value, int64_t bound) {
+  raise_for(OUT_OF_RANGE, alarm, opcode, value, bound);
 }
 
 // The thread's number in the grid, and how many threads there are.

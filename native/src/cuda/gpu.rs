@@ -60,12 +60,16 @@ impl Facts {
 /// without it; who waits for the device next gets the error. Mirrored in cuda/device.cuh.
 #[repr(C)]
 pub struct Alarm {
-    raised: u32,
+    /// 0 for none, else one of those below.
+    reason: u32,
     /// The opcode of the instruction.
     opcode: u32,
     value: i64,
     bound: i64,
 }
+
+const DIVISION_BY_ZERO: u32 = 2;
+const NO_PROBABILITY: u32 = 3;
 
 /// A device in use.
 pub struct Gpu {
@@ -336,7 +340,7 @@ impl Gpu {
         unsafe { self.driver.stream_synchronize(self.stream)? };
         // SAFETY: pinned memory of this size that stays; kernels that might write it have ended.
         let alarm = unsafe { core::ptr::read_volatile(self.alarm) };
-        if alarm.raised == 0 {
+        if alarm.reason == 0 {
             return Ok(());
         }
         // SAFETY: as above.
@@ -344,10 +348,19 @@ impl Gpu {
         let name = crate::ops::table()
             .get(alarm.opcode as usize)
             .map_or("op", |row| row.name);
-        Err(Fault::Index(format!(
-            "{name}: index {} is out of range for {} on cuda:{}",
-            alarm.value, alarm.bound, self.ordinal
-        )))
+        let device = self.ordinal;
+        Err(match alarm.reason {
+            DIVISION_BY_ZERO => Fault::Invalid(format!(
+                "{name}: an integer was divided by zero on cuda:{device}"
+            )),
+            NO_PROBABILITY => Fault::Index(format!(
+                "{name}: an element of input is not from 0 to 1, as probabilities are, on cuda:{device}"
+            )),
+            _ => Fault::Index(format!(
+                "{name}: index {} is out of range for {} on cuda:{device}",
+                alarm.value, alarm.bound
+            )),
+        })
     }
 }
 

@@ -4,6 +4,8 @@
 // Loops over lanes by number are what LLVM vectorises best, and several arrays advance in one of them.
 #![allow(clippy::needless_range_loop)]
 
+mod cuda;
+
 use super::nest::Place;
 use super::reduce::{self, Plan};
 use super::reduction::{Max, Min, is_nan};
@@ -83,6 +85,20 @@ simd! {
     }
 }
 
+/// The loops of a call whose operands fit each other.
+fn plan_of(call: &Call, values: Option<&Operand>, indices: &Operand) -> Outcome<Plan> {
+    if indices.dtype != DType::I64
+        || values.is_some_and(|v| v.dims() != indices.dims() || v.strides() != indices.strides())
+    {
+        bail!("{}: values and indices differ in layout", call.name);
+    }
+    let plan = Plan::new(call.name, indices, &call.ins()[0], None, true)?;
+    call.require(plan.reduced.numel > 0 || plan.kept.numel == 0, || {
+        "nothing to choose from".into()
+    })?;
+    Ok(plan)
+}
+
 /// Writes places into `indices` and, where given, extremes into `values` of the same dims and strides.
 fn run<C: Extreme>(
     call: &Call,
@@ -91,16 +107,8 @@ fn run<C: Extreme>(
     greatest: bool,
 ) -> Outcome {
     let x = &call.ins()[0];
-    if indices.dtype != DType::I64
-        || values.is_some_and(|v| v.dims() != indices.dims() || v.strides() != indices.strides())
-    {
-        bail!("{}: values and indices differ in layout", call.name);
-    }
-    let plan = Plan::new(call.name, indices, x, None, true)?;
+    let plan = plan_of(call, values, indices)?;
     let count = plan.reduced.numel;
-    call.require(count > 0 || plan.kept.numel == 0, || {
-        "nothing to choose from".into()
-    })?;
     let (x, to) = (Place::of(x), Place::of(indices));
     let values = values.map(Place::of);
     let columns = plan.kept.inner().0 >= 8
@@ -229,7 +237,7 @@ pub const ROWS: &[Row] = &[
             };
             with_compute!(call.dtype(0)?.compute(), C => run::<C>(call, Some(values), indices, call.float(1) != 0.0))
         },
-        cuda: None,
+        cuda: Some(cuda::extreme),
     },
     Row {
         name: "arg_extreme",
@@ -238,6 +246,6 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| with_compute!(call.dtype(0)?.compute(), C => run::<C>(call, None, &call.outs()[0], call.float(1) != 0.0)),
-        cuda: None,
+        cuda: Some(cuda::arg_extreme),
     },
 ];

@@ -5,6 +5,8 @@
 // Rows and columns are walked by number, several arrays at once.
 #![allow(clippy::needless_range_loop)]
 
+mod cuda;
+
 use crate::bail;
 use crate::dtype::DType;
 use crate::fault::Outcome;
@@ -704,7 +706,7 @@ const fn row(
         scalars: (scalars, scalars),
         alias: false,
         run,
-        cuda: None,
+        cuda: Some(cuda::on_host),
     }
 }
 

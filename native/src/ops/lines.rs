@@ -9,7 +9,7 @@ use crate::instruction::{Call, MAX_DIMS, Operand};
 
 /// As in lines.cuh.
 pub const OPERANDS: usize = 8;
-const THREADS: u32 = 256;
+pub const THREADS: u32 = 256;
 /// Lines up to this length are taken by one warp.
 const SHORT: usize = 256;
 
@@ -136,14 +136,129 @@ impl Lines {
         self.length as usize
     }
 
+    /// Threads of a block that takes a line.
+    pub fn threads(&self) -> u32 {
+        if self.length() <= SHORT { 32 } else { THREADS }
+    }
+
     /// Runs a kernel with a block for each line, as far as the device has room.
     pub fn launch(&self, call: &Call, kernel: &'static str, compute: Compute) -> Outcome {
-        let threads = if self.length() <= SHORT { 32 } else { THREADS };
-        self.launch_in(call, kernel, compute, self.count(), threads)
+        self.launch_in(call, kernel, compute, self.count(), self.threads())
     }
 
     /// Runs a kernel with so many blocks of so many threads, as far as the device has room.
     pub fn launch_in(
+        &self,
+        call: &Call,
+        kernel: &'static str,
+        compute: Compute,
+        blocks: usize,
+        threads: u32,
+    ) -> Outcome {
+        let gpu = cuda::gpu(call.device)?;
+        let shape = Shape::line(cuda::blocks_for(blocks, 1, gpu), threads);
+        // SAFETY: mirrors the kernels'; every operand was checked and is held.
+        unsafe { gpu.launch((kernel, suffix(compute)), shape, self) }
+    }
+}
+
+/// As in pieces.cuh: no total of a piece takes more bytes.
+const TOTAL: usize = 16;
+/// Lines from which on the device is busy without cutting them.
+const MANY: usize = 256;
+/// Elements that a piece has at least.
+const PIECE: usize = 8192;
+/// Pieces of a line at most.
+const PIECES: usize = 512;
+/// Lines from which on a thread each keeps the device busy.
+const CROWD: usize = 1024;
+/// Shorter lines are a thread's work.
+const TINY: usize = 16;
+
+/// Lines that are cut into pieces where they are few and long, or taken by one thread each where they lie side by side;
+/// mirrors Pieces in lines/pieces.cuh.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Pieces {
+    lines: Lines,
+    piece: i64,
+    pieces: i32,
+    alone: i32,
+    /// Memory for what pieces come to, if there are several: `totals_bytes`.
+    pub totals: u64,
+    /// A float64 for each element, where the kernel asks for it.
+    pub spare: u64,
+}
+const _: () = assert!(size_of::<Pieces>() == 2568);
+
+impl Pieces {
+    /// Cut by the shape only; `input` is the operand that is read.
+    pub fn new(lines: Lines, input: usize) -> Pieces {
+        let (count, length) = (lines.count(), lines.length().max(1));
+        let pieces = if count >= MANY {
+            1
+        } else {
+            length.div_ceil(PIECE).min(PIECES)
+        };
+        let piece = length.div_ceil(pieces);
+        let operand = &lines.lines[input];
+        let innermost = |strides: &[i64], ndim: i32| strides[(ndim as usize).saturating_sub(1)];
+        let across = innermost(&operand.outer, lines.outer_ndim).unsigned_abs();
+        let along = innermost(&operand.inner, lines.inner_ndim).unsigned_abs();
+        let alone = count >= CROWD && (length <= TINY || (across != 0 && across < along));
+        Pieces {
+            lines,
+            piece: piece as i64,
+            pieces: length.div_ceil(piece) as i32,
+            alone: i32::from(alone),
+            totals: 0,
+            spare: 0,
+        }
+    }
+
+    /// Not cut, a block for each line.
+    pub fn whole(lines: Lines) -> Pieces {
+        Pieces {
+            lines,
+            piece: lines.length,
+            pieces: 1,
+            alone: 0,
+            totals: 0,
+            spare: 0,
+        }
+    }
+
+    /// Bytes that `totals` must have; none where no line is cut.
+    pub fn totals_bytes(&self) -> usize {
+        if self.pieces > 1 {
+            self.lines.count() * self.pieces as usize * TOTAL
+        } else {
+            0
+        }
+    }
+
+    /// Runs a kernel with a block for each piece, of at most so many threads, or a thread for each line.
+    pub fn launch(
+        &self,
+        call: &Call,
+        kernel: &'static str,
+        compute: Compute,
+        threads: u32,
+    ) -> Outcome {
+        if self.alone != 0 {
+            return self.launch_alone(call, kernel, compute);
+        }
+        let blocks = self.lines.count() * self.pieces as usize;
+        self.launch_in(call, kernel, compute, blocks, threads)
+    }
+
+    /// Runs a kernel with a thread for each line.
+    pub fn launch_alone(&self, call: &Call, kernel: &'static str, compute: Compute) -> Outcome {
+        let blocks = self.lines.count().div_ceil(THREADS as usize);
+        self.launch_in(call, kernel, compute, blocks, THREADS)
+    }
+
+    fn launch_in(
         &self,
         call: &Call,
         kernel: &'static str,

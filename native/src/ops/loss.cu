@@ -22,6 +22,13 @@ template <class C> DEVICE C huber_slope(C d, C delta) { return absolute(d) <= de
 // A logarithm that ends at -100, as PyTorch's binary cross entropy has it.
 template <class C> DEVICE C held(C x) { return x < (C)-100 ? (C)-100 : x; }
 template <class C> DEVICE C bce(C x, C t) { return (t - (C)1) * held(log1p(-x)) - t * held(log(x)); }
+// Scalars: the alarm, which is raised where x is no probability, and the opcode.
+template <class C> DEVICE void bce_checked(const Map& a) {
+  map<C, 2>(a, [&](C x, C t) {
+    if (!(x >= (C)0 && x <= (C)1)) raise_for(NO_PROBABILITY, (Alarm*)a.scalars[0], (unsigned)a.scalars[1], 0, 0);
+    return bce(x, t);
+  });
+}
 template <class C> DEVICE C bce_slope(C x, C t) {
   C v = ((C)1 - x) * x;
   return (x - t) / (v < (C)1e-12 ? (C)1e-12 : v);
@@ -42,7 +49,8 @@ MAP_real(2, smooth_l1_loss, (x, t), smooth(x - t, p(0)))
 MAP_real(3, smooth_l1_loss_grad, (g, x, t), smooth_slope(x - t, p(1)) * g * p(0))
 MAP_real(2, huber_loss, (x, t), huber(x - t, p(0)))
 MAP_real(3, huber_loss_grad, (g, x, t), huber_slope(x - t, p(1)) * g * p(0))
-MAP_real(2, binary_cross_entropy, (x, t), bce(x, t))
+KERNEL(map_binary_cross_entropy_f32, MAP_THREADS, const __grid_constant__ Map a) { bce_checked<float>(a); }
+KERNEL(map_binary_cross_entropy_f64, MAP_THREADS, const __grid_constant__ Map a) { bce_checked<double>(a); }
 MAP_real(3, binary_cross_entropy_grad, (g, x, t), bce_slope(x, t) * g * p(0))
 MAP_real(2, bce_with_logits, (x, t), bce_logits(x, t, (C)1))
 MAP_real(3, bce_with_logits_grad, (g, x, t), (sigmoid(x) - t) * g * p(0))

@@ -106,9 +106,9 @@ pub mod elementwise {
         crate::ops::map::run(call, &binary_cross_entropy::MAP)
     }
 
-    /// The same on CUDA, where nobody looks whether they are: that would wait for the device.
+    /// The same on CUDA, where the kernel looks whether they are.
     pub fn on_cuda(call: &crate::instruction::Call) -> crate::fault::Outcome {
-        crate::ops::map::cuda::run(call, "map_binary_cross_entropy")
+        crate::ops::map::cuda::run_with_alarm(call, "map_binary_cross_entropy")
     }
 
     crate::maps! {

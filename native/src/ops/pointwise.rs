@@ -397,19 +397,34 @@ pub mod division {
         ];
     }
 
-    const fn row(i: usize, run: fn(&Call) -> Outcome) -> Row {
+    const fn row(i: usize, run: fn(&Call) -> Outcome, cuda: fn(&Call) -> Outcome) -> Row {
         Row {
             run,
+            cuda: Some(cuda),
             ..kernels::ROWS[i]
         }
     }
 
     pub const ROWS: &[Row] = &[
-        row(0, |call| run(call, kernels::MAPS[0], "floorDivide")),
-        row(1, |call| {
-            run(call, kernels::MAPS[1], "div with roundingMode trunc")
-        }),
-        row(2, |call| run(call, kernels::MAPS[2], "remainder")),
-        row(3, |call| run(call, kernels::MAPS[3], "fmod")),
+        row(
+            0,
+            |call| run(call, kernels::MAPS[0], "floorDivide"),
+            |call| map::cuda::run_with_alarm(call, "map_div_floor"),
+        ),
+        row(
+            1,
+            |call| run(call, kernels::MAPS[1], "div with roundingMode trunc"),
+            |call| map::cuda::run_with_alarm(call, "map_div_trunc"),
+        ),
+        row(
+            2,
+            |call| run(call, kernels::MAPS[2], "remainder"),
+            |call| map::cuda::run_with_alarm(call, "map_remainder"),
+        ),
+        row(
+            3,
+            |call| run(call, kernels::MAPS[3], "fmod"),
+            |call| map::cuda::run_with_alarm(call, "map_fmod"),
+        ),
     ];
 }

@@ -1,5 +1,7 @@
 //! Layers with int8 weights whose inputs are quantised as they come. The kernel is gemm's.
 
+mod cuda;
+
 use crate::dtype::DType;
 use crate::fault::{Fault, Outcome};
 use crate::gemm::int8::{MAX_DEPTH, PANEL, Product, QUAD, linear};
@@ -9,6 +11,12 @@ use crate::instruction::{Call, Operand, Row};
 /// and perhaps a bias (N). All float32 but the weights, int8, and their sums, int32. Scalar: whether negative results
 /// become 0.
 fn linear_dynamic(call: &Call) -> Outcome {
+    // SAFETY: every operand was checked against its storage and its dims, and the output overlaps no input.
+    unsafe { linear(product_of(call)?) }.map_err(Fault::OutOfMemory)
+}
+
+/// The product that a call asks for, where its operands fit each other.
+fn product_of(call: &Call) -> Outcome<Product> {
     let (y, ins) = (&call.outs()[0], call.ins());
     let (x, weights, scales, sums) = (&ins[0], &ins[1], &ins[2], &ins[3]);
     let bias = ins.get(4);
@@ -33,7 +41,7 @@ fn linear_dynamic(call: &Call) -> Outcome {
             y.dims()
         )
     })?;
-    let product = Product {
+    Ok(Product {
         rows: x.dims()[0],
         outputs: y.dims()[1],
         depth: x.dims()[1],
@@ -45,9 +53,7 @@ fn linear_dynamic(call: &Call) -> Outcome {
         bias: bias.map_or(core::ptr::null(), |bias| bias.ptr.cast()),
         relu: call.float(0) != 0.0,
         y: y.ptr.cast(),
-    };
-    // SAFETY: every operand was checked against its storage and its dims above, and the output overlaps no input.
-    unsafe { linear(product) }.map_err(Fault::OutOfMemory)
+    })
 }
 
 pub const ROWS: &[Row] = &[Row {
@@ -57,5 +63,5 @@ pub const ROWS: &[Row] = &[Row {
     scalars: (1, 1),
     alias: false,
     run: linear_dynamic,
-    cuda: None,
+    cuda: Some(cuda::linear_dynamic),
 }];

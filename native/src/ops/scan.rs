@@ -3,6 +3,8 @@
 // Loops over lanes by number are what LLVM vectorises best, and several arrays advance in one of them.
 #![allow(clippy::needless_range_loop)]
 
+pub mod cuda;
+
 use super::nest::{Nest, Place};
 use super::real::Real;
 use super::reduction::is_nan;
@@ -500,6 +502,8 @@ fn log_sums<C: Real>(line: &mut [C]) {
         if v > most {
             total = total * (most - v).exp() + 1.0;
             most = v;
+        } else if v == most && v == f64::INFINITY {
+            total += 1.0;
         } else if v != f64::NEG_INFINITY {
             total += (v - most).exp();
         }
@@ -523,7 +527,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| with_compute!(call.dtype(0)?.compute(), C => run::<Sums<C>>(call)),
-        cuda: None,
+        cuda: Some(cuda::cumsum),
     },
     Row {
         name: "cumprod",
@@ -532,7 +536,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| with_compute!(call.dtype(0)?.compute(), C => run::<Products<C>>(call)),
-        cuda: None,
+        cuda: Some(cuda::cumprod),
     },
     Row {
         name: "logcumsumexp",
@@ -541,7 +545,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| with_real!(call.name, call.dtype(0)?.compute(), C => lines::<C, 2>(call, &|line, _| log_sums(line))),
-        cuda: None,
+        cuda: Some(cuda::logcumsumexp),
     },
     Row {
         name: "cum_extreme",
@@ -553,7 +557,7 @@ pub const ROWS: &[Row] = &[
             let greatest = call.float(2) != 0.0;
             with_compute!(call.dtype(0)?.compute(), C => lines::<C, 3>(call, &|line, places| extremes(line, places, greatest)))
         },
-        cuda: None,
+        cuda: Some(cuda::cum_extreme),
     },
     Row {
         name: "prod_others",
@@ -562,7 +566,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| gradients::<2>(call, &|x, _, out| others(x, out)),
-        cuda: None,
+        cuda: Some(cuda::prod_others),
     },
     Row {
         name: "cumprod_grad",
@@ -571,6 +575,6 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| gradients::<3>(call, &|g, x, out| products_back(g, x, out)),
-        cuda: None,
+        cuda: Some(cuda::cumprod_grad),
     },
 ];

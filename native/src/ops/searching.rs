@@ -1,5 +1,7 @@
 //! Searching in what is sorted: `searchsorted`, `isin`, and groups of equal rows for `unique`.
 
+mod cuda;
+
 use crate::dtype::{Compute, DType, Element, Number};
 use crate::fault::Outcome;
 use crate::instruction::{Call, Operand, Row};
@@ -17,7 +19,7 @@ pub const ROWS: &[Row] = &[
         scalars: (1, 1),
         alias: false,
         run: searchsorted,
-        cuda: None,
+        cuda: Some(cuda::searchsorted),
     },
     Row {
         name: "isin",
@@ -26,7 +28,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: isin,
-        cuda: None,
+        cuda: Some(cuda::isin),
     },
     Row {
         name: "sort_rows",
@@ -35,7 +37,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: sort_rows,
-        cuda: None,
+        cuda: Some(cuda::sort_rows),
     },
     Row {
         name: "unique_count",
@@ -44,7 +46,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: unique_count,
-        cuda: None,
+        cuda: Some(cuda::unique_count),
     },
     Row {
         name: "unique",
@@ -53,7 +55,7 @@ pub const ROWS: &[Row] = &[
         scalars: (0, 0),
         alias: false,
         run: unique,
-        cuda: None,
+        cuda: Some(cuda::unique),
     },
 ];
 
@@ -72,59 +74,85 @@ fn first_not(n: usize, before: impl Fn(usize) -> bool) -> usize {
     low
 }
 
+/// Where a search finds its sequences: strides along the dims of the output, and what lies along a sequence.
+struct Search {
+    along: Vec<isize>,
+    order: Vec<isize>,
+    place: Vec<isize>,
+    length: usize,
+    step: isize,
+    order_step: isize,
+    compute: Compute,
+}
+
+impl Search {
+    fn new(call: &Call) -> Outcome<Search> {
+        let (out, seq, values, sorter) = (
+            &call.outs()[0],
+            &call.ins()[0],
+            &call.ins()[1],
+            call.ins().get(2),
+        );
+        let number = values.ndim == 0;
+        let leading = seq.ndim == 1
+            || (seq.ndim == out.ndim && seq.dims()[..seq.ndim - 1] == out.dims()[..out.ndim - 1]);
+        let sorted = sorter.is_none_or(|s| s.dims() == seq.dims() && s.dtype == DType::I64);
+        if seq.ndim == 0
+            || !leading
+            || !sorted
+            || (!number && values.dims() != out.dims())
+            || !matches!(out.dtype, DType::I64 | DType::I32)
+        {
+            bail!(
+                "searchsorted: {:?} in {:?} into {} {:?}",
+                values.dims(),
+                seq.dims(),
+                out.dtype.name(),
+                out.dims()
+            );
+        }
+        // The sequence's leading strides, stretched over the last dim of the values.
+        let zeros = vec![0isize; out.ndim];
+        let lead = |o: &Operand| match (seq.ndim == 1, out.ndim) {
+            (true, _) | (_, 0) => zeros.clone(),
+            (false, m) => o.strides()[..m - 1].iter().copied().chain([0]).collect(),
+        };
+        let compute = if number {
+            wider(values.dtype.compute(), seq.dtype.compute())
+        } else {
+            seq.dtype.compute()
+        };
+        Ok(Search {
+            along: lead(seq),
+            order: sorter.map_or(zeros.clone(), lead),
+            place: if number {
+                zeros.clone()
+            } else {
+                values.strides().to_vec()
+            },
+            length: seq.dims()[seq.ndim - 1],
+            step: seq.strides()[seq.ndim - 1],
+            order_step: sorter.map_or(0, |s| s.strides()[seq.ndim - 1]),
+            compute,
+        })
+    }
+}
+
 /// out int64 or int32 (…, V) = where each value (…, V), or the one number, belongs in sequences sorted along their
 /// last dim, (…, S) or (S). Inputs: sequence, values, and the order that sorts the sequence. Scalar: 1 to go behind
 /// equal ones.
 fn searchsorted(call: &Call) -> Outcome {
-    let (out, seq, values, sorter) = (
-        &call.outs()[0],
-        &call.ins()[0],
-        &call.ins()[1],
-        call.ins().get(2),
-    );
+    let (out, seq) = (&call.outs()[0], &call.ins()[0]);
+    let search = Search::new(call)?;
     let right = call.count(0)? == 1;
-    let number = values.ndim == 0;
-    let n = seq.dims().last().copied().unwrap_or(0);
-    let leading = seq.ndim == 1
-        || (seq.ndim == out.ndim && seq.dims()[..seq.ndim - 1] == out.dims()[..out.ndim - 1]);
-    let sorted = sorter.is_none_or(|s| s.dims() == seq.dims() && s.dtype == DType::I64);
-    if seq.ndim == 0
-        || !leading
-        || !sorted
-        || (!number && values.dims() != out.dims())
-        || !matches!(out.dtype, DType::I64 | DType::I32)
-    {
-        bail!(
-            "searchsorted: {:?} in {:?} into {} {:?}",
-            values.dims(),
-            seq.dims(),
-            out.dtype.name(),
-            out.dims()
-        );
-    }
-    // The sequence's leading strides, stretched over the last dim of the values.
-    let zeros = vec![0isize; out.ndim];
-    let lead = |o: &Operand| match (seq.ndim == 1, out.ndim) {
-        (true, _) | (_, 0) => zeros.clone(),
-        (false, m) => o.strides()[..m - 1].iter().copied().chain([0]).collect(),
-    };
-    let (along, order) = (lead(seq), sorter.map_or(zeros.clone(), lead));
-    let place = if number {
-        zeros.as_slice()
-    } else {
-        values.strides()
-    };
-    let walk = Walk::<4>::new(out.dims(), [out.strides(), place, &along, &order]);
-    let step = seq.strides()[seq.ndim - 1];
-    let order_step = sorter.map_or(0, |s| s.strides()[seq.ndim - 1]);
+    let (n, step, order_step) = (search.length, search.step, search.order_step);
+    let walk = Walk::<4>::new(
+        out.dims(),
+        [out.strides(), &search.place, &search.along, &search.order],
+    );
     let shared = Shared(call.all());
-    let compute = if number {
-        wider(values.dtype.compute(), seq.dtype.compute())
-    } else {
-        seq.dtype.compute()
-    };
     let failed = core::sync::atomic::AtomicBool::new(false);
-    with_compute!(compute, C => with_dtype!(seq.dtype, S => {
+    with_compute!(search.compute, C => with_dtype!(seq.dtype, S => {
         let read = |o: isize| with_dtype!(shared.get(2).dtype, V => {
             // SAFETY: the walk stays inside the values.
             C::load(unsafe { *shared.get(2).ptr.cast::<V>().offset(o) })
@@ -187,10 +215,9 @@ fn ge<C: PartialOrd>(a: C, b: C) -> bool {
     a >= b
 }
 
-/// out bool = whether each element occurs among sorted numbers (M). Scalars: the dtype to compare in, 1 to invert.
-fn isin(call: &Call) -> Outcome {
+/// The operands of `isin`: out, elements, sorted numbers.
+fn among(call: &Call) -> Outcome<(&Operand, &Operand, &Operand)> {
     let (out, x, test) = (&call.outs()[0], &call.ins()[0], &call.ins()[1]);
-    let (compute, invert) = (call.dtype(0)?.compute(), call.count(1)? == 1);
     if out.dtype != DType::Bool || out.dims() != x.dims() || test.ndim != 1 {
         bail!(
             "isin: {:?} among {:?} into {} {:?}",
@@ -200,6 +227,13 @@ fn isin(call: &Call) -> Outcome {
             out.dims()
         );
     }
+    Ok((out, x, test))
+}
+
+/// out bool = whether each element occurs among sorted numbers (M). Scalars: the dtype to compare in, 1 to invert.
+fn isin(call: &Call) -> Outcome {
+    let (out, x, test) = among(call)?;
+    let (compute, invert) = (call.dtype(0)?.compute(), call.count(1)? == 1);
     let (n, step) = (test.dims()[0], test.strides()[0]);
     let walk = Walk::<2>::new(x.dims(), [out.strides(), x.strides()]);
     let shared = Shared(call.all());
@@ -232,9 +266,8 @@ fn rows(call: &Call, x: &Operand) -> Outcome<(usize, usize)> {
     }
 }
 
-/// out int64 (N) = the order that sorts the rows of x (N, W), first element first; equal rows keep their order.
-fn sort_rows(call: &Call) -> Outcome {
-    let (out, x) = (&call.outs()[0], &call.ins()[0]);
+/// Rows and columns of x, where `out` has room for an order of the rows.
+fn rows_into(call: &Call, out: &Operand, x: &Operand) -> Outcome<(usize, usize)> {
     let (n, w) = rows(call, x)?;
     if out.dtype != DType::I64 || out.dims() != [n] {
         bail!(
@@ -243,6 +276,13 @@ fn sort_rows(call: &Call) -> Outcome {
             out.dims()
         );
     }
+    Ok((n, w))
+}
+
+/// out int64 (N) = the order that sorts the rows of x (N, W), first element first; equal rows keep their order.
+fn sort_rows(call: &Call) -> Outcome {
+    let (out, x) = (&call.outs()[0], &call.ins()[0]);
+    let (n, w) = rows_into(call, out, x)?;
     let [rs, cs] = [x.strides()[0], x.strides()[1]];
     let mut order: Vec<usize> = (0..n).collect();
     with_dtype!(x.dtype, E => {
@@ -257,13 +297,8 @@ fn sort_rows(call: &Call) -> Outcome {
     Ok(())
 }
 
-/// Calls `visit(i, row, whether it differs from the row before)` for the rows of x (N, W) in an order (N).
-fn groups(
-    call: &Call,
-    x: &Operand,
-    order: &Operand,
-    mut visit: impl FnMut(usize, i64, bool),
-) -> Outcome {
+/// Rows and columns of x, where `order` has a place for each row.
+fn rows_in_order(call: &Call, x: &Operand, order: &Operand) -> Outcome<(usize, usize)> {
     let (n, w) = rows(call, x)?;
     if order.dtype != DType::I64 || order.dims() != [n] {
         bail!(
@@ -273,6 +308,17 @@ fn groups(
             order.dims()
         );
     }
+    Ok((n, w))
+}
+
+/// Calls `visit(i, row, whether it differs from the row before)` for the rows of x (N, W) in an order (N).
+fn groups(
+    call: &Call,
+    x: &Operand,
+    order: &Operand,
+    mut visit: impl FnMut(usize, i64, bool),
+) -> Outcome {
+    let (n, w) = rows_in_order(call, x, order)?;
     let [rs, cs] = [x.strides()[0], x.strides()[1]];
     let x_is_float = x.dtype.is_float();
     with_dtype!(x.dtype, E => {
@@ -297,12 +343,17 @@ fn groups(
     Ok(())
 }
 
-/// out = how many different rows x has, in an order in which equal ones are neighbours.
-fn unique_count(call: &Call) -> Outcome {
+fn room_for_count(call: &Call) -> Outcome<&Operand> {
     let out = &call.outs()[0];
     if out.dtype != DType::I64 || out.numel() != 1 {
         bail!("unique_count: into {} {:?}", out.dtype.name(), out.dims());
     }
+    Ok(out)
+}
+
+/// out = how many different rows x has, in an order in which equal ones are neighbours.
+fn unique_count(call: &Call) -> Outcome {
+    let out = room_for_count(call)?;
     let mut count = 0i64;
     groups(call, &call.ins()[0], &call.ins()[1], |_, _, new| {
         count += i64::from(new)
@@ -312,18 +363,16 @@ fn unique_count(call: &Call) -> Outcome {
     Ok(())
 }
 
-/// firsts (M), inverse (N), counts (M), all int64 = the first row of each group, the group of each row, its size.
-fn unique(call: &Call) -> Outcome {
+fn room_for_groups(call: &Call) -> Outcome<[&Operand; 3]> {
     let [firsts, inverse, counts] = call.outs() else {
         bail!("unique: three outputs")
     };
     let n = rows(call, &call.ins()[0])?.0;
-    let m = firsts.numel();
     let fits = call
         .outs()
         .iter()
         .all(|o| o.dtype == DType::I64 && o.ndim == 1);
-    if !fits || inverse.dims() != [n] || counts.dims() != [m] {
+    if !fits || inverse.dims() != [n] || counts.dims() != firsts.dims() {
         bail!(
             "unique: into {:?}, {:?} and {:?}",
             firsts.dims(),
@@ -331,6 +380,13 @@ fn unique(call: &Call) -> Outcome {
             counts.dims()
         );
     }
+    Ok([firsts, inverse, counts])
+}
+
+/// firsts (M), inverse (N), counts (M), all int64 = the first row of each group, the group of each row, its size.
+fn unique(call: &Call) -> Outcome {
+    let [firsts, inverse, counts] = room_for_groups(call)?;
+    let m = firsts.numel();
     // SAFETY: below, places are checked against the outputs' only dim.
     let put = |o: &Operand, at: usize, value: i64| unsafe {
         *o.ptr.cast::<i64>().offset(at as isize * o.strides()[0]) = value

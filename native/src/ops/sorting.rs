@@ -2,6 +2,8 @@
 //! +0; a key with its place in the slice makes every order total, so that sorting is stable and the same for any
 //! number of threads.
 
+pub mod cuda;
+
 use crate::dtype::{Bf16, Bool, DType, Element, F16};
 use crate::fault::Outcome;
 use crate::instruction::{Call, MAX_DIMS, Operand, Row};
@@ -19,7 +21,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: sort,
-        cuda: None,
+        cuda: Some(cuda::sort),
     },
     Row {
         name: "topk",
@@ -28,7 +30,7 @@ pub const ROWS: &[Row] = &[
         scalars: (3, 3),
         alias: false,
         run: topk,
-        cuda: None,
+        cuda: Some(cuda::topk),
     },
     Row {
         name: "kthvalue",
@@ -37,7 +39,7 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: kthvalue,
-        cuda: None,
+        cuda: Some(cuda::kthvalue),
     },
 ];
 

@@ -14,7 +14,7 @@ struct Line {
   int64_t outer[MAX_DIMS], inner[MAX_DIMS];
 };
 
-// Mirrors Arguments in lines.rs.
+// Mirrors Lines in lines.rs.
 struct Lines {
   int64_t count, length;
   int32_t outer_ndim, inner_ndim;

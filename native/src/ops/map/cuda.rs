@@ -74,6 +74,15 @@ pub fn run(call: &Call, kernel: &'static str) -> Outcome {
     launch(call.device, (kernel, compute), &space, operands, scalars)
 }
 
+/// Runs an elementwise instruction without scalars whose kernel may raise the alarm: it is given that and the opcode.
+pub fn run_with_alarm(call: &Call, kernel: &'static str) -> Outcome {
+    let alarm = cuda::gpu(call.device)?.alarm();
+    let scalars = [alarm, u64::from(call.opcode), 0, 0];
+    let (compute, operands) = (call.dtype(0)?.compute(), call.all());
+    let space = Space::new(call.name, operands)?;
+    launch(call.device, (kernel, compute), &space, operands, scalars)
+}
+
 /// Runs a kernel of map.cuh over operands in an index space of theirs, the output first; the scalars are bits.
 pub fn launch(
     device: Device,

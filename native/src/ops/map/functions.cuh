@@ -24,6 +24,11 @@ DEVICE int64_t power(int64_t base, int64_t exponent) {
   return (int64_t)result;
 }
 
+// A divisor that is 0 raises the alarm, which comes as an op's scalars with the opcode.
+DEVICE int64_t divisor(int64_t b, int64_t alarm, int64_t opcode) {
+  if (b == 0) raise_for(DIVISION_BY_ZERO, (Alarm*)alarm, (unsigned)opcode, 0, 0);
+  return b;
+}
 // Quotient towards zero and rest; nothing for a divisor of 0. The least number over -1 wraps.
 DEVICE int64_t quotient(int64_t a, int64_t b) { return b == 0 ? 0 : b == -1 ? wrap_sub((int64_t)0, a) : a / b; }
 DEVICE int64_t rest(int64_t a, int64_t b) { return b == 0 || b == -1 ? 0 : a % b; }
