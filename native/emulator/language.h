@@ -7,6 +7,7 @@
 #include <math.h>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #define __device__
 #define __global__
@@ -28,12 +29,21 @@ struct uint3 { unsigned x, y, z; };
 
 namespace emulator {
 
+// A copy that a thread asked for, not done before somebody waits for its group.
+struct LateCopy {
+  void* to;
+  const void* from;
+  int bytes, group;
+};
+
 // One CUDA thread.
 struct Thread {
   uint3 index, block, block_size, grid_size;
   int number, lane, warp, state;
   void* fiber;
   void* shared;
+  std::vector<LateCopy> copies;
+  int groups;
 };
 extern __attribute__((visibility("hidden"))) Thread* current;
 
@@ -209,4 +219,106 @@ inline uint16_t float_to_half(float f) {
 inline uint16_t float_to_bfloat(float f) {
   unsigned u = __float_as_uint(f);
   return f != f ? 0x7fff : (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+
+// ---- tensor cores, as device.cuh says: the last lane to come does the whole warp's product
+
+namespace emulator {
+
+struct Fragments {
+  float c[4];
+  uint32_t a[4], b[2];
+};
+inline void demand_warp(uint32_t lanes, const char* what) {
+  if (lanes != ~0u) fail("%s without all lanes of the warp: %08x", what, lanes);
+}
+template <float (*VALUE)(uint16_t)> void multiply_fragments(Slots in, Slots out, uint32_t lanes) {
+  demand_warp(lanes, "mma");
+  float a[16][16], b[16][8], c[16][8];
+  auto pair = [](uint32_t word, float* first, int step) {
+    first[0] = VALUE((uint16_t)word);
+    first[step] = VALUE((uint16_t)(word >> 16));
+  };
+  for (int l = 0; l < 32; l++) {
+    Fragments f;
+    memcpy(&f, in[l], sizeof f);
+    int g = l / 4, t = 2 * (l % 4);
+    for (int i = 0; i < 4; i++) {
+      pair(f.a[i], &a[g + i % 2 * 8][t + i / 2 * 8], 1);
+      c[g + i / 2 * 8][t + i % 2] = f.c[i];
+    }
+    for (int i = 0; i < 2; i++) pair(f.b[i], &b[t + i * 8][g], 8);
+  }
+  for (int i = 0; i < 16; i++) {
+    for (int j = 0; j < 8; j++) {
+      float sum = c[i][j];
+      for (int k = 0; k < 16; k++) sum += a[i][k] * b[k][j];
+      c[i][j] = sum;
+    }
+  }
+  for (int l = 0; l < 32; l++) {
+    float own[4];
+    for (int i = 0; i < 4; i++) own[i] = c[l / 4 + i / 2 * 8][2 * (l % 4) + i % 2];
+    memcpy(out[l], own, sizeof own);
+  }
+}
+template <bool TURNED> void gather_matrices(Slots in, Slots out, uint32_t lanes) {
+  demand_warp(lanes, "ldmatrix");
+  for (int q = 0; q < 4; q++) {
+    uint16_t rows[8][8];
+    for (int r = 0; r < 8; r++) {
+      const void* row;
+      memcpy(&row, in[q * 8 + r], sizeof row);
+      if ((uintptr_t)row % 16 != 0) fail("ldmatrix: the row of lane %d does not lie on 16 bytes", q * 8 + r);
+      memcpy(rows[r], row, 16);
+    }
+    for (int l = 0; l < 32; l++) {
+      int g = l / 4, t = 2 * (l % 4);
+      uint32_t word = TURNED ? rows[t][g] | (uint32_t)rows[t + 1][g] << 16 : rows[g][t] | (uint32_t)rows[g][t + 1] << 16;
+      memcpy(out[l] + q * 4, &word, 4);
+    }
+  }
+}
+inline float bfloat_value(uint16_t b) { return __uint_as_float((unsigned)b << 16); }
+inline float half_value(uint16_t h) { return half_to_float(h); }
+template <float (*VALUE)(uint16_t)> void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, int line) {
+  Fragments f{{c[0], c[1], c[2], c[3]}, {a[0], a[1], a[2], a[3]}, {b0, b1}};
+  auto out = warp_operation(~0u, &f, sizeof f, multiply_fragments<VALUE>, "mma", line);
+  memcpy(c, out[current->lane], sizeof c);
+}
+
+}  // namespace emulator
+
+inline void mma_bfloat(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, int line = __builtin_LINE()) {
+  emulator::mma<emulator::bfloat_value>(c, a, b0, b1, line);
+}
+inline void mma_half(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, int line = __builtin_LINE()) {
+  emulator::mma<emulator::half_value>(c, a, b0, b1, line);
+}
+inline void load_matrices(uint32_t (&m)[4], const void* row, int line = __builtin_LINE()) {
+  auto out = emulator::warp_operation(~0u, &row, sizeof row, emulator::gather_matrices<false>, "ldmatrix", line);
+  memcpy(m, out[emulator::current->lane], sizeof m);
+}
+inline void load_matrices_turned(uint32_t (&m)[4], const void* row, int line = __builtin_LINE()) {
+  auto out = emulator::warp_operation(~0u, &row, sizeof row, emulator::gather_matrices<true>, "ldmatrix", line);
+  memcpy(m, out[emulator::current->lane], sizeof m);
+}
+
+// ---- copies into shared memory: done as late as may be, so that who does not wait reads NaN
+
+inline void copy_async(void* shared, const void* from, int bytes) {
+  if ((uintptr_t)shared % 16 != 0 || (uintptr_t)from % 16 != 0) emulator::fail("cp.async: a place does not lie on 16 bytes");
+  if (bytes < 0 || bytes > 16) emulator::fail("cp.async of %d bytes", bytes);
+  emulator::current->copies.push_back({shared, from, bytes, emulator::current->groups});
+}
+inline void copy_group() { emulator::current->groups++; }
+template <int N> void copy_wait() {
+  emulator::Thread& t = *emulator::current;
+  size_t done = 0;
+  for (; done < t.copies.size() && t.copies[done].group < t.groups - N; done++) {
+    const emulator::LateCopy& c = t.copies[done];
+    // In plain assignments, which the sanitizers watch.
+    for (int i = 0; i < 16; i++) ((unsigned char*)c.to)[i] = i < c.bytes ? ((const unsigned char*)c.from)[i] : 0;
+  }
+  t.copies.erase(t.copies.begin(), t.copies.begin() + (long)done);
 }

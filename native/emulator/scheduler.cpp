@@ -288,7 +288,7 @@ void prepare(uint3 block, uint3 grid, uint3 size, void* shared, Order by) {
   for (int i = 0; i < n; i++) {
     unsigned u = (unsigned)i;
     uint3 index{u % size.x, u / size.x % size.y, u / (size.x * size.y)};
-    threads[i] = Thread{index, block, size, grid, i, i & 31, i >> 5, FRESH, nullptr, shared};
+    threads[i] = Thread{index, block, size, grid, i, i & 31, i >> 5, FRESH, nullptr, shared, {}, 0};
     order[i] = i;
   }
   for (size_t w = 0; w < warps.size(); w++) {

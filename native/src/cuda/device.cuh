@@ -27,6 +27,48 @@ __device__ __forceinline__ uint16_t float_to_bfloat(float x) {
   asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(b) : "f"(x));
   return b;
 }
+
+// ---- tensor cores: products of 16 × 16 by 16 × 8 by the lanes of a warp, which hold their parts as PTX's m16n8k16 says
+
+// c += a b
+__device__ __forceinline__ void mma_bfloat(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+__device__ __forceinline__ void mma_half(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+// Four matrices of 8 × 8 elements of 16 bits out of shared memory: lane l gives the address of row l % 8 of matrix l / 8, on
+// 16 bytes, and gets columns 2 (l % 4) and the next of row l / 4 of each; turned: rows 2 (l % 4) and the next of column l / 4.
+__device__ __forceinline__ void load_matrices(uint32_t (&m)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
+               : "r"((uint32_t)__cvta_generic_to_shared(row))
+               : "memory");
+}
+__device__ __forceinline__ void load_matrices_turned(uint32_t (&m)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
+               : "r"((uint32_t)__cvta_generic_to_shared(row))
+               : "memory");
+}
+
+// ---- copies into shared memory that run beside the thread, in groups; both places on 16 bytes
+
+// 16 bytes of which the first so many come from memory, the rest are zeros.
+__device__ __forceinline__ void copy_async(void* shared, const void* from, int bytes) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"((uint32_t)__cvta_generic_to_shared(shared)), "l"(from), "r"(bytes)
+               : "memory");
+}
+// Ends a group.
+__device__ __forceinline__ void copy_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+// Waits until at most so many groups of the thread are under way.
+template <int N> __device__ __forceinline__ void copy_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
 #endif
 
 #define DEVICE __device__ __forceinline__
@@ -111,6 +153,26 @@ template <class C> __device__ __noinline__ void store(void* p, int dtype, int64_
     case U8: store_as<C, uint8_t>(p, i, x); break;
     default: store_as<C, bool_t>(p, i, x);
   }
+}
+
+// The address of element i.
+DEVICE const void* element(const void* p, int dtype, int64_t i) {
+  int bytes = dtype == F64 || dtype == I64 ? 8 : dtype == F32 || dtype == I32 ? 4 : dtype == F16 || dtype == BF16 || dtype == I16 ? 2 : 1;
+  return (const char*)p + i * bytes;
+}
+
+template <class C> struct Own;
+template <> struct Own<float> { static constexpr int DTYPE = F32; };
+template <> struct Own<double> { static constexpr int DTYPE = F64; };
+template <> struct Own<int64_t> { static constexpr int DTYPE = I64; };
+
+// As above, without a call where the element is of the compute type.
+template <class C> DEVICE C load_quick(const void* p, int dtype, int64_t i) {
+  return dtype == Own<C>::DTYPE ? ((const C*)p)[i] : load<C>(p, dtype, i);
+}
+template <class C> DEVICE void store_quick(void* p, int dtype, int64_t i, C x) {
+  if (dtype == Own<C>::DTYPE) ((C*)p)[i] = x;
+  else store<C>(p, dtype, i, x);
 }
 
 // ---- arithmetic that wraps for integers, as the CPU's does

@@ -11,6 +11,7 @@
 #![allow(clippy::needless_range_loop)]
 
 mod backward;
+mod cuda;
 
 use super::nest::{Nest, Place};
 use super::real::Real;
@@ -256,13 +257,21 @@ simd! {
     }
 }
 
-/// Outputs out, lse; inputs q, k, v, mask. Scalars: scale, whether query i sees keys up to i only.
-/// A query that sees no key gives zeros, and +∞ as its log-sum-exp, so that backward finds no weight there.
-fn forward<C: Computed>(call: &Call) -> Outcome {
+/// What a mask must be like: that of every query and key, or absent.
+fn expect_mask<const K: usize>(call: &Call, q: &Operand, mask: &Operand, s: &Shape<K>) -> Outcome {
+    if mask.ndim <= 1 {
+        return Ok(());
+    }
+    let batch = &q.dims()[..q.ndim - OWN_OF_QUERIES];
+    let dims = [batch, &[s.groups, s.queries, s.keys]].concat();
+    expect(call, mask, &dims, "the mask")
+}
+
+/// Checks a call of `forward`; the batch is that of q, k, v, out, mask.
+fn check<C: Real>(call: &Call) -> Outcome<Shape<5>> {
     let ([out, lse], [q, k, v, mask]) = (call.outs(), call.ins()) else {
         unreachable!()
     };
-    let (scale, causal) = (C::of(call.float(0)), call.float(1) != 0.0);
     let s = Shape::<5>::new(
         call,
         [
@@ -280,17 +289,22 @@ fn forward<C: Computed>(call: &Call) -> Outcome {
         &[&q.dims()[..n], &[s.groups, s.queries, s.value]].concat(),
         "the output",
     )?;
-    let masked = mask.ndim > 1;
-    if masked {
-        expect(
-            call,
-            mask,
-            &[&q.dims()[..n], &[s.groups, s.queries, s.keys]].concat(),
-            "the mask",
-        )?;
-    }
+    expect_mask(call, q, mask, &s)?;
     let heads = s.batch.numel * s.groups;
     expect_statistics::<C>(call, lse, heads * s.queries, "the log-sum-exp")?;
+    Ok(s)
+}
+
+/// Outputs out, lse; inputs q, k, v, mask. Scalars: scale, whether query i sees keys up to i only.
+/// A query that sees no key gives zeros, and +∞ as its log-sum-exp, so that backward finds no weight there.
+fn forward<C: Computed>(call: &Call) -> Outcome {
+    let ([out, lse], [q, k, v, mask]) = (call.outs(), call.ins()) else {
+        unreachable!()
+    };
+    let (scale, causal) = (C::of(call.float(0)), call.float(1) != 0.0);
+    let s = check::<C>(call)?;
+    let masked = mask.ndim > 1;
+    let heads = s.batch.numel * s.groups;
     if heads == 0 || s.queries == 0 {
         return Ok(());
     }
@@ -425,7 +439,9 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| with_real!(call.name, call.ins()[0].dtype.compute(), C => forward::<C>(call)),
-        cuda: None,
+        cuda: Some(
+            |call| with_real!(call.name, call.ins()[0].dtype.compute(), C => cuda::forward::<C>(call)),
+        ),
     },
     Row {
         name: "attention_grad",
@@ -434,6 +450,8 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| with_real!(call.name, call.ins()[1].dtype.compute(), C => backward::backward::<C>(call)),
-        cuda: None,
+        cuda: Some(
+            |call| with_real!(call.name, call.ins()[1].dtype.compute(), C => cuda::backward::<C>(call)),
+        ),
     },
 ];

@@ -7,6 +7,7 @@
 //! where they lie (direct.rs, field.rs); one channel per group has kernels of its own (depthwise.rs); integers and what is
 //! too wide are summed one by one (exact.rs).
 
+mod cuda;
 mod depthwise;
 mod direct;
 mod exact;
@@ -365,7 +366,7 @@ pub const ROWS: &[Row] = &[
         scalars: SCALARS,
         alias: false,
         run: |call| with_compute!(compute(call)?, C => conv::<C>(call)),
-        cuda: None,
+        cuda: Some(cuda::conv),
     },
     Row {
         name: "conv_input_grad",
@@ -374,7 +375,7 @@ pub const ROWS: &[Row] = &[
         scalars: SCALARS,
         alias: false,
         run: |call| with_compute!(compute(call)?, C => conv_input_grad::<C>(call)),
-        cuda: None,
+        cuda: Some(cuda::conv_input_grad),
     },
     Row {
         name: "conv_weight_grad",
@@ -383,6 +384,6 @@ pub const ROWS: &[Row] = &[
         scalars: SCALARS,
         alias: false,
         run: |call| with_compute!(compute(call)?, C => conv_weight_grad::<C>(call)),
-        cuda: None,
+        cuda: Some(cuda::conv_weight_grad),
     },
 ];

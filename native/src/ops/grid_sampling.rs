@@ -2,6 +2,8 @@
 //! → y (N, C, O…), for d = 2 and 3. Along each dim a point is a weighted sum of a few elements; weights and their slopes
 //! are worked out once for a sample and serve all its channels.
 
+mod cuda;
+
 use super::dense::{self, Input, Output};
 use super::resampling::cubic;
 use crate::fault::Outcome;
@@ -179,6 +181,23 @@ impl Geometry {
         })
     }
 
+    /// Which gradients are wanted, those of x and of the grid: one of dims (0) is not.
+    fn gradients(
+        &self,
+        call: &Call,
+        gx: &Operand,
+        ggrid: &Operand,
+        x: &Operand,
+        grid: &Operand,
+    ) -> Outcome<(bool, bool)> {
+        let (to_x, to_grid) = (gx.dims() != [0], ggrid.dims() != [0]);
+        let fits = (!to_x || gx.dims() == x.dims()) && (!to_grid || ggrid.dims() == grid.dims());
+        call.require(fits, || {
+            format!("gradients of dims {:?} and {:?}", gx.dims(), ggrid.dims())
+        })?;
+        Ok((to_x, to_grid))
+    }
+
     /// The taps of all points of a sample: for each point `taps` for each dim, the first dim first.
     fn table<C: Real>(&self, grid: &[C]) -> Outcome<Scratch> {
         let taps = self.form.taps();
@@ -273,11 +292,7 @@ fn grid_sample_grad<C: Real>(call: &Call) -> Outcome {
         unreachable!()
     };
     let g = Geometry::new(call, x, grid, y)?;
-    let (to_x, to_grid) = (gx.dims() != [0], ggrid.dims() != [0]);
-    let fits = (!to_x || gx.dims() == x.dims()) && (!to_grid || ggrid.dims() == grid.dims());
-    call.require(fits, || {
-        format!("gradients of dims {:?} and {:?}", gx.dims(), ggrid.dims())
-    })?;
+    let (to_x, to_grid) = g.gradients(call, gx, ggrid, x, grid)?;
     let (sums, slopes) = (Output::<C>::of(gx)?, Output::<C>::of(ggrid)?);
     // SAFETY: all elements of both.
     unsafe {
@@ -346,7 +361,7 @@ pub const ROWS: &[Row] = &[
         scalars: (3, 3),
         alias: false,
         run: |call| with_real!(call.name, call.outs()[0].dtype.compute(), C => grid_sample::<C>(call)),
-        cuda: None,
+        cuda: Some(cuda::grid_sample),
     },
     Row {
         name: "grid_sample_grad",
@@ -355,6 +370,6 @@ pub const ROWS: &[Row] = &[
         scalars: (3, 3),
         alias: false,
         run: |call| with_real!(call.name, call.ins()[1].dtype.compute(), C => grid_sample_grad::<C>(call)),
-        cuda: None,
+        cuda: Some(cuda::grid_sample_grad),
     },
 ];

@@ -9,7 +9,7 @@ use crate::gemm::{Elem, Mat, MatMut, Options, gemm, gemm_batched, gemm_i64};
 use crate::instruction::{Call, MAX_DIMS, Operand, Row};
 use crate::memory::Scratch;
 
-mod cuda;
+pub mod cuda;
 
 /// The last two dims of an operand: (rows, columns, row stride, column stride).
 fn matrix(o: &Operand) -> (usize, usize, isize, isize) {

@@ -41,6 +41,7 @@ pub mod softmax;
 pub mod sorting;
 pub mod special;
 pub mod transfer;
+pub mod view;
 pub mod walk;
 
 use crate::instruction::Row;

@@ -2,6 +2,8 @@
 //! 0 in a dim means that its windows cut the dim into equal parts (adaptive pools). The gradient of a maximum is a
 //! scatter by its indices and needs no row here.
 
+mod cuda;
+
 use super::dense::{self, Input, Output};
 use crate::dtype::Number;
 use crate::fault::Outcome;
@@ -19,16 +21,21 @@ struct Window {
     whole: usize,
 }
 
-/// The windows of each dim; of fewer than three dims the first have one window of one element.
-struct Windows {
-    dims: [Vec<Window>; 3],
-    step: [usize; 3],
+/// The sizes of a pool; of fewer than three dims the first have one window of one element.
+struct Form {
+    /// Of x, and of y.
     input: [usize; 3],
+    output: [usize; 3],
+    /// Of a window; 0 where windows cut the dim into equal parts.
+    size: [usize; 3],
+    stride: [usize; 3],
+    padding: [usize; 3],
+    dilation: [usize; 3],
 }
 
-impl Windows {
+impl Form {
     /// Scalars from `first` on: window, stride, padding and dilation of each dim. Dims of x are (B, S…), of y (B, O…).
-    fn new(call: &Call, first: usize, x: &Operand, y: &Operand) -> Outcome<Windows> {
+    fn new(call: &Call, first: usize, x: &Operand, y: &Operand) -> Outcome<Form> {
         let d = x.ndim.wrapping_sub(1);
         let fits = (1..=3).contains(&d)
             && y.ndim == x.ndim
@@ -36,63 +43,97 @@ impl Windows {
             && call.scalars().len() == first + 4 * d;
         let sizes = || format!("dims {:?} and {:?}", x.dims(), y.dims());
         call.require(fits, sizes)?;
-        let one = Window {
-            from: 0,
-            to: 1,
-            whole: 1,
-        };
-        let mut windows = Windows {
-            dims: [vec![one], vec![one], vec![one]],
-            step: [1; 3],
+        let mut form = Form {
             input: [1; 3],
+            output: [1; 3],
+            size: [1; 3],
+            stride: [1; 3],
+            padding: [0; 3],
+            dilation: [1; 3],
         };
         for i in 0..d {
-            let (n, count) = (x.dims()[1 + i], y.dims()[1 + i]);
-            let at = first + 4 * i;
-            let [size, stride, padding, dilation] = [
-                call.count(at)?,
-                call.count(at + 1)?,
-                call.count(at + 2)?,
-                call.count(at + 3)?,
-            ];
-            let small = [n, count, size, stride, padding, dilation]
-                .iter()
-                .all(|&x| x < LARGEST);
-            call.require(small && dilation > 0, sizes)?;
-            let to = 3 - d + i;
-            windows.input[to] = n;
-            windows.step[to] = dilation;
-            // Without elements there is nothing to pool, and the lists could be long.
-            if x.numel() == 0 || y.numel() == 0 {
-                continue;
-            }
-            windows.dims[to] = (0..count)
-                .map(|o| {
-                    if size == 0 {
-                        let (from, to) = (o * n / count, ((o + 1) * n).div_ceil(count));
-                        return Window {
-                            from,
-                            to,
-                            whole: to - from,
-                        };
-                    }
-                    let start = (o * stride) as isize - padding as isize;
-                    let end = start + ((size - 1) * dilation) as isize + 1;
-                    // The first element inside that is a multiple of the dilation away.
-                    let steps = (-start).max(0).unsigned_abs().div_ceil(dilation);
-                    let from = (start + (steps * dilation) as isize) as usize;
-                    let padded = end.min((n + padding) as isize) - start;
-                    Window {
-                        from: from.min(n),
-                        to: (end.max(0) as usize).min(n),
-                        whole: padded.max(0) as usize,
-                    }
-                })
-                .collect();
+            let (at, to) = (first + 4 * i, 3 - d + i);
+            form.input[to] = x.dims()[1 + i];
+            form.output[to] = y.dims()[1 + i];
+            form.size[to] = call.count(at)?;
+            form.stride[to] = call.count(at + 1)?;
+            form.padding[to] = call.count(at + 2)?;
+            form.dilation[to] = call.count(at + 3)?;
+            let small = [
+                form.input,
+                form.output,
+                form.size,
+                form.stride,
+                form.padding,
+                form.dilation,
+            ]
+            .iter()
+            .all(|sizes| sizes[to] < LARGEST);
+            call.require(small && form.dilation[to] > 0, sizes)?;
         }
-        Ok(windows)
+        Ok(form)
     }
 
+    /// What a maximum needs: places for each, and something to take it of.
+    fn check_max(&self, call: &Call, x: &Operand, y: &Operand, places: &Operand) -> Outcome {
+        call.require(places.dims() == y.dims(), || {
+            format!("places of dims {:?} for {:?}", places.dims(), y.dims())
+        })?;
+        call.require(x.numel() > 0 || y.numel() == 0, || {
+            "no elements to take a maximum of".into()
+        })
+    }
+
+    fn check_mean(&self, call: &Call, x: &Operand, y: &Operand) -> Outcome {
+        call.require(x.numel() > 0 || y.numel() == 0, || {
+            "no elements to take a mean of".into()
+        })
+    }
+
+    fn window(&self, d: usize, o: usize) -> Window {
+        let (n, count, size) = (self.input[d], self.output[d], self.size[d]);
+        let (padding, dilation) = (self.padding[d], self.dilation[d]);
+        if size == 0 {
+            let (from, to) = (o * n / count, ((o + 1) * n).div_ceil(count));
+            return Window {
+                from,
+                to,
+                whole: to - from,
+            };
+        }
+        let start = (o * self.stride[d]) as isize - padding as isize;
+        let end = start + ((size - 1) * dilation) as isize + 1;
+        // The first element inside that is a multiple of the dilation away.
+        let steps = (-start).max(0).unsigned_abs().div_ceil(dilation);
+        let from = (start + (steps * dilation) as isize) as usize;
+        let padded = end.min((n + padding) as isize) - start;
+        Window {
+            from: from.min(n),
+            to: (end.max(0) as usize).min(n),
+            whole: padded.max(0) as usize,
+        }
+    }
+
+    /// Every window; the lists are as long as the dims of y.
+    fn windows(&self) -> Windows {
+        Windows {
+            dims: core::array::from_fn(|d| {
+                (0..self.output[d]).map(|o| self.window(d, o)).collect()
+            }),
+            step: self.dilation,
+            input: self.input,
+        }
+    }
+}
+
+/// The windows of each dim.
+struct Windows {
+    dims: [Vec<Window>; 3],
+    step: [usize; 3],
+    input: [usize; 3],
+}
+
+impl Windows {
     /// Elements of x in a plane.
     fn plane(&self) -> usize {
         self.input.iter().product()
@@ -146,14 +187,12 @@ impl Least for i64 {
 /// Outputs y and the place of each maximum in its plane (int64); NaN counts as the greatest. Scalars: four a dim.
 fn max_pool<C: Least>(call: &Call) -> Outcome {
     let (x, y, places) = (&call.ins()[0], &call.outs()[0], &call.outs()[1]);
-    let windows = Windows::new(call, 0, x, y)?;
-    call.require(places.dims() == y.dims(), || {
-        format!("places of dims {:?} for {:?}", places.dims(), y.dims())
-    })?;
+    let form = Form::new(call, 0, x, y)?;
+    form.check_max(call, x, y, places)?;
     if y.numel() == 0 {
         return Ok(());
     }
-    call.require(x.numel() > 0, || "no elements to take a maximum of".into())?;
+    let windows = form.windows();
     let from = Input::<C>::of(x)?;
     let (to, to_places) = (Output::<C>::of(y)?, Output::<i64>::of(places)?);
     let (plane, count) = (windows.plane(), y.numel() / y.dims()[0]);
@@ -230,12 +269,13 @@ fn count_of(window: &[Window; 3], include: bool, divisor: i64) -> i64 {
 /// Scalars: whether padding counts, a divisor instead of the count or 0, then four a dim.
 fn avg_pool<C: Mean>(call: &Call) -> Outcome {
     let (x, y) = (&call.ins()[0], &call.outs()[0]);
-    let windows = Windows::new(call, 2, x, y)?;
+    let form = Form::new(call, 2, x, y)?;
+    form.check_mean(call, x, y)?;
     let (include, divisor) = (call.float(0) != 0.0, call.int(1));
     if y.numel() == 0 {
         return Ok(());
     }
-    call.require(x.numel() > 0, || "no elements to take a mean of".into())?;
+    let windows = form.windows();
     let from = Input::<C>::of(x)?;
     let to = Output::<C>::of(y)?;
     let (plane, count) = (windows.plane(), y.numel() / y.dims()[0]);
@@ -257,21 +297,22 @@ fn avg_pool<C: Mean>(call: &Call) -> Outcome {
 /// gx from g, with the scalars of `avg_pool`.
 fn avg_pool_grad<C: Mean>(call: &Call) -> Outcome {
     let (x, y) = (&call.outs()[0], &call.ins()[0]);
-    // First, as the lists of windows are as long as its dims, which could be stretched.
-    let from = Input::<C>::of(y)?;
-    let windows = Windows::new(call, 2, x, y)?;
+    let form = Form::new(call, 2, x, y)?;
     let (include, divisor) = (call.float(0) != 0.0, call.int(1));
     if x.numel() == 0 {
         return Ok(());
     }
+    // Before the lists of windows, which are as long as its dims: those could be stretched.
+    let from = Input::<C>::of(y)?;
+    let windows = (y.numel() > 0).then(|| form.windows());
     let to = Output::<C>::of(x)?;
-    let (plane, count) = (windows.plane(), y.numel() / x.dims()[0]);
+    let (plane, count) = (x.numel() / x.dims()[0], y.numel() / x.dims()[0]);
     dense::each(x.dims()[0], plane + 4 * count, &|i| {
         let from = &from.all()[i * count..][..count];
         // SAFETY: the plane of this task.
         let to = unsafe { to.part(i * plane, plane) };
         to.fill(C::default());
-        if count > 0 {
+        if let Some(windows) = &windows {
             windows.each(|o, window| {
                 let part = from[o].over(count_of(&window, include, divisor));
                 windows.inside(window, |i| to[i] = to[i] + part);
@@ -291,7 +332,7 @@ pub const ROWS: &[Row] = &[
         scalars: (4, 12),
         alias: false,
         run: |call| with_compute!(call.ins()[0].dtype.compute(), C => max_pool::<C>(call)),
-        cuda: None,
+        cuda: Some(cuda::max_pool),
     },
     Row {
         name: "avg_pool",
@@ -300,7 +341,7 @@ pub const ROWS: &[Row] = &[
         scalars: (6, 14),
         alias: false,
         run: |call| with_compute!(call.outs()[0].dtype.compute(), C => avg_pool::<C>(call)),
-        cuda: None,
+        cuda: Some(cuda::avg_pool),
     },
     Row {
         name: "avg_pool_grad",
@@ -309,6 +350,6 @@ pub const ROWS: &[Row] = &[
         scalars: (6, 14),
         alias: false,
         run: |call| with_compute!(call.outs()[0].dtype.compute(), C => avg_pool_grad::<C>(call)),
-        cuda: None,
+        cuda: Some(cuda::avg_pool_grad),
     },
 ];

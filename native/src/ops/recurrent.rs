@@ -11,11 +11,14 @@
 
 mod backward;
 mod cell;
+mod cuda;
 
 use super::attention::Computed;
 use super::nest::Place;
 use super::real::Real;
 use crate::bail;
+use crate::cuda::transfer;
+use crate::device::Device;
 use crate::dtype::DType;
 use crate::fault::{Fault, Outcome};
 use crate::gemm::block::{
@@ -75,9 +78,14 @@ impl Steps {
                     sizes.dtype.name()
                 )
             })?;
-            // SAFETY: a dense vector of int64.
-            let given =
-                unsafe { core::slice::from_raw_parts(sizes.ptr.cast::<i64>(), sizes.numel()) };
+            // On a device they are waited for: how many rows a step has decides what is launched.
+            let mut given = vec![0i64; sizes.numel()];
+            let (to, from) = (
+                (Device::CPU, given.as_mut_ptr().cast()),
+                (call.device, sizes.ptr.cast_const()),
+            );
+            // SAFETY: a dense vector of int64, and room for it.
+            unsafe { transfer(to, from, given.len() * 8)? };
             let falling = given.windows(2).all(|pair| pair[0] >= pair[1]);
             let ends = given.first().is_none_or(|&n| n == batch as i64)
                 && given.last().is_none_or(|&n| n > 0);
@@ -281,60 +289,82 @@ impl Blocks {
     }
 }
 
-/// Outputs y (rows, H), hn (B, H), cn (B, H), gates (rows, S·H), cells (rows, H); inputs x (rows, G·H), h0 (B, H), c0 (B, H),
-/// w (G·H, H), b (H), sizes. A cell without something has (0) in its place; S is what the cell keeps of each unit.
-/// Scalars: the cell, whether the steps go from the last to the first.
-fn forward<C: Computed>(call: &Call) -> Outcome {
-    let ([y, hn, cn, gates, cells], [x, h0, c0, w, b, sizes]) = (call.outs(), call.ins()) else {
-        unreachable!()
-    };
+/// The cell, the sequences, the units and the steps of a call, whose rows are those of `rows`.
+fn begin<C: Computed>(
+    call: &Call,
+    [h0, w, rows, sizes]: [&Operand; 4],
+) -> Outcome<(Cell, usize, Steps)> {
     let cell = Cell::from(call)?;
     let (batch, units) = match *h0.dims() {
         [b, h] => (b, h),
         _ => bail!("{}: a state of dims {:?}", call.name, h0.dims()),
     };
-    call.require(batch > 0 && units > 0, || {
-        format!("a state of dims {:?}", h0.dims())
+    call.require(batch > 0 && units > 0 && h0.dtype == C::DTYPE, || {
+        format!("a state of dims {:?} of {}", h0.dims(), h0.dtype.name())
     })?;
-    let steps = Steps::new(call, y, sizes, batch, call.float(1) != 0.0)?;
-    let g = cell.gates();
+    let steps = Steps::new(call, rows, sizes, batch, call.float(1) != 0.0)?;
     call.require(
-        w.dims() == [g * units, units] && w.dtype == C::DTYPE,
+        w.dims() == [cell.gates() * units, units] && w.dtype == C::DTYPE,
         || format!("weights of dims {:?} for {units} units", w.dims()),
     )?;
-    expect_state::<C>(call, hn, batch, units)?;
-    let x = Rows::<C>::new(call, x, &steps, g * units, "the input")?;
-    let y = Rows::<C>::new(call, y, &steps, units, "the output")?;
-    let kept = match cell.kept() {
-        0 => None,
-        n => Some(Rows::<C>::new(
-            call,
-            gates,
-            &steps,
-            n * units,
-            "the kept gates",
-        )?),
-    };
-    let cells = match cell {
-        Cell::Lstm => Some(Rows::<C>::new(
-            call,
-            cells,
-            &steps,
-            units,
-            "the kept cells",
-        )?),
-        _ => None,
-    };
-    let first_h = state::<C>(call, h0, batch, units)?;
-    let first_c = match cell {
-        Cell::Lstm => {
+    Ok((cell, units, steps))
+}
+
+/// The row operands of the forward pass.
+struct Forward<'a, C> {
+    x: Rows<'a, C>,
+    y: Rows<'a, C>,
+    kept: Option<Rows<'a, C>>,
+    cells: Option<Rows<'a, C>>,
+}
+
+impl<'a, C: Computed> Forward<'a, C> {
+    fn new(call: &Call, cell: Cell, units: usize, steps: &'a Steps) -> Outcome<Forward<'a, C>> {
+        let ([y, hn, cn, gates, cells], [x, _, c0, _, b, _]) = (call.outs(), call.ins()) else {
+            unreachable!()
+        };
+        let batch = steps.batch;
+        expect_state::<C>(call, hn, batch, units)?;
+        if cell == Cell::Lstm {
             expect_state::<C>(call, c0, batch, units)?;
             expect_state::<C>(call, cn, batch, units)?;
-            state::<C>(call, c0, batch, units)?
         }
+        call.require(
+            b.dims() == [0] || b.dims() == [units] && b.dtype == C::DTYPE,
+            || format!("a bias of dims {:?} for {units} units", b.dims()),
+        )?;
+        let rows = |o, width, what| Rows::<C>::new(call, o, steps, width, what);
+        Ok(Forward {
+            x: rows(x, cell.gates() * units, "the input")?,
+            y: rows(y, units, "the output")?,
+            kept: match cell.kept() {
+                0 => None,
+                n => Some(rows(gates, n * units, "the kept gates")?),
+            },
+            cells: match cell {
+                Cell::Lstm => Some(rows(cells, units, "the kept cells")?),
+                _ => None,
+            },
+        })
+    }
+}
+
+/// Outputs y (rows, H), hn (B, H), cn (B, H), gates (rows, S·H), cells (rows, H); inputs x (rows, G·H), h0 (B, H), c0 (B, H),
+/// w (G·H, H), b (H), sizes. A cell without something has (0) in its place; S is what the cell keeps of each unit.
+/// Scalars: the cell, whether the steps go from the last to the first.
+fn forward<C: Computed>(call: &Call) -> Outcome {
+    let ([out, hn, cn, ..], [_, h0, c0, w, b, sizes]) = (call.outs(), call.ins()) else {
+        unreachable!()
+    };
+    let (cell, units, steps) = begin::<C>(call, [h0, w, out, sizes])?;
+    let Forward { x, y, kept, cells } = Forward::<C>::new(call, cell, units, &steps)?;
+    let (batch, g) = (steps.batch, cell.gates());
+    let first_h = state::<C>(call, h0, batch, units)?;
+    let first_c = match cell {
+        Cell::Lstm => state::<C>(call, c0, batch, units)?,
         _ => Scratch::new::<C>(0)?,
     };
-    let bias = bias::<C>(call, b, units)?;
+    let bias = bias::<C>(b, units);
     let (h0, c0) = (Shared(first_h.as_ptr::<C>()), Shared(first_c.as_ptr::<C>()));
     // The last state of a row: where its last step left it, or the first.
     let last_of = |all: Rows<C>, first: Shared<C>, r: usize| {
@@ -486,16 +516,13 @@ fn forward<C: Computed>(call: &Call) -> Outcome {
 }
 
 /// The bias of the new gate of a GRU; zeros where there is none.
-fn bias<C: Computed>(call: &Call, b: &Operand, units: usize) -> Outcome<Vec<C>> {
+fn bias<C: Computed>(b: &Operand, units: usize) -> Vec<C> {
     let mut out = vec![<C as Real>::ZERO; units];
     if b.dims() != [0] {
-        call.require(b.dims() == [units] && b.dtype == C::DTYPE, || {
-            format!("a bias of dims {:?} for {units} units", b.dims())
-        })?;
-        // SAFETY: a checked vector.
+        // SAFETY: a vector that was checked.
         unsafe { Place::of(b).gather(0, b.strides()[0], out.as_mut_ptr(), units) };
     }
-    Ok(out)
+    out
 }
 
 /// Writes rows of states to an operand (B, H).
@@ -520,7 +547,9 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| with_real!(call.name, call.ins()[0].dtype.compute(), C => forward::<C>(call)),
-        cuda: None,
+        cuda: Some(
+            |call| with_real!(call.name, call.ins()[0].dtype.compute(), C => cuda::forward::<C>(call)),
+        ),
     },
     Row {
         name: "recurrent_grad",
@@ -529,6 +558,8 @@ pub const ROWS: &[Row] = &[
         scalars: (2, 2),
         alias: false,
         run: |call| with_real!(call.name, call.ins()[0].dtype.compute(), C => backward::backward::<C>(call)),
-        cuda: None,
+        cuda: Some(
+            |call| with_real!(call.name, call.ins()[0].dtype.compute(), C => cuda::backward::<C>(call)),
+        ),
     },
 ];

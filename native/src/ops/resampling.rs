@@ -2,6 +2,8 @@
 //! is a weighted sum of a few elements of x; a table of these is made once per dim, the dims are done one after another,
 //! and the gradient uses the same tables the other way round.
 
+mod cuda;
+
 use super::dense::{self, Input, Output};
 use crate::dtype::{Compute, Number};
 use crate::fault::Outcome;
@@ -229,65 +231,100 @@ fn along<C: Number>(t: &Table<C>, back: bool, outer: usize, inner: usize, x: &[C
     }
 }
 
-/// Scalars: mode, whether corners align, whether to smooth, then a scale for each dim or 0.
+/// A checked call: what its tables are made of, and the sizes, step and scale of each dim.
+struct Plan {
+    form: Form,
+    /// Of x, and of y.
+    input: Vec<usize>,
+    output: Vec<usize>,
+    scales: Vec<f64>,
+}
+
+impl Plan {
+    /// Scalars: mode, whether corners align, whether to smooth, then a scale for each dim or 0. `small` has x's dims,
+    /// `large` y's, of which one is the output.
+    fn new(call: &Call, compute: Compute, small: &Operand, large: &Operand) -> Outcome<Plan> {
+        let d = small.ndim.wrapping_sub(1);
+        let (mode, align, antialias) = (call.count(0)?, call.float(1) != 0.0, call.float(2) != 0.0);
+        let fits = (1..=3).contains(&d)
+            && large.ndim == small.ndim
+            && small.dims()[0] == large.dims()[0]
+            && call.scalars().len() == 3 + d
+            && mode <= CUBIC
+            && !(antialias && mode < LINEAR)
+            && (compute != Compute::I64 || mode < LINEAR)
+            && small.dims()[1..]
+                .iter()
+                .chain(&large.dims()[1..])
+                .all(|&n| n < LARGEST);
+        call.require(fits, || {
+            format!(
+                "mode {mode} from dims {:?} to {:?}",
+                small.dims(),
+                large.dims()
+            )
+        })?;
+        let (out, input) = (&call.outs()[0], &call.ins()[0]);
+        if out.numel() > 0 && input.numel() == 0 {
+            bail!("{}: there are no elements to take", call.name);
+        }
+        let plan = Plan {
+            form: Form {
+                mode,
+                align,
+                antialias,
+                single: compute != Compute::F64,
+            },
+            input: small.dims()[1..].to_vec(),
+            output: large.dims()[1..].to_vec(),
+            scales: (0..d).map(|i| call.float(3 + i)).collect(),
+        };
+        for (i, &scale) in plan.scales.iter().enumerate() {
+            // A scale that is far from the sizes would ask for endless filters.
+            call.require((0.0..=1e9).contains(&scale), || format!("scale {scale}"))?;
+            if out.numel() == 0 {
+                continue;
+            }
+            let (n, m) = (plan.input[i], plan.output[i]);
+            let taps = plan.form.taps(n, plan.form.step(n, m, scale));
+            call.require(
+                m.checked_mul(taps).is_some_and(|n| n <= LARGEST_TABLE),
+                || format!("a table of {m} times {taps} weights"),
+            )?;
+        }
+        Ok(plan)
+    }
+
+    /// The table of a dim.
+    fn table<C: Number>(&self, i: usize) -> Table<C> {
+        Table::new(self.form, self.input[i], self.output[i], self.scales[i])
+    }
+
+    /// The dims in the order in which they are done: the last first; back the other way.
+    fn order(&self, back: bool) -> Vec<usize> {
+        let dims = 0..self.input.len();
+        if back {
+            dims.collect()
+        } else {
+            dims.rev().collect()
+        }
+    }
+}
+
 fn resample<C: Number>(call: &Call, small: &Operand, large: &Operand, back: bool) -> Outcome {
-    let d = small.ndim.wrapping_sub(1);
-    let (mode, align, antialias) = (call.count(0)?, call.float(1) != 0.0, call.float(2) != 0.0);
-    let fits = (1..=3).contains(&d)
-        && large.ndim == small.ndim
-        && small.dims()[0] == large.dims()[0]
-        && call.scalars().len() == 3 + d
-        && mode <= CUBIC
-        && !(antialias && mode < LINEAR)
-        && (C::COMPUTE != Compute::I64 || mode < LINEAR)
-        && small.dims()[1..]
-            .iter()
-            .chain(&large.dims()[1..])
-            .all(|&n| n < LARGEST);
-    call.require(fits, || {
-        format!(
-            "mode {mode} from dims {:?} to {:?}",
-            small.dims(),
-            large.dims()
-        )
-    })?;
+    let plan = Plan::new(call, C::COMPUTE, small, large)?;
     let (out, input) = (&call.outs()[0], &call.ins()[0]);
     if out.numel() == 0 {
         return Ok(());
     }
-    if input.numel() == 0 {
-        bail!("{}: there are no elements to take", call.name);
-    }
-    let form = Form {
-        mode,
-        align,
-        antialias,
-        single: C::COMPUTE != Compute::F64,
-    };
     // Before the tables, which are as long as its dims: those could be stretched.
     let from = Input::<C>::of(input)?;
-    let mut tables = Vec::with_capacity(d);
-    for i in 0..d {
-        let scale = call.float(3 + i);
-        // A scale that is far from the sizes would ask for endless filters.
-        call.require((0.0..=1e9).contains(&scale), || format!("scale {scale}"))?;
-        let (n, m) = (small.dims()[1 + i], large.dims()[1 + i]);
-        let taps = form.taps(n, form.step(n, m, scale));
-        call.require(
-            m.checked_mul(taps).is_some_and(|n| n <= LARGEST_TABLE),
-            || format!("a table of {m} times {taps} weights"),
-        )?;
-        tables.push(Table::<C>::new(form, n, m, scale));
-    }
+    let d = plan.input.len();
+    let tables: Vec<Table<C>> = (0..d).map(|i| plan.table(i)).collect();
+    let order = plan.order(back);
     let to = Output::<C>::of(out)?;
     let (planes, wanted) = (&input.dims()[0], &input.dims()[1..]);
     let (size, count) = (input.numel() / input.dims()[0], out.numel() / out.dims()[0]);
-    // The last dim first; back the other way.
-    let order: Vec<usize> = if back {
-        (0..d).collect()
-    } else {
-        (0..d).rev().collect()
-    };
     dense::each(*planes, 4 * (size + count), &|i| {
         let x = &from.all()[i * size..][..size];
         // SAFETY: the plane of this task.
@@ -338,7 +375,7 @@ pub const ROWS: &[Row] = &[
             with_compute!(call.outs()[0].dtype.compute(), C =>
                 resample::<C>(call, &call.ins()[0], &call.outs()[0], false))
         },
-        cuda: None,
+        cuda: Some(cuda::resample),
     },
     Row {
         name: "resample_grad",
@@ -350,6 +387,6 @@ pub const ROWS: &[Row] = &[
             with_compute!(call.outs()[0].dtype.compute(), C =>
                 resample::<C>(call, &call.outs()[0], &call.ins()[0], true))
         },
-        cuda: None,
+        cuda: Some(cuda::resample_grad),
     },
 ];

@@ -79,8 +79,8 @@ struct Pass<'a, C> {
     causal: bool,
 }
 
-/// Outputs gq, gk, gv; inputs g, q, k, v, out, lse, mask. Scalars as forward.
-pub fn backward<C: Computed>(call: &Call) -> Outcome {
+/// Checks a call of `backward`; the batch is that of q, k, v, g, out, mask, gq, gk, gv.
+pub fn check<C: Real>(call: &Call) -> Outcome<Shape<9>> {
     let ([gq, gk, gv], [g, q, k, v, out, lse, mask]) = (call.outs(), call.ins()) else {
         unreachable!()
     };
@@ -106,16 +106,19 @@ pub fn backward<C: Computed>(call: &Call) -> Outcome {
     expect(call, gq, q.dims(), "the queries' gradient")?;
     expect(call, gk, k.dims(), "the keys' gradient")?;
     expect(call, gv, v.dims(), "the values' gradient")?;
-    if mask.ndim > 1 {
-        expect(
-            call,
-            mask,
-            &[&q.dims()[..n], &[s.groups, s.queries, s.keys]].concat(),
-            "the mask",
-        )?;
-    }
+    expect_mask(call, q, mask, &s)?;
     let heads = s.batch.numel * s.groups;
     expect_statistics::<C>(call, lse, heads * s.queries, "the log-sum-exp")?;
+    Ok(s)
+}
+
+/// Outputs gq, gk, gv; inputs g, q, k, v, out, lse, mask. Scalars as forward.
+pub fn backward<C: Computed>(call: &Call) -> Outcome {
+    let ([gq, gk, gv], [g, q, k, v, out, lse, mask]) = (call.outs(), call.ins()) else {
+        unreachable!()
+    };
+    let s = check::<C>(call)?;
+    let heads = s.batch.numel * s.groups;
     let delta = Scratch::new::<C>(heads * s.queries)?;
     let pass = Pass {
         q: Of(q),

@@ -3,7 +3,7 @@
 use super::matrix;
 use crate::bail;
 use crate::cuda::{self, Shape};
-use crate::dtype::Compute;
+use crate::dtype::{Compute, DType};
 use crate::fault::Outcome;
 use crate::instruction::{Call, MAX_DIMS, Operand};
 use crate::ops::map::cuda::suffix;
@@ -12,6 +12,10 @@ use crate::ops::nest::Nest;
 /// As in matmul.cu.
 const THREADS: u32 = 256;
 const TILE: usize = 64;
+/// As in mma.cuh.
+pub const MMA_THREADS: u32 = 128;
+pub const MMA_TILE: usize = 128;
+pub const MMA_SHARED: usize = 4 * 2 * 128 * 40 * 2;
 /// The most that the grid has along y and z.
 const MOST: usize = 65_535;
 
@@ -39,7 +43,7 @@ struct Arguments {
     scale_dtype: i32,
     relu: i32,
     batch_ndim: i32,
-    unused: i32,
+    aligned: i32,
     alpha: f64,
     beta: f64,
     batch: i64,
@@ -70,7 +74,7 @@ pub fn run(call: &Call, batch: &Nest<3>) -> Outcome {
     let address = |o: Option<&Operand>| o.map_or(0, |o| o.ptr as u64);
     let stride = |o: Option<&Operand>| o.map_or(0, |o| o.strides()[0] as i64);
     let dtype = |o: Option<&Operand>| o.map_or(0, |o| o.dtype as i32);
-    let arguments = Arguments {
+    let mut arguments = Arguments {
         m: m as i64,
         n: n as i64,
         k: k as i64,
@@ -91,7 +95,7 @@ pub fn run(call: &Call, batch: &Nest<3>) -> Outcome {
         scale_dtype: dtype(scale),
         relu: i32::from(call.float(2) != 0.0),
         batch_ndim: batch.ndim as i32,
-        unused: 0,
+        aligned: 0,
         alpha: call.float(0),
         beta: call.float(1),
         batch: batch.numel as i64,
@@ -103,6 +107,30 @@ pub fn run(call: &Call, batch: &Nest<3>) -> Outcome {
         compute != Compute::I64 || (plain && call.ins().len() == 2),
         || "a product of integers takes no factors, bias or ReLU".into(),
     )?;
+    if let Some(stem) = tensor_kernels(a.dtype, b.dtype) {
+        let (of_a, of_b) = (
+            Reading::new(a, (ars, acs), batch, 1),
+            Reading::new(b, (bcs, brs), batch, 2),
+        );
+        arguments.aligned = i32::from(of_a.aligned) | i32::from(of_b.aligned) << 1;
+        let form = match (of_a.deep, of_b.deep) {
+            (true, true) => "_deep_deep",
+            (true, false) => "_deep_wide",
+            (false, true) => "_wide_deep",
+            (false, false) => "_wide_wide",
+        };
+        let tiles = m.div_ceil(MMA_TILE).saturating_mul(n.div_ceil(MMA_TILE));
+        call.require(tiles <= i32::MAX as usize, || {
+            format!("{m} × {n} elements are more than a kernel can count")
+        })?;
+        let shape = Shape {
+            grid: [tiles as u32, 1, batch.numel.min(MOST) as u32],
+            threads: MMA_THREADS,
+            shared: MMA_SHARED,
+        };
+        // SAFETY: as below.
+        return unsafe { cuda::gpu(call.device)?.launch((stem, form), shape, &arguments) };
+    }
     let rows = m.div_ceil(TILE);
     call.require(rows <= MOST, || {
         format!("{m} rows are more than a kernel can count")
@@ -118,4 +146,35 @@ pub fn run(call: &Call, batch: &Nest<3>) -> Outcome {
     };
     // SAFETY: the argument mirrors the kernel's; every operand was checked and is held.
     unsafe { cuda::gpu(call.device)?.launch(("matmul", suffix(compute)), shape, &arguments) }
+}
+
+/// The kernels that multiply two matrices of these types by tensor cores.
+fn tensor_kernels(a: DType, b: DType) -> Option<&'static str> {
+    match (a, b) {
+        (DType::Bf16, DType::Bf16) => Some("matmul_bfloat"),
+        (DType::F16, DType::F16) => Some("matmul_half"),
+        _ => None,
+    }
+}
+
+/// How tensor cores' kernels read a matrix of lines by depths.
+struct Reading {
+    /// Neighbouring depths rather than lines lie close.
+    deep: bool,
+    /// Eight of them lie on 16 bytes, everywhere.
+    aligned: bool,
+}
+
+impl Reading {
+    fn new(o: &Operand, (line, depth): (isize, isize), batch: &Nest<3>, k: usize) -> Reading {
+        let deep = depth.unsigned_abs() <= line.unsigned_abs();
+        let (near, far) = if deep { (depth, line) } else { (line, depth) };
+        let starts = batch.strides[..batch.ndim].iter().map(|s| s[k]);
+        let whole = |stride: isize| stride % 8 == 0;
+        let aligned = near == 1
+            && whole(far)
+            && starts.into_iter().all(whole)
+            && (o.ptr as usize).is_multiple_of(16);
+        Reading { deep, aligned }
+    }
 }

@@ -3,55 +3,82 @@
 
 use super::*;
 
+/// The row operands of the backward pass.
+pub struct Backward<'a, C> {
+    pub gx: Rows<'a, C>,
+    /// What the state gave the gates: that of the input where the cell tells no difference.
+    pub ga: Rows<'a, C>,
+    pub before: Rows<'a, C>,
+    pub gy: Rows<'a, C>,
+    pub y: Rows<'a, C>,
+    pub kept: Rows<'a, C>,
+    pub cells: Rows<'a, C>,
+}
+
+impl<'a, C: Computed> Backward<'a, C> {
+    pub fn new(
+        call: &Call,
+        cell: Cell,
+        units: usize,
+        steps: &'a Steps,
+    ) -> Outcome<Backward<'a, C>> {
+        let ([gx, ga, before, gh0, gc0], [gy, ghn, gcn, y, gates, cells, _, c0, ..]) =
+            (call.outs(), call.ins())
+        else {
+            unreachable!()
+        };
+        for o in [gh0, ghn] {
+            expect_state::<C>(call, o, steps.batch, units)?;
+        }
+        if cell == Cell::Lstm {
+            for o in [gc0, gcn, c0] {
+                expect_state::<C>(call, o, steps.batch, units)?;
+            }
+        }
+        let rows = |o, width, what| Rows::<C>::new(call, o, steps, width, what);
+        let gx = rows(gx, cell.gates() * units, "the input's gradient")?;
+        let y = rows(y, units, "the output")?;
+        Ok(Backward {
+            gx,
+            ga: match cell {
+                Cell::Gru => rows(ga, cell.gates() * units, "the gates' gradient")?,
+                _ => gx,
+            },
+            before: rows(before, units, "the states before")?,
+            gy: rows(gy, units, "the output's gradient")?,
+            y,
+            kept: match cell.kept() {
+                0 => y,
+                n => rows(gates, n * units, "the kept gates")?,
+            },
+            cells: match cell {
+                Cell::Lstm => rows(cells, units, "the kept cells")?,
+                _ => y,
+            },
+        })
+    }
+}
+
 /// Outputs gx (rows, G·H), ga (rows, G·H) of what the state gave the gates (a GRU only, else (0)), before (rows, H) the
 /// state before each step, gh0 (B, H), gc0 (B, H); inputs gy (rows, H), ghn (B, H), gcn (B, H), y (rows, H),
 /// gates (rows, S·H), cells (rows, H), h0 (B, H), c0 (B, H), w (G·H, H), sizes; (0) stands for what a cell does not
 /// have. Scalars as forward.
 pub fn backward<C: Computed>(call: &Call) -> Outcome {
-    let ([gx, ga, before, gh0, gc0], [gy, ghn, gcn, y, gates, cells, h0, c0, w, sizes]) =
-        (call.outs(), call.ins())
+    let ([.., before, gh0, gc0], [_, ghn, gcn, .., h0, c0, w, sizes]) = (call.outs(), call.ins())
     else {
         unreachable!()
     };
-    let cell = Cell::from(call)?;
-    let (batch, units) = match *h0.dims() {
-        [b, h] => (b, h),
-        _ => bail!("{}: a state of dims {:?}", call.name, h0.dims()),
-    };
-    call.require(batch > 0 && units > 0, || {
-        format!("a state of dims {:?}", h0.dims())
-    })?;
-    let steps = Steps::new(call, before, sizes, batch, call.float(1) != 0.0)?;
-    let g = cell.gates();
-    call.require(
-        w.dims() == [g * units, units] && w.dtype == C::DTYPE,
-        || format!("weights of dims {:?} for {units} units", w.dims()),
-    )?;
-    let lstm = cell == Cell::Lstm;
-    expect_state::<C>(call, gh0, batch, units)?;
-    expect_state::<C>(call, ghn, batch, units)?;
-    if lstm {
-        for o in [gc0, gcn, c0] {
-            expect_state::<C>(call, o, batch, units)?;
-        }
-    }
-    let gx = Rows::<C>::new(call, gx, &steps, g * units, "the input's gradient")?;
-    let ga = match cell {
-        Cell::Gru => Rows::<C>::new(call, ga, &steps, g * units, "the gates' gradient")?,
-        _ => gx,
-    };
-    let before = Rows::<C>::new(call, before, &steps, units, "the states before")?;
-    let gy = Rows::<C>::new(call, gy, &steps, units, "the output's gradient")?;
-    let y = Rows::<C>::new(call, y, &steps, units, "the output")?;
-    let kept = match cell.kept() {
-        0 => y,
-        n => Rows::<C>::new(call, gates, &steps, n * units, "the kept gates")?,
-    };
-    let cells = if lstm {
-        Rows::<C>::new(call, cells, &steps, units, "the kept cells")?
-    } else {
-        y
-    };
+    let (cell, units, steps) = begin::<C>(call, [h0, w, before, sizes])?;
+    let Backward {
+        gx,
+        ga,
+        before,
+        gy,
+        y,
+        kept,
+        cells,
+    } = Backward::<C>::new(call, cell, units, &steps)?;
+    let (batch, g, lstm) = (steps.batch, cell.gates(), cell == Cell::Lstm);
     let (first_h, first_c) = (
         state::<C>(call, h0, batch, units)?,
         state::<C>(call, c0, batch, units)?,

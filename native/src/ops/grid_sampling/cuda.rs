@@ -1,0 +1,136 @@
+//! Grid sampling on CUDA: the kernels of grid_sampling.cu. The gradient of x goes sample by sample, each with lists of
+//! which points take an element of its plane.
+
+use super::Geometry;
+use crate::cuda::{self, Scratch, Shape};
+use crate::dtype::Compute;
+use crate::fault::Outcome;
+use crate::instruction::{Call, Operand};
+use crate::ops::map::cuda::suffix;
+use crate::ops::view::View;
+
+/// As in grid_sampling.cu.
+const THREADS: u32 = 256;
+const CHANNELS: usize = 16;
+/// Taps that are kept of a point.
+const TAPS: usize = 12;
+
+/// What a kernel is given; mirrors Sample in grid_sampling.cu.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Arguments {
+    batch: i64,
+    channels: i64,
+    plane: i64,
+    points: i64,
+    sample: i64,
+    mode: i32,
+    padding: i32,
+    align: i32,
+    d: i32,
+    y: View<5>,
+    x: View<5>,
+    grid: View<5>,
+    gx: View<5>,
+    ggrid: View<5>,
+    taps: u64,
+    counts: u64,
+    starts: u64,
+    lists: u64,
+}
+const _: () = assert!(size_of::<Arguments>() == 568);
+
+impl Arguments {
+    fn new(g: &Geometry, y: &Operand, x: &Operand, grid: &Operand) -> Arguments {
+        Arguments {
+            batch: g.batch as i64,
+            channels: g.channels as i64,
+            plane: g.plane as i64,
+            points: g.points as i64,
+            sample: 0,
+            mode: g.form.mode as i32,
+            padding: g.form.padding as i32,
+            align: i32::from(g.form.align),
+            d: g.d as i32,
+            y: View::of(y, 2),
+            x: View::of(x, 2),
+            grid: View::of(grid, 1),
+            gx: View::NONE,
+            ggrid: View::NONE,
+            taps: 0,
+            counts: 0,
+            starts: 0,
+            lists: 0,
+        }
+    }
+
+    /// Runs a kernel with a thread for each of so many things.
+    fn launch(&self, call: &Call, name: (&'static str, &'static str), things: usize) -> Outcome {
+        let gpu = cuda::gpu(call.device)?;
+        let blocks = cuda::blocks_for(things, THREADS as usize, gpu);
+        // SAFETY: mirrors the kernels'; every operand was checked and is held.
+        unsafe { gpu.launch(name, Shape::line(blocks, THREADS), self) }
+    }
+}
+
+fn compute_of(call: &Call, o: &Operand) -> Outcome<Compute> {
+    let compute = o.dtype.compute();
+    let floats = call.all().iter().all(|o| o.dtype.is_float());
+    call.require(floats, || "it takes floats only".into())?;
+    Ok(compute)
+}
+
+pub fn grid_sample(call: &Call) -> Outcome {
+    let (y, x, grid) = (&call.outs()[0], &call.ins()[0], &call.ins()[1]);
+    let compute = compute_of(call, y)?;
+    let g = Geometry::new(call, x, grid, y)?;
+    if y.numel() == 0 {
+        return Ok(());
+    }
+    call.require(g.plane > 0, || "no elements to read".into())?;
+    let things = g.batch * g.channels.div_ceil(CHANNELS) * g.points;
+    Arguments::new(&g, y, x, grid).launch(call, ("grid_sample", suffix(compute)), things)
+}
+
+pub fn grid_sample_grad(call: &Call) -> Outcome {
+    let ([gx, ggrid], [y, x, grid]) = (call.outs(), call.ins()) else {
+        unreachable!()
+    };
+    let compute = compute_of(call, x)?;
+    let g = Geometry::new(call, x, grid, y)?;
+    let (to_x, to_grid) = g.gradients(call, gx, ggrid, x, grid)?;
+    let mut a = Arguments::new(&g, y, x, grid);
+    let of = |stem: &'static str| (stem, suffix(compute));
+    if to_grid && ggrid.numel() > 0 {
+        a.ggrid = View::of(ggrid, 1);
+        a.launch(call, of("grid_sample_slopes"), g.batch * g.points)?;
+    }
+    if !to_x || gx.numel() == 0 {
+        return Ok(());
+    }
+    a.gx = View::of(gx, 2);
+    let entries = g.points.checked_mul(g.form.taps().pow(g.d as u32));
+    let entries = entries.filter(|&n| n < 1 << 32);
+    let Some(entries) = entries else {
+        return call.require(false, || format!("{} points are too many", g.points));
+    };
+    let gpu = cuda::gpu(call.device)?;
+    let size = if compute == Compute::F64 { 24 } else { 16 };
+    let taps = Scratch::new(gpu, g.points * TAPS * size)?;
+    let counts = Scratch::new(gpu, g.plane * 4)?;
+    let starts = Scratch::new(gpu, g.plane * 4)?;
+    let lists = Scratch::new(gpu, entries * 8)?;
+    (a.taps, a.counts) = (taps.address(), counts.address());
+    (a.starts, a.lists) = (starts.address(), lists.address());
+    let chunks = g.channels.div_ceil(CHANNELS);
+    for sample in 0..g.batch {
+        a.sample = sample as i64;
+        a.launch(call, of("grid_sample_taps"), g.points.max(g.plane))?;
+        a.launch(call, of("grid_sample_count"), g.points)?;
+        a.launch(call, ("grid_sample_sum", ""), 1)?;
+        a.launch(call, of("grid_sample_fill"), g.points)?;
+        a.launch(call, ("grid_sample_order", ""), g.plane)?;
+        a.launch(call, of("grid_sample_gather"), chunks * g.plane)?;
+    }
+    Ok(())
+}
