@@ -186,6 +186,36 @@ KERNEL(output_unwritten, THREADS, Plant p) {
   if (p.right || t % 2 == 0) p.out[t] = p.data[t];
 }
 
+// ---- tensor cores and copies beside the thread; 16 threads copy the 64 elements
+
+KERNEL(shared_copy_not_waited_for, THREADS, Plant p) {
+  SHARED(float, tile);
+  int t = threadIdx.x;
+  if (t < THREADS / 4) copy_async(tile + t * 4, p.data + t * 4, 16);
+  copy_group();
+  if (p.right) copy_wait<0>();
+  __syncthreads();
+  p.out[t] = tile[t];
+}
+
+KERNEL(shared_copy_off_its_place, THREADS, Plant p) {
+  SHARED(float, tile);
+  int t = threadIdx.x;
+  if (t < THREADS / 4) copy_async(tile + t * 4 + (p.right ? 0 : 1), p.data + t * 4, 16);
+  copy_group();
+  copy_wait<0>();
+  __syncthreads();
+  p.out[t] = tile[t];
+}
+
+KERNEL(half_a_warp_of_mma, THREADS, Plant p) {
+  float c[4] = {p.data[threadIdx.x], 0, 0, 0};
+  const uint32_t a[4] = {};
+  if (!p.right && threadIdx.x % 32 < 16) return;
+  mma_bfloat(c, a, 0, 0);
+  p.out[threadIdx.x] = c[0];
+}
+
 // ---- right itself: what goes wrong is how the host uses it
 
 KERNEL(copy_data, THREADS, Plant p) { p.out[threadIdx.x] = p.data[threadIdx.x]; }

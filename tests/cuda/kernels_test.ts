@@ -2,7 +2,7 @@
  * Kernels of more than one tile on CUDA against the CPU, forward and backward: attention, recurrent layers, convolutions,
  * pools, sampling. The case table's operands fit one tile each. Run by `deno task test:cuda` on the emulator.
  */
-import { type DType, grad, manualSeed, nn, rand, randn, type Tensor, tensor } from "@toro/toro";
+import { type DType, grad, manualSeed, nn, rand, randn, type Tensor } from "@toro/toro";
 import { type CellKind, gatesOf, recurrentLayer } from "../../src/ops/recurrent.ts";
 import { assertSame } from "../ops/check.ts";
 
@@ -174,7 +174,9 @@ for (const [dtype, tolerance] of TOLERANCES) {
   Deno.test(`products of ${dtype}: tiles, tails, turned, strided, batched`, () => {
     const options = { dtype, tolerance: [tolerance[0], 4 * tolerance[1]] as const };
     // A tile and its neighbours; depths that end within 8 elements; lines that do not lie on 16 bytes.
-    for (const [m, n, k] of [[130, 136, 200], [1, 129, 64], [257, 8, 37], [64, 64, 1], [8, 3, 300]]) {
+    for (
+      const [m, n, k] of [[130, 136, 200], [1, 129, 64], [257, 8, 37], [64, 64, 1], [8, 3, 300]]
+    ) {
       compare((draw) => [draw(m, k), draw(k, n)], (a, b) => [a.matmul(b)], options);
       compare((draw) => [draw(k, m), draw(n, k)], (a, b) => [a.t().matmul(b.t())], options);
     }
@@ -209,7 +211,10 @@ Deno.test("the weight's gradient of many positions is summed in parts", () => {
 Deno.test("pools of windows that overlap, are dilated or uneven", () => {
   const draw3 = (draw: Draw) => [draw(2, 3, 19, 23)];
   compare(draw3, (x) => [F.avgPool2d(x, 3, { stride: 2, padding: 1 })]);
-  compare(draw3, (x) => [F.avgPool2d(x, 3, { ceilMode: true, countIncludePad: false, padding: 1 })]);
+  compare(
+    draw3,
+    (x) => [F.avgPool2d(x, 3, { ceilMode: true, countIncludePad: false, padding: 1 })],
+  );
   compare(draw3, (x) => [F.avgPool2d(x, [2, 5], { stride: [3, 1], divisorOverride: 7 })]);
   compare(draw3, (x) => [F.adaptiveAvgPool2d(x, [7, 30])]);
   compare(draw3, (x) => [F.maxPool2d(x, 3, { stride: 1, dilation: 3, padding: 1 })], {

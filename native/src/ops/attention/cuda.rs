@@ -75,9 +75,8 @@ impl Tensor {
             _ => return None,
         };
         let widest = s.head.max(s.value);
-        let fits = factors.iter().all(|o| o.dtype == factors[0].dtype)
-            && s.value > 0
-            && widest <= 128;
+        let fits =
+            factors.iter().all(|o| o.dtype == factors[0].dtype) && s.value > 0 && widest <= 128;
         fits.then_some(Tensor {
             width: if widest <= 64 { 64 } else { 128 },
             suffix,

@@ -168,7 +168,13 @@ pub fn conv_input_grad(call: &Call) -> Outcome {
         return Ok(());
     }
     let sizes = (g.ins, g.batch * g.places(), g.groups);
-    launch(call, "conv_input_grad", &Way::of(call, kind), sizes, &arguments)
+    launch(
+        call,
+        "conv_input_grad",
+        &Way::of(call, kind),
+        sizes,
+        &arguments,
+    )
 }
 
 pub fn conv_weight_grad(call: &Call) -> Outcome {
