@@ -11,15 +11,20 @@ import {
   cumprod,
   cumsum,
   type DType,
+  full,
   kthvalue,
   linalg,
   logcumsumexp,
   manualSeed,
   max,
   min,
+  multinomial,
+  nn,
   prod,
+  rand,
   randint,
   randn,
+  randperm,
   searchsorted,
   sort,
   type Tensor,
@@ -133,6 +138,36 @@ Deno.test("distinct values and rows, and where values belong", () => {
   same([sorted, randint(-1100, 1100, [40, 50])], (s, v) => searchsorted(s, v));
   same([sorted], (s) => searchsorted(s, 17));
   same([sorted], (s) => searchsorted(s, 17.5, { right: true }));
+});
+
+Deno.test("a random order, and classes by their weights", () => {
+  const drawn = (f: (device: string) => Tensor) => {
+    const of = (device: string) => {
+      manualSeed(9);
+      return f(device).toTypedArray();
+    };
+    assertEquals(of("cuda"), of("cpu"));
+  };
+  for (const n of [1, 2, 3, 17, 1000, 20000]) drawn((device) => randperm(n, { device }));
+  const weights = rand([3, 700]).mul(rand([3, 700]).gt(0.3).to("float32"));
+  for (const replacement of [false, true]) {
+    drawn((device) => multinomial(weights.to(device), 300, { replacement }));
+  }
+  const row = full([12000], 1);
+  drawn((device) => multinomial(row.to(device), 500));
+  drawn((device) => multinomial(row.to(device), 500, { replacement: true }));
+});
+
+Deno.test("int8 layers give the CPU's bits", () => {
+  manualSeed(10);
+  for (const [inputs, outputs] of [[7, 5], [64, 33], [300, 17]]) {
+    const layer = nn.quantized.dynamic.Linear.fromFloat(new nn.Linear(inputs, outputs));
+    const x = randn([21, inputs]);
+    x.narrow(0, 3, 1).fill_(NaN);
+    x.narrow(0, 4, 1).fill_(0);
+    const want = layer.forward(x).toTypedArray();
+    assertEquals(layer.to("cuda").forward(x.to("cuda")).toTypedArray(), want);
+  }
 });
 
 Deno.test("infinities in a running sum of exponentials", () => {

@@ -95,6 +95,8 @@ Deno.test("data that break a rule: who waits next is told, and once", () => {
       () => nn.functional.binaryCrossEntropy(tensor([1.5], on), tensor([1.0], on)),
       /not from 0 to 1, as probabilities are/,
     ],
+    [() => tensor([1, -1], on).multinomial(1), /weights of row 0 must be finite, not negative/],
+    [() => tensor([1, 0], on).multinomial(2), /row 0 has too few weights above zero for 2/],
     [() => nn.functional.oneHot(rows, { numClasses: 3 }), /index 3 is out of range for 3/],
   ];
   for (const [run, message] of broken) {

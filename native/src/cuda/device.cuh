@@ -192,7 +192,7 @@ template <class C> DEVICE bool is_nan(C x) { return x != x; }
 // ---- alarms
 
 // What a note says, by the numbers of cuda/gpu.rs.
-enum Reason : unsigned { OUT_OF_RANGE = 1, DIVISION_BY_ZERO, NO_PROBABILITY };
+enum Reason : unsigned { OUT_OF_RANGE = 1, DIVISION_BY_ZERO, NO_PROBABILITY, BAD_WEIGHTS, FEW_WEIGHTS };
 
 // Mirrors Alarm in cuda/gpu.rs: pinned memory of the process.
 struct Alarm {

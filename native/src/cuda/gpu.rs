@@ -70,6 +70,8 @@ pub struct Alarm {
 
 const DIVISION_BY_ZERO: u32 = 2;
 const NO_PROBABILITY: u32 = 3;
+const BAD_WEIGHTS: u32 = 4;
+const FEW_WEIGHTS: u32 = 5;
 
 /// A device in use.
 pub struct Gpu {
@@ -355,6 +357,14 @@ impl Gpu {
             )),
             NO_PROBABILITY => Fault::Index(format!(
                 "{name}: an element of input is not from 0 to 1, as probabilities are, on cuda:{device}"
+            )),
+            BAD_WEIGHTS => Fault::Invalid(format!(
+                "{name}: the weights of row {} must be finite, not negative, and not all zero, on cuda:{device}",
+                alarm.value
+            )),
+            FEW_WEIGHTS => Fault::Invalid(format!(
+                "{name}: row {} has too few weights above zero for {} samples without replacement, on cuda:{device}",
+                alarm.value, alarm.bound
             )),
             _ => Fault::Index(format!(
                 "{name}: index {} is out of range for {} on cuda:{device}",

@@ -1,56 +1,15 @@
-// Random tensors: the streams of random.rs, word for word, and what random.rs in ops makes of them, bit for bit where it
-// is arithmetic. Every element depends on (seed, offset, its logical index) alone. Products and sums are rounded one by one,
-// as on the CPU: a fused one would give other bits.
+// Random tensors: what random.rs makes of the streams in random/streams.cuh, bit for bit where it is arithmetic. Products and
+// sums are rounded one by one, as on the CPU: a fused one would give other bits.
+#include "lines/lines.cuh"
 #include "map/functions.cuh"
 #include "map/map.cuh"
+#include "random/streams.cuh"
 
 using namespace toro;
 
 namespace {
 
-struct Words { uint32_t w[4]; };
-
-// Philox4x32-10 (Salmon et al. 2011).
-DEVICE Words philox(uint64_t counter, uint64_t offset, uint64_t seed) {
-  uint32_t a = (uint32_t)counter, b = (uint32_t)(counter >> 32), c = (uint32_t)offset, d = (uint32_t)(offset >> 32);
-  uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-#pragma unroll
-  for (int round = 0; round < 10; round++) {
-    uint64_t p = (uint64_t)0xd2511f53u * a, q = (uint64_t)0xcd9e8d57u * c;
-    a = (uint32_t)(q >> 32) ^ b ^ k0;
-    b = (uint32_t)q;
-    c = (uint32_t)(p >> 32) ^ d ^ k1;
-    d = (uint32_t)p;
-    k0 += 0x9e3779b9u;
-    k1 += 0xbb67ae85u;
-  }
-  return {{a, b, c, d}};
-}
-
-// The four words of the counter that serves element i of 32-bit draws, and which of them is its own.
-DEVICE Words words_of(const Map& a, int64_t i, int* own) {
-  *own = (int)(i % 64 / 16);
-  return philox((uint64_t)(i / 64) * 16 + (uint64_t)(i % 16), a.scalars[1], a.scalars[0]);
-}
-DEVICE uint32_t word(const Map& a, int64_t i) {
-  int own;
-  Words words = words_of(a, i, &own);
-  return own == 0 ? words.w[0] : own == 1 ? words.w[1] : own == 2 ? words.w[2] : words.w[3];
-}
-
-// As above, for 64-bit draws: two words each.
-DEVICE Words long_words_of(const Map& a, int64_t i, int* own) {
-  *own = (int)(i % 32 / 16);
-  return philox((uint64_t)(i / 32) * 16 + (uint64_t)(i % 16), a.scalars[1], a.scalars[0]);
-}
-DEVICE uint64_t long_word(const Map& a, int64_t i) {
-  int own;
-  Words words = long_words_of(a, i, &own);
-  return own == 0 ? words.w[0] | (uint64_t)words.w[1] << 32 : words.w[2] | (uint64_t)words.w[3] << 32;
-}
-
-DEVICE float unit(uint32_t word) { return (float)(int32_t)(word >> 8) * (1.0f / 16777216.0f); }
-DEVICE double unit(uint64_t word) { return (double)(int64_t)(word >> 11) * (1.0 / 9007199254740992.0); }
+DEVICE Stream stream_of(const Map& a) { return {a.scalars[0], a.scalars[1]}; }
 
 // ln x with the CPU's bits (math.rs: log_f32), for the positive normal numbers that normals need.
 DEVICE float exact_log(float x) {
@@ -103,36 +62,159 @@ namespace {
 // A float type shows so many steps of [0, 1): more would round up to 1.
 DEVICE float steps_of(const Map& a) { return a.dtypes[0] == BF16 ? 256.0f : a.dtypes[0] == F16 ? 2048.0f : 16777216.0f; }
 DEVICE float uniform(const Map& a, int64_t i, float low, float span) {
-  float steps = steps_of(a), u = (float)(int32_t)__fmul_rn(unit(word(a, i)), steps) / steps;
+  float steps = steps_of(a), u = (float)(int32_t)__fmul_rn(unit(word(stream_of(a), i)), steps) / steps;
   return __fadd_rn(low, __fmul_rn(span, u));
 }
 DEVICE float normal_of(const Map& a, int64_t i) {
   int own;
-  Words words = words_of(a, i, &own);
+  Words words = words_of(stream_of(a), i, &own);
   return own < 2 ? normal(words.w[0], words.w[1], own == 1) : normal(words.w[2], words.w[3], own == 3);
 }
 DEVICE double long_normal_of(const Map& a, int64_t i) {
   int own;
-  Words words = long_words_of(a, i, &own);
+  Words words = long_words_of(stream_of(a), i, &own);
   double u = 1.0 - unit(words.w[0] | (uint64_t)words.w[1] << 32), turn = unit(words.w[2] | (uint64_t)words.w[3] << 32);
   double radius = sqrt(-2.0 * log(u)), angle = 6.283185307179586 * turn;
   return own == 0 ? radius * cos(angle) : radius * sin(angle);
 }
-// A whole number below a range from 64 random bits; 0 stands for 2⁶⁴.
-DEVICE uint64_t below(uint64_t range, uint64_t bits) { return range == 0 ? bits : __umul64hi(bits, range); }
-
 }  // namespace
 
 RANDOM_KERNEL(uniform, float, f32, 0, (int64_t i), uniform(a, i, (float)p, (float)(q - p)))
-RANDOM_KERNEL(uniform, double, f64, 0, (int64_t i), __dadd_rn(p, __dmul_rn(q - p, unit(long_word(a, i)))))
+RANDOM_KERNEL(uniform, double, f64, 0, (int64_t i), __dadd_rn(p, __dmul_rn(q - p, unit(long_word(stream_of(a), i)))))
 RANDOM_KERNEL(normal, float, f32, 0, (int64_t i), __fadd_rn((float)p, __fmul_rn((float)q, normal_of(a, i))))
 RANDOM_KERNEL(normal, double, f64, 0, (int64_t i), __dadd_rn(p, __dmul_rn(q, long_normal_of(a, i))))
-RANDOM_KERNEL(exponential, double, f64, 0, (int64_t i), -log(1.0 - unit(long_word(a, i))) / p)
+RANDOM_KERNEL(exponential, double, f64, 0, (int64_t i), -log(1.0 - unit(long_word(stream_of(a), i))) / p)
 // Scalars as int64: the least number, how many there are.
-RANDOM_KERNEL(randint, int64_t, i64, 0, (int64_t i), (int64_t)(a.scalars[2] + below(a.scalars[3], long_word(a, i))))
+RANDOM_KERNEL(randint, int64_t, i64, 0, (int64_t i), (int64_t)(a.scalars[2] + below(a.scalars[3], long_word(stream_of(a), i))))
 // Scalar as int64: words below it give 1.
-RANDOM_KERNEL(bernoulli, float, f32, 0, (int64_t i), word(a, i) < a.scalars[2])
-RANDOM_KERNEL(bernoulli_of, double, f64, 1, (int64_t i, double x), unit(long_word(a, i)) < x)
+RANDOM_KERNEL(bernoulli, float, f32, 0, (int64_t i), word(stream_of(a), i) < a.scalars[2])
+RANDOM_KERNEL(bernoulli_of, double, f64, 1, (int64_t i, double x), unit(long_word(stream_of(a), i)) < x)
 // Scalars: words from this int64 on are kept, times the float64 behind it.
-RANDOM_KERNEL(dropout, float, f32, 1, (int64_t i, float x), word(a, i) >= a.scalars[2] ? x * (float)q : 0.0f)
-RANDOM_KERNEL(dropout, double, f64, 1, (int64_t i, double x), word(a, i) >= a.scalars[2] ? x * q : 0.0)
+RANDOM_KERNEL(dropout, float, f32, 1, (int64_t i, float x), word(stream_of(a), i) >= a.scalars[2] ? x * (float)q : 0.0f)
+RANDOM_KERNEL(dropout, double, f64, 1, (int64_t i, double x), word(stream_of(a), i) >= a.scalars[2] ? x * q : 0.0)
+
+// ---- a random order
+
+namespace {
+
+// Mirrors Shuffle in random/cuda.rs.
+struct Shuffle {
+  int64_t* out;
+  unsigned long long* owners;  // of each place: the first swap that wants it in this round
+  uint8_t* done;               // of each swap
+  int64_t* left;               // how many swaps are not done
+  int64_t n, round;            // rounds are counted down, so that later owners are smaller than those before
+  Stream stream;
+};
+static_assert(sizeof(Shuffle) == 64, "as in random/cuda.rs");
+
+// The place that place i is swapped with.
+DEVICE int64_t partner(const Shuffle& a, int64_t i) { return i + (int64_t)below((uint64_t)(a.n - i), long_word(a.stream, i)); }
+DEVICE unsigned long long owner(const Shuffle& a, int64_t i) { return (unsigned long long)a.round << 32 | (unsigned long long)i; }
+DEVICE void swap(const Shuffle& a, int64_t i) {
+  int64_t j = partner(a, i), x = a.out[i];
+  a.out[i] = a.out[j];
+  a.out[j] = x;
+  a.done[i] = 1;
+}
+
+}  // namespace
+
+KERNEL(shuffle_start, MAP_THREADS, const __grid_constant__ Shuffle a) {
+  for (int64_t i = thread_number(); i < a.n; i += thread_count()) {
+    a.out[i] = i;
+    a.owners[i] = ~0ull;
+    a.done[i] = 0;
+  }
+  if (thread_number() == 0) *a.left = a.n;
+}
+
+// The swaps of Fisher and Yates, one after the other on the CPU, touch two places each: one that is the first of those left
+// to want both its places is done, and so a round does many at once (Shun et al. 2015: O(log n) rounds do all).
+KERNEL(shuffle_reserve, MAP_THREADS, const __grid_constant__ Shuffle a) {
+  if (*a.left == 0) return;
+  for (int64_t i = thread_number(); i < a.n; i += thread_count()) {
+    if (a.done[i]) continue;
+    atomicMin(&a.owners[i], owner(a, i));
+    atomicMin(&a.owners[partner(a, i)], owner(a, i));
+  }
+}
+KERNEL(shuffle_swap, MAP_THREADS, const __grid_constant__ Shuffle a) {
+  for (int64_t i = thread_number(); i < a.n; i += thread_count()) {
+    if (a.done[i] || a.owners[i] != owner(a, i) || a.owners[partner(a, i)] != owner(a, i)) continue;
+    swap(a, i);
+    atomicAdd((unsigned long long*)a.left, ~0ull);
+  }
+}
+// What all rounds have left, in order.
+KERNEL(shuffle_rest, MAP_THREADS, const __grid_constant__ Shuffle a) {
+  if (thread_number() != 0 || *a.left == 0) return;
+  for (int64_t i = 0; i < a.n; i++) {
+    if (!a.done[i]) swap(a, i);
+  }
+}
+
+// ---- classes by their weights
+
+namespace {
+
+// Mirrors Draws in random/cuda.rs.
+struct Draws {
+  Lines lines;          // operands a float64 for each weight, weights (R, K)
+  const double* sums;   // (R, K), running ones of the weights
+  int64_t* out;         // (R, N)
+  int64_t samples;
+  Stream stream;
+  int64_t with_replacement;
+};
+static_assert(sizeof(Draws) == 2584, "as in random/cuda.rs");
+
+DEVICE double weight(const Draws& a, int64_t row, int64_t k) {
+  return get<double>(a.lines, 1, line_start(a.lines, 1, row), k);
+}
+
+}  // namespace
+
+// With replacement the weights themselves; without, each class runs a race of exponential times that the first N win
+// (Efraimidis and Spirakis 2006), in which a class without weight never arrives. A block takes a row.
+KERNEL(multinomial_times, LINE_THREADS, const __grid_constant__ Draws a) {
+  for (int64_t row = blockIdx.x; row < a.lines.count; row += gridDim.x) {
+    int64_t from = line_start(a.lines, 1, row), to = line_start(a.lines, 0, row), n = a.lines.length;
+    double sum = 0.0, wrong = 0.0, above = 0.0;
+    for (int64_t k = threadIdx.x; k < n; k += blockDim.x) {
+      double w = get<double>(a.lines, 1, from, k);
+      sum += w;
+      if (w < 0.0) wrong = 1.0;
+      if (w > 0.0) above += 1.0;
+      double time = w > 0.0 ? -log(1.0 - unit(long_word(a.stream, row * n + k))) / w : (double)INFINITY;
+      put<double>(a.lines, 0, to, k, a.with_replacement ? w : time);
+    }
+    sum = sum_block(sum);
+    wrong = sum_block(wrong);
+    above = sum_block(above);
+    if (threadIdx.x != 0) continue;
+    if (!(sum > 0.0 && sum < (double)INFINITY) || wrong > 0.0) raise_for(BAD_WEIGHTS, a.lines.alarm, a.lines.opcode, row, 0);
+    else if (!a.with_replacement && above < (double)a.samples) {
+      raise_for(FEW_WEIGHTS, a.lines.alarm, a.lines.opcode, row, a.samples);
+    }
+  }
+}
+
+// The class in whose part of the sum a number falls, with replacement.
+KERNEL(multinomial_draw, LINE_THREADS, const __grid_constant__ Draws a) {
+  int64_t n = a.lines.length;
+  for (int64_t i = thread_number(); i < a.lines.count * a.samples; i += thread_count()) {
+    int64_t row = i / a.samples, low = 0, high = n - 1;
+    const double* sums = a.sums + row * n;
+    double at = unit(long_word(a.stream, i)) * sums[n - 1];
+    while (low < high) {
+      int64_t mid = (low + high) / 2;
+      if (sums[mid] <= at) low = mid + 1;
+      else high = mid;
+    }
+    // Where rounding leads to a class without weight, a neighbour is meant.
+    while (low > 0 && !(weight(a, row, low) > 0.0)) low--;
+    while (low < n - 1 && !(weight(a, row, low) > 0.0)) low++;
+    a.out[i] = low;
+  }
+}

@@ -2,6 +2,8 @@
 //! number of threads and any level of instructions. The streams are random.rs's; scalars 0 and 1 are seed and offset.
 
 use crate::bail;
+mod cuda;
+
 use crate::dtype::{Compute, DType, Number};
 use crate::fault::{Fault, Outcome};
 use crate::instruction::{Call, Operand, Row};
@@ -273,11 +275,15 @@ fn dropout(call: &Call) -> Outcome {
     }
 }
 
-/// The elements of a contiguous int64 operand.
-fn whole<'a>(call: &Call, o: &Operand) -> Outcome<&'a mut [i64]> {
+fn require_whole(call: &Call, o: &Operand) -> Outcome {
     call.require(o.dtype == DType::I64 && o.is_contiguous(), || {
         "the output must be contiguous int64".into()
-    })?;
+    })
+}
+
+/// The elements of a contiguous int64 operand.
+fn whole<'a>(call: &Call, o: &Operand) -> Outcome<&'a mut [i64]> {
+    require_whole(call, o)?;
     // SAFETY: checked, contiguous and held for the time of the call; nobody else writes it.
     Ok(unsafe { core::slice::from_raw_parts_mut(o.ptr.cast(), o.numel()) })
 }
@@ -300,18 +306,24 @@ fn randperm(call: &Call) -> Outcome {
     Ok(())
 }
 
+/// Rows, classes and samples of a call of `multinomial`.
+fn sizes_of(call: &Call) -> Outcome<[usize; 3]> {
+    let (&[rows, k], &[out_rows, n]) = (call.ins()[0].dims(), call.outs()[0].dims()) else {
+        bail!("{}: weights and output must have 2 dims", call.name)
+    };
+    call.require(rows == out_rows, || {
+        format!("{rows} rows of weights, {out_rows} of output")
+    })?;
+    Ok([rows, k, n])
+}
+
 /// Draws classes by their weights. Buffers: weights (R, K), out (R, N) int64. Scalar: 1 with replacement.
 /// Without, each class runs a race of exponential times and the first N win (Efraimidis and Spirakis 2006).
 fn multinomial(call: &Call) -> Outcome {
     let (seed, offset) = stream(call);
     let replacement = call.int(2) != 0;
     let (out, weights) = (&call.outs()[0], &call.ins()[0]);
-    let (&[rows, k], &[out_rows, n]) = (weights.dims(), out.dims()) else {
-        bail!("{}: weights and output must have 2 dims", call.name)
-    };
-    call.require(rows == out_rows, || {
-        format!("{rows} rows of weights, {out_rows} of output")
-    })?;
+    let [rows, k, n] = sizes_of(call)?;
     let drawn = whole(call, out)?;
     let space = Space::new(call.name, call.ins())?;
     let mut p: Vec<f64> = Vec::new();
@@ -381,60 +393,6 @@ fn multinomial(call: &Call) -> Outcome {
     Ok(())
 }
 
-/// The forms on CUDA; the kernels are in random.cu.
-mod cuda {
-    use super::*;
-    use crate::ops::map::cuda::launch;
-
-    fn run(call: &Call, kernel: &'static str, compute: Compute, own: [u64; 2]) -> Outcome {
-        let operands = call.all();
-        let space = Space::new(call.name, operands)?;
-        let (seed, offset) = stream(call);
-        let scalars = [seed, offset, own[0], own[1]];
-        launch(call.device, (kernel, compute), &space, operands, scalars)
-    }
-
-    /// In the compute type of the output, which must be a float one.
-    fn in_float(call: &Call, kernel: &'static str, own: [u64; 2]) -> Outcome {
-        let dtype = call.outs()[0].dtype;
-        call.require(dtype.is_float(), || {
-            format!("the output is {}", dtype.name())
-        })?;
-        run(call, kernel, dtype.compute(), own)
-    }
-
-    /// The op's own scalars as float64 bits.
-    fn floats(call: &Call) -> [u64; 2] {
-        let own = &call.scalars()[2..];
-        core::array::from_fn(|i| own.get(i).map_or(0, |s| s.float().to_bits()))
-    }
-
-    pub fn uniform(call: &Call) -> Outcome {
-        in_float(call, "random_uniform", floats(call))
-    }
-    pub fn normal(call: &Call) -> Outcome {
-        in_float(call, "random_normal", floats(call))
-    }
-    pub fn exponential(call: &Call) -> Outcome {
-        run(call, "random_exponential", Compute::F64, floats(call))
-    }
-    pub fn randint(call: &Call) -> Outcome {
-        let own = [call.int(2) as u64, call.int(3) as u64];
-        run(call, "random_randint", Compute::I64, own)
-    }
-    pub fn bernoulli(call: &Call) -> Outcome {
-        let limit = (call.float(2) * 4_294_967_296.0) as u64;
-        run(call, "random_bernoulli", Compute::F32, [limit, 0])
-    }
-    pub fn bernoulli_of(call: &Call) -> Outcome {
-        run(call, "random_bernoulli_of", Compute::F64, [0; 2])
-    }
-    pub fn dropout(call: &Call) -> Outcome {
-        let (limit, scale) = dropping(call.float(2));
-        in_float(call, "random_dropout", [u64::from(limit), scale.to_bits()])
-    }
-}
-
 /// One output, so many inputs, and scalars beside seed and offset.
 const fn row(
     name: &'static str,
@@ -477,8 +435,15 @@ pub const ROWS: &[Row] = &[
         Some(cuda::bernoulli_of),
     ),
     row("dropout", 1, 1, true, dropout, Some(cuda::dropout)),
-    row("randperm", 0, 0, false, randperm, None),
-    row("multinomial", 1, 1, false, multinomial, None),
+    row("randperm", 0, 0, false, randperm, Some(cuda::randperm)),
+    row(
+        "multinomial",
+        1,
+        1,
+        false,
+        multinomial,
+        Some(cuda::multinomial),
+    ),
 ];
 
 #[cfg(test)]

@@ -72,11 +72,17 @@ fn over(call: &Call, kernels: Kernels, lines: Lines, input: usize, compute: Comp
     pieces.launch(call, along, compute, THREADS)
 }
 
-/// Running sums of n > 0 int64 in memory of the device, in place.
-pub fn running_sums(call: &Call, numbers: cuda::Address, n: usize) -> Outcome {
-    let part = || Part::at(numbers, DType::I64, &[1]);
-    let lines = Lines::new(call, &[n], |_| true, &[part(), part()])?;
-    over(call, SUMS, lines, 1, Compute::I64)
+/// Running sums of rows of int64 or float64 in memory of the device, in place; there are some.
+pub fn running_sums(
+    call: &Call,
+    numbers: cuda::Address,
+    dtype: DType,
+    dims: [usize; 2],
+) -> Outcome {
+    let strides = [dims[1] as isize, 1];
+    let part = || Part::at(numbers, dtype, &strides);
+    let lines = Lines::new(call, &dims, |d| d == 1, &[part(), part()])?;
+    over(call, SUMS, lines, 1, dtype.compute())
 }
 
 pub fn prod_others(call: &Call) -> Outcome {

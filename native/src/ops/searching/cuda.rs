@@ -2,7 +2,7 @@
 
 use super::{Search, among, room_for_count, room_for_groups, rows_in_order, rows_into};
 use crate::cuda::{self, Scratch, Shape};
-use crate::dtype::Compute;
+use crate::dtype::{Compute, DType};
 use crate::fault::Outcome;
 use crate::instruction::{Call, Operand};
 use crate::ops::lines::{Lines, Part, THREADS};
@@ -127,7 +127,7 @@ fn numbered(call: &Call, groups: usize) -> Outcome<(Groups, Scratch)> {
             _ => "_f64",
         };
         launch(call, ("group_starts", suffix), &arguments, n)?;
-        scan::cuda::running_sums(call, memory.address(), n)?;
+        scan::cuda::running_sums(call, memory.address(), DType::I64, [1, n])?;
     }
     Ok((arguments, memory))
 }

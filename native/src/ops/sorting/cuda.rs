@@ -192,6 +192,15 @@ fn run(call: &Call, dim: usize, is_descending: bool, from: usize, wanted: usize)
     Sorter::new(call, lines, x.dtype, is_descending)?.store(from, wanted)
 }
 
+/// Where the least `wanted` of each line come from, the least first: operand 1 gets their places, operand 2 is read. There
+/// are some lines, and each has so many elements.
+pub fn first_places(call: &Call, lines: Lines, dtype: DType, wanted: usize) -> Outcome {
+    if wanted == 0 {
+        return Ok(());
+    }
+    Sorter::new(call, lines, dtype, false)?.store(0, wanted)
+}
+
 pub fn sort(call: &Call) -> Outcome {
     let (dim, flip) = (call.count(0)?, call.count(1)? == 1);
     let n = call.ins()[0].dims().get(dim).copied().unwrap_or(0);
