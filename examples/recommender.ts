@@ -361,10 +361,10 @@ class Histories {
   #back: Tensor;
   #none: number;
 
-  constructor({ train, first }: Split, items: number, length: number) {
-    this.#item = int64(train.item);
-    this.#first = int64(first);
-    this.#back = arange(1, length + 1);
+  constructor({ train, first }: Split, items: number, length: number, device: string) {
+    this.#item = int64(train.item).to(device);
+    this.#first = int64(first).to(device);
+    this.#back = arange(1, length + 1, { device });
     this.#none = items;
   }
 
@@ -381,7 +381,7 @@ class Histories {
   /** The same for training. The newest is hidden from every other sale, as it is from those held out. */
   training(user: Tensor, place: Tensor): Tensor {
     const history = this.before(user, place), newest = history.select(1, 0);
-    newest.maskedFill_(rand(newest.shape).lt(0.5), this.#none);
+    newest.maskedFill_(rand(newest.shape, { device: newest.device }).lt(0.5), this.#none);
     return history;
   }
 
@@ -487,6 +487,7 @@ const { options } = await new Command()
     "--decay <rate:number>",
     "Weight decay of the tables; default 1, generated 0.3. The guide's model has 0.01.",
   )
+  .option("--device <name:string>", "cpu or cuda.", { default: "cpu" })
   .option("--seed <n:integer>", "Seed of everything random.", { default: 0 })
   .option("--out <dir:string>", "Folder of checkpoints, log and curves.", { default: "out" })
   .option("--save-every <n:integer>", "Steps between two checkpoints within an epoch.", {
@@ -502,7 +503,7 @@ if (options.model !== "product" && options.model !== "guide") {
   Deno.exit(2);
 }
 const started = performance.now();
-const { seed, batchSize, embeddingDim: dim, accumulate, out } = options;
+const { seed, batchSize, embeddingDim: dim, accumulate, device, out } = options;
 const isGuide = options.model === "guide", isGenerated = options.data === undefined;
 const epochs = options.epochs ?? (isGenerated ? 2 : 10);
 const history = options.history ?? (options.full ? 6 : isGenerated ? 40 : 20);
@@ -537,6 +538,7 @@ manualSeed(seed);
 const model: Recommender = isGuide
   ? new GuideRecommender(sales.users, sales.items, dim)
   : new ProductRecommender(sales.users, sales.items, dim, history);
+model.to(device);
 const criterion = isGuide ? new nn.BCELoss() : new nn.BCEWithLogitsLoss();
 // Strong decay on the tables keeps them from learning single sales by heart; the guide decays all alike.
 const named = model.namedParameters();
@@ -553,10 +555,11 @@ const optimizer = new optim.AdamW(
 );
 const scheduler = new optim.lrScheduler.CosineAnnealingLR(optimizer, epochs);
 const train = new TrainingSales(parts.train, sales.items, seed);
-const histories = new Histories(parts, sales.items, history);
+const histories = new Histories(parts, sales.items, history, device);
 const loader = new data.DataLoader(train, {
   batchSize: Math.max(1, Math.floor(batchSize / (1 + TrainingSales.negatives))),
   shuffle: true,
+  device,
 });
 const log = new monitor.TrainingMonitor({
   dir: `${out}/logs`,
@@ -571,13 +574,13 @@ const saver = new checkpoint.ModelCheckpoint({ model, optimizer, scheduler, load
 
 /** A held-out part as the model's inputs. */
 function inputsOf(part: "valid" | "test"): [user: Tensor, history: Tensor, item: Tensor] {
-  const user = int64(parts[part].user), item = int64(parts[part].item);
+  const user = int64(parts[part].user).to(device), item = int64(parts[part].item).to(device);
   return [user, histories.heldOut(user, part === "test" ? 1 : 0), item.view([-1, NEGATIVES + 1])];
 }
 
 /** Each row's first candidate was bought, the others were not. */
 function labels(rows: number): Tensor {
-  const label = zeros([rows, 1 + TrainingSales.negatives]);
+  const label = zeros([rows, 1 + TrainingSales.negatives], { device });
   label.select(1, 0).fill_(1);
   return label;
 }

@@ -10,7 +10,8 @@ import { DTYPES } from "../dtype.ts";
 import { ArgumentError, AutogradError, DTypeError, show } from "../errors.ts";
 import { gradientsOf } from "../nn/gradients.ts";
 import { bind, declare } from "../op.ts";
-import { mapOut } from "../ops/map.ts";
+import { deviceNumber } from "../ops/creation.ts";
+import { mapOut, moved } from "../ops/map.ts";
 import { mul } from "../ops/pointwise.ts";
 import { Optimizer } from "../optim/optimizer.ts";
 import { empty, Tensor } from "../tensor.ts";
@@ -40,8 +41,8 @@ export interface GradScalerState {
 
 /** What was done with an optimiser since the last update. */
 interface Progress {
-  /** float32, 1 where an infinity or NaN was found. */
-  readonly found: Tensor;
+  /** float32, 1 where an infinity or NaN was found; one for each device. */
+  readonly found: readonly Tensor[];
   stepped: boolean;
 }
 
@@ -79,16 +80,12 @@ export class GradScaler {
   #tracker = 0;
   #progress = new Map<Optimizer, Progress>();
 
-  /** A scaler of losses on the CPU. */
+  /** A scaler of losses on any device; the one that may be named says where they mostly are, as in PyTorch. */
   constructor(device?: string | null | GradScalerOptions, options?: GradScalerOptions) {
     const [where, scale, growth, backoff, interval, enabled] = bind(SIGNATURE, [
       typeof device === "object" && device !== null ? device : { device, ...options },
     ]);
-    if (where !== null && where !== "cpu") {
-      throw new ArgumentError(`Cannot make GradScaler for ${show(where)}: the device is "cpu"`, {
-        op: "GradScaler",
-      });
-    }
+    deviceNumber(where, "make GradScaler");
     this.#enabled = enabled as boolean;
     this.#growthFactor = factor("growthFactor", growth, (x) => x > 1, "above 1");
     this.#backoffFactor = factor("backoffFactor", backoff, (x) => x < 1, "below 1");
@@ -111,7 +108,12 @@ export class GradScaler {
     if (!this.#enabled) return outputs;
     if (outputs instanceof Tensor) {
       // A copy, so that backward finds the scale that was used.
-      return mul(outputs, inMode(false, () => mul(this.#scale, 1)));
+      const { device } = outputs.storage;
+      const copy = inMode(
+        false,
+        () => device === 0 ? mul(this.#scale, 1) : moved(this.#scale, device),
+      );
+      return mul(outputs, copy);
     }
     if (Array.isArray(outputs)) return outputs.map((t: Scalable) => this.scale(t as Tensor));
     throw new ArgumentError(
@@ -146,20 +148,25 @@ export class GradScaler {
         { op: "unscale_", hint: "keep parameters in float32 and let autocast convert them" },
       );
     }
-    const gradients = gradientsOf(params, true);
-    if (gradients.all.length === 0) {
+    const byDevice = Map.groupBy(params.filter((p) => p.grad), (p) => p.grad!.storage.device);
+    if (byDevice.size === 0) {
       throw new AutogradError("Cannot unscale_: no parameter of the optimizer has a gradient", {
         op: "unscale_",
         hint: "call scaler.scale(loss).backward() first",
       });
     }
-    const found = empty([], DTYPES.float32), inverse = empty([], DTYPES.float32);
-    run("unscale_", OP.fill, [found], [], [DTYPES.float32.code, 0]);
+    const inverse = empty([], DTYPES.float32);
     mapOut("unscale_", OP.div, inverse, 1, this.#scale, DTYPES.float32);
-    gradients.inParts((operands, dense) =>
-      run("unscale_", OP.grad_unscale, [found], [inverse, ...operands], [dense])
-    );
-    gradients.changed();
+    const found = [...byDevice].map(([device, params]) => {
+      const gradients = gradientsOf(params, true), found = empty([], DTYPES.float32, device);
+      const factor = device === 0 ? inverse : moved(inverse, device);
+      run("unscale_", OP.fill, [found], [], [DTYPES.float32.code, 0]);
+      gradients.inParts((operands, dense) =>
+        run("unscale_", OP.grad_unscale, [found], [factor, ...operands], [dense])
+      );
+      gradients.changed();
+      return found;
+    });
     this.#progress.set(optimizer, { found, stepped: false });
   }
 
@@ -179,7 +186,7 @@ export class GradScaler {
     }
     if (!this.#progress.has(optimizer)) this.unscale_(optimizer);
     const progress = this.#progress.get(optimizer)!;
-    if (progress.found.item() === 0) optimizer.step();
+    if (!foundAny(progress)) optimizer.step();
     progress.stepped = true;
   }
 
@@ -198,7 +205,7 @@ export class GradScaler {
           },
         );
       }
-      const bad = [...this.#progress.values()].some(({ found }) => found.item() !== 0);
+      const bad = [...this.#progress.values()].some(foundAny);
       if (bad) {
         this.#setScale(this.getScale() * this.#backoffFactor);
         this.#tracker = 0;
@@ -286,6 +293,11 @@ const SIGNATURE = declare(
   GradScaler,
   "GradScaler(device=null, initScale=65536, growthFactor=2, backoffFactor=0.5, growthInterval=2000, enabled=true)",
 );
+
+/** Whether an infinity or NaN was found; waits for the devices. */
+function foundAny({ found }: Progress): boolean {
+  return found.some((mark) => mark.item() !== 0);
+}
 
 function checkOptimizer(op: string, value: unknown): asserts value is Optimizer {
   if (value instanceof Optimizer) return;

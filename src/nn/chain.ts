@@ -64,7 +64,7 @@ function togetherDynamic(
 
 /** Runs modules in order, those that can be together as one. */
 export function inOrder(modules: readonly TensorModule[], x: Tensor): Tensor {
-  const mayJoin = !isAutocastEnabled();
+  const mayJoin = !isAutocastEnabled(x.device);
   for (let i = 0; i < modules.length; i++) {
     const layer = modules[i];
     let joined: Tensor | null = null, next = i + 1;

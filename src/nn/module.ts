@@ -409,7 +409,8 @@ export function checkTensorName(name: unknown, op: string): asserts name is stri
 }
 
 /** Writes values over a tensor's, without recording; one that lags behind is brought up to date first. */
-function copyInto(target: Tensor, value: Tensor | number): void {
+function copyInto(target: Tensor, given: Tensor | number): void {
+  const value = given instanceof Tensor ? moved(given.detach(), target.storage.device) : given;
   mapOut("copy_", OP.copy, target, value, null, target.info);
   target.storage.version++;
 }

@@ -310,8 +310,8 @@ function runLayers(
   sizes: readonly number[] | null,
 ): [Tensor, Tensor, Tensor | null] {
   // Under autocast PyTorch gives the low precision, but of the gated unit what it was given.
-  const lowers = rnn.kind !== "gru" && isAutocastEnabled() && x.dtype !== "float64";
-  const dtype = lowers ? getAutocastDtype() : x.dtype;
+  const lowers = rnn.kind !== "gru" && isAutocastEnabled(x.device) && x.dtype !== "float64";
+  const dtype = lowers ? getAutocastDtype(x.device) : x.dtype;
   // Half types are computed in float32, as every kernel does.
   const wide = (t: Tensor) => t.info.size < 4 ? cast(t, "float32") : t;
   const narrowed = (t: Tensor) => t.dtype === dtype ? t : cast(t, dtype);

@@ -16,6 +16,7 @@ import {
   checkTensor,
   gradFor,
   mapAllOut,
+  moved,
   needs,
   type Operand,
   word,
@@ -42,11 +43,12 @@ export const fill_: (input: Tensor, value: Operand) => Tensor = op(
 /** Sets every element to 0. */
 export const zero_: (input: Tensor) => Tensor = op("zero_(input)", (x: Tensor) => fill_(x, 0));
 
-/** Copies another tensor's elements into this one; they broadcast and are converted. */
+/** Copies another tensor's elements, on whatever device, into this one; they broadcast and are converted. */
 export const copy_: (input: Tensor, src: Tensor) => Tensor = op(
   "copy_(input, src)",
   (x: Tensor, src: Tensor) => {
     checkTensor("copy_", src, "src");
+    src = moved(src, x.storage.device);
     checkOperand("copy_", x, src, "src");
     checkResult("copy_", x, x.info.name, [src]);
     checkInplace("copy_", x, [src]);

@@ -9,7 +9,7 @@ import { OP } from "../../ffi/opcodes.gen.ts";
 import { enableGrad, inMode } from "../autograd.ts";
 import { ArgumentError, show } from "../errors.ts";
 import { bind, declare, parseSignature, type Signature } from "../op.ts";
-import { cast, mapOut } from "../ops/map.ts";
+import { cast, mapOut, moved } from "../ops/map.ts";
 import { clone, contiguous } from "../ops/view.ts";
 import { rowsOf, type RowSparse } from "../rows.ts";
 import { sameShape, shapeText } from "../shape.ts";
@@ -508,10 +508,10 @@ export abstract class Optimizer {
       this.#endLazy(slot);
       slot.states = found.map((name) => {
         const t = empty(this.stateShape(name, p), p.info, p.storage.device);
-        mapOut("copy", OP.copy, t, of[name], null, p.info);
+        mapOut("copy", OP.copy, t, moved(of[name], p.storage.device), null, p.info);
         return t;
       });
-      slot.until = until === null ? null : clone(until);
+      slot.until = until === null ? null : clone(moved(until, p.storage.device));
       const { group, index } = slot;
       group.writeStep(index, step);
       own.forEach((value, i) => {

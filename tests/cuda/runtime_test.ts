@@ -6,8 +6,10 @@ import {
   cuda,
   data,
   DeviceError,
+  manualSeed,
   nn,
   ones,
+  optim,
   OutOfMemoryError,
   type Tensor,
   tensor,
@@ -107,6 +109,44 @@ Deno.test("data that break a rule: who waits next is told, and once", () => {
   // In float numbers there is a quotient by zero.
   assertEquals(tensor([1, 2], on).floorDivide(tensor([0, 2], on)).toArray(), [Infinity, 1]);
 });
+
+Deno.test("a model and its optimiser go on from a checkpoint on the other device, and copies cross", () =>
+  inFolder(async (folder) => {
+    const make = (device: string) => {
+      manualSeed(1);
+      const model = new nn.Sequential(new nn.Embedding(30, 4), new nn.Linear(4, 2));
+      model.to(device);
+      const optimizer = new optim.AdamW(model.parameters(), { lr: 0.1 });
+      const step = () => {
+        optimizer.zeroGrad();
+        model.forward(tensor([3n, 7n, 3n], { device })).square().sum().backward();
+        optimizer.step();
+      };
+      return { model, optimizer, step };
+    };
+    type Made = ReturnType<typeof make>;
+    const values = ({ model }: Made) => [...model.parameters()].map((p) => p.toArray());
+    const plain = make("cpu");
+    for (let i = 0; i < 5; i++) plain.step();
+    for (const [from, to] of [["cuda", "cpu"], ["cpu", "cuda"], ["cuda", "cuda"]]) {
+      const path = `${folder}/${from}_${to}.safetensors`, first = make(from), second = make(to);
+      for (let i = 0; i < 3; i++) first.step();
+      const model = first.model.stateDict(), optimizer = first.optimizer.stateDict();
+      await checkpoint.save(path, { model, optimizer });
+      const state = await checkpoint.load<{ model: never; optimizer: never }>(path);
+      second.model.loadStateDict(state.model);
+      second.optimizer.loadStateDict(state.optimizer);
+      for (let i = 0; i < 2; i++) second.step();
+      const got = values(second).flat(2) as number[], want = values(plain).flat(2) as number[];
+      got.forEach((x, i) =>
+        assert(Math.abs(x - want[i]) < 1e-5, `${from} to ${to}: [${i}] ${x}, not ${want[i]}`)
+      );
+    }
+    const x = zeros([2, 2], { device: "cuda" }), y = ones([2], { requiresGrad: true });
+    x.copy_(y);
+    x.mul(3).sum().backward();
+    assertEquals([x.device, x.toArray(), y.grad!.toArray()], ["cuda:0", [[1, 1], [1, 1]], [6, 6]]);
+  }));
 
 Deno.test("a loader hands its batches out on the device", () => {
   const examples = [{ x: 1, name: "a" }, { x: 2, name: "b" }];
