@@ -1,6 +1,7 @@
 /**
  * Layers in a row that are computed as one where that gives the same: a linear layer, the batch norm in evaluation and
- * the ReLU behind it are one product that writes its end result.
+ * the ReLU behind it are one product that writes its end result; a batch norm in training, the ReLU and the dropout
+ * behind it are one pass over the elements each way.
  *
  * @module
  */
@@ -12,7 +13,8 @@ import { mul } from "../ops/pointwise.ts";
 import type { Tensor } from "../tensor.ts";
 import { Linear } from "./linear.ts";
 import type { Module, TensorModule } from "./module.ts";
-import { BatchNorm1d } from "./norm.ts";
+import { Dropout } from "./dropout.ts";
+import { BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormNd, normRelu } from "./norm.ts";
 import { Linear as DynamicLinear } from "./quantized/dynamic.ts";
 import { packedOf } from "./quantized/packing.ts";
 import { ReLU } from "./rectifiers.ts";
@@ -62,6 +64,26 @@ function togetherDynamic(
   return linearDynamic(x, layer.inFeatures, weight, isRelu);
 }
 
+/** A norm in training and what follows it as one, and the place of the module after them; null where they stay apart. */
+function normTogether(
+  modules: readonly TensorModule[],
+  at: number,
+  x: Tensor,
+): [Tensor, number] | null {
+  const norm = modules[at], second = modules[at + 1], third = modules[at + 2];
+  const isNorm = NORMS.some((of) => isPlain(norm, of)) && norm.training;
+  if (!isNorm || !isPlain(second, ReLU)) return null;
+  const drops = isPlain(third, Dropout);
+  const y = normRelu(norm as BatchNormNd, x, drops && third.training ? third.p : 0);
+  return y === null ? null : [y, at + (drops ? 3 : 2)];
+}
+
+const NORMS: readonly (abstract new (...args: never[]) => BatchNormNd)[] = [
+  BatchNorm1d,
+  BatchNorm2d,
+  BatchNorm3d,
+];
+
 /** Runs modules in order, those that can be together as one. */
 export function inOrder(modules: readonly TensorModule[], x: Tensor): Tensor {
   const mayJoin = !isAutocastEnabled(x.device);
@@ -79,6 +101,8 @@ export function inOrder(modules: readonly TensorModule[], x: Tensor): Tensor {
           ? together(layer, norm, isRelu, x)
           : togetherDynamic(layer, norm, isRelu, x);
       }
+    } else if (mayJoin && layer instanceof BatchNormNd) {
+      [joined, next] = normTogether(modules, i, x) ?? [null, next];
     }
     if (joined === null) x = layer.forward(x);
     else {

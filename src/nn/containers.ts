@@ -125,7 +125,10 @@ export class Sequential extends Row<TensorModule> {
     }
   }
 
-  /** Runs the modules in order; a linear layer with the norm in evaluation and the ReLU behind it are one product. */
+  /**
+   * Runs the modules in order; a linear layer with the norm in evaluation and the ReLU behind it are one product, a norm
+   * in training with the ReLU and the dropout behind it one pass.
+   */
   override forward(x: Tensor): Tensor {
     return inOrder([...this], x);
   }

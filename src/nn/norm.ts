@@ -8,6 +8,7 @@ import { OP } from "../../ffi/opcodes.gen.ts";
 import { ShapeError } from "../errors.ts";
 import { bind, declare, type Signature } from "../op.ts";
 import { mapOut } from "../ops/map.ts";
+import { batchNormRelu } from "../ops/normalization.ts";
 import { shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { batchNorm, layerNorm } from "./functional.ts";
@@ -37,8 +38,26 @@ export interface BatchNormOptions extends FactoryOptions {
   bias?: boolean;
 }
 
+let takes: (norm: BatchNormNd, x: Tensor) => boolean;
+
+/** Counts a batch in training; gives its share in the running statistics. */
+function momentumOf(norm: BatchNormNd): number {
+  const { momentum, numBatchesTracked: count, training } = norm;
+  if (!training || count === null) return momentum ?? 0;
+  mapOut("batchNorm", OP.add, count, count, 1, count.info);
+  return momentum ?? 1 / count.item();
+}
+
+/**
+ * A norm in training with the ReLU and the dropout behind it in one pass; null for what one pass is not made for.
+ * A chance of 0 is no dropout.
+ */
+export function normRelu(norm: BatchNormNd, x: Tensor, chance: number): Tensor | null {
+  return takes(norm, x) ? batchNormRelu(x, norm, () => momentumOf(norm), chance) : null;
+}
+
 /** What the three batch norms share. */
-abstract class BatchNormNd extends RunningNorm {
+export abstract class BatchNormNd extends RunningNorm {
   readonly #name: string;
   readonly #dims: readonly string[];
 
@@ -49,27 +68,25 @@ abstract class BatchNormNd extends RunningNorm {
     this.#dims = dims;
   }
 
+  static {
+    takes = (norm, x) =>
+      norm.#dims.some((rest) => x.ndim === 2 + rest.length / 3) && x.shape[1] === norm.numFeatures;
+  }
+
   override forward(x: Tensor): Tensor {
-    const n = this.numFeatures;
-    const held = this.#dims.some((rest) => x.ndim === 2 + rest.length / 3);
-    if (!held || x.shape[1] !== n) {
+    if (!takes(this, x)) {
+      const n = this.numFeatures;
       const taken = this.#dims.map((rest) => `[N, ${n}${rest}]`).join(" or ");
       throw new ShapeError(
         `Cannot batchNorm input ${shapeText(x.shape)}: ${this.#name}(${n}) takes ${taken}`,
         { op: "batchNorm" },
       );
     }
-    let momentum = this.momentum ?? 0;
-    if (this.training && this.numBatchesTracked !== null) {
-      const count = this.numBatchesTracked;
-      mapOut("batchNorm", OP.add, count, count, 1, count.info);
-      if (this.momentum === null) momentum = 1 / this.numBatchesTracked.item();
-    }
     return batchNorm(x, this.runningMean, this.runningVar, {
       weight: this.weight,
       bias: this.bias,
       training: this.training || this.runningMean === null,
-      momentum,
+      momentum: momentumOf(this),
       eps: this.eps,
     });
   }

@@ -4,14 +4,16 @@
  *
  * @module
  */
-import { run } from "../../ffi/instruction.ts";
+import { run, type ScalarWord } from "../../ffi/instruction.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
 import { isGradEnabled, record, wantsAny } from "../autograd.ts";
 import { DTYPES } from "../dtype.ts";
 import { ArgumentError, DTypeError, ShapeError, show } from "../errors.ts";
 import { op } from "../op.ts";
+import { type Draw, draw } from "../random.ts";
 import { numelOf, sameShape, shapeText } from "../shape.ts";
 import { empty, type Tensor } from "../tensor.ts";
+import { reluGrad } from "./activation.ts";
 import { filled } from "./creation.ts";
 import { cast, mapOut, needs } from "./map.ts";
 import { sqrt } from "./math.ts";
@@ -140,47 +142,109 @@ export const batchNorm: BatchNorm = op(
         { op: "batchNorm" },
       );
     }
-    const device = x.storage.device;
-    const y = empty(x.shape, x.info, device);
-    let m: Tensor, v: Tensor;
-    if (training) {
-      const kept = x.shape.map((n, d) => d === 1 ? n : 1);
-      m = empty(kept, DTYPES.float64, device);
-      v = empty(kept, DTYPES.float64, device);
-      const running = [runningMean ?? absent(x), runningVar ?? absent(x)];
-      run("batchNorm", OP.batch_norm, [y, m, v, ...running], [
-        x,
-        weight ?? absent(x),
-        bias ?? absent(x),
-      ], [eps, momentum]);
-      for (const t of [runningMean, runningVar]) if (t !== null) t.storage.version++;
-      m = reshaped(m, [c]);
-      v = reshaped(v, [c]);
-    } else {
-      m = runningMean!;
-      v = runningVar!;
-      run("batchNorm", OP.batch_norm_eval, [y], [x, m, v, weight ?? absent(x), bias ?? absent(x)], [
-        eps,
-      ]);
-    }
-    const inputs = [x, weight, bias].filter((t) => t !== null);
-    if (wantsAny(inputs)) {
-      const saved = [x, ...(training ? [] : [m, v]), ...(weight === null ? [] : [weight])];
-      record("batchNorm", inputs, [y], ([g]) => {
-        if (g === null) return inputs.map(() => null);
-        const grads = isGradEnabled()
-          ? composedBatchNorm(g, x, training ? null : [m, v], weight, eps)
-          : fusedBatchNorm(g, x, m, v, weight, bias, training, eps);
-        return [
-          grads[0],
-          ...(weight === null ? [] : [grads[1]]),
-          ...(bias === null ? [] : [grads[2]]),
-        ];
-      }, saved);
-    }
-    return y;
+    return normed(x, runningMean, runningVar, weight, bias, training, momentum, eps, null);
   },
 );
+
+/** What follows a batch norm in training within its pass: a ReLU, and a dropout of a chance below 1. */
+interface Ending {
+  readonly chance: number;
+  readonly stream: Draw;
+}
+
+/** Batch norm of operands that fit. */
+function normed(
+  x: Tensor,
+  runningMean: Tensor | null,
+  runningVar: Tensor | null,
+  weight: Tensor | null,
+  bias: Tensor | null,
+  training: boolean,
+  momentum: number,
+  eps: number,
+  ending: Ending | null,
+): Tensor {
+  const device = x.storage.device;
+  const y = empty(x.shape, x.info, device);
+  let m: Tensor, v: Tensor;
+  if (training) {
+    const c = x.shape[1], kept = x.shape.map((n, d) => d === 1 ? n : 1);
+    m = empty(kept, DTYPES.float64, device);
+    v = empty(kept, DTYPES.float64, device);
+    const running = [runningMean ?? absent(x), runningVar ?? absent(x)];
+    const scalars: ScalarWord[] = [eps, momentum];
+    if (ending !== null) scalars.push(ending.chance, ending.stream.seed, ending.stream.offset);
+    run("batchNorm", OP.batch_norm, [y, m, v, ...running], [
+      x,
+      weight ?? absent(x),
+      bias ?? absent(x),
+    ], scalars);
+    for (const t of [runningMean, runningVar]) if (t !== null) t.storage.version++;
+    m = reshaped(m, [c]);
+    v = reshaped(v, [c]);
+  } else {
+    m = runningMean!;
+    v = runningVar!;
+    run("batchNorm", OP.batch_norm_eval, [y], [x, m, v, weight ?? absent(x), bias ?? absent(x)], [
+      eps,
+    ]);
+  }
+  const inputs = [x, weight, bias].filter((t) => t !== null);
+  if (wantsAny(inputs)) {
+    const saved = [x, ...(training ? [] : [m, v]), ...(weight === null ? [] : [weight])];
+    if (ending !== null) saved.push(y);
+    const after = ending === null ? null : { y, factor: 1 / (1 - ending.chance) };
+    record("batchNorm", inputs, [y], ([g]) => {
+      if (g === null) return inputs.map(() => null);
+      const grads = isGradEnabled()
+        ? composedBatchNorm(through(g, after), x, training ? null : [m, v], weight, eps)
+        : fusedBatchNorm(g, x, m, v, weight, bias, training, eps, after);
+      return [
+        grads[0],
+        ...(weight === null ? [] : [grads[1]]),
+        ...(bias === null ? [] : [grads[2]]),
+      ];
+    }, saved);
+  }
+  return y;
+}
+
+/** The result of an ending, and what its dropout multiplied by. */
+type After = { readonly y: Tensor; readonly factor: number } | null;
+
+/** The gradient before an ending, of that after it. */
+function through(g: Tensor, after: After): Tensor {
+  return after === null ? g : reluGrad(mul(g, after.factor), after.y);
+}
+
+/**
+ * `dropout(relu(batchNorm(x)), chance)` in training as one pass each way, with the numbers of the three; null for
+ * operands that one pass is not made for.
+ */
+export function batchNormRelu(
+  x: Tensor,
+  norm: {
+    readonly runningMean: Tensor | null;
+    readonly runningVar: Tensor | null;
+    readonly weight: Tensor | null;
+    readonly bias: Tensor | null;
+    readonly eps: number;
+  },
+  momentum: () => number,
+  chance: number,
+): Tensor | null {
+  const { runningMean, runningVar, weight, bias, eps } = norm, c = x.shape[1];
+  const fits = (x.dtype === "float32" || x.dtype === "float64") && x.isContiguous() &&
+    x.storage.device === 0 && x.numel > c && chance < 1 &&
+    [runningMean, runningVar, weight, bias].every((t) =>
+      t === null || t.info.isFloat && t.numel === c && t.storage.device === 0
+    );
+  if (!fits) return null;
+  const ending = { chance, stream: chance === 0 ? NO_DRAW : draw(x.numel) };
+  return normed(x, runningMean, runningVar, weight, bias, true, momentum(), eps, ending);
+}
+
+const NO_DRAW: Draw = { seed: 0n, offset: 0 };
 
 function fusedBatchNorm(
   g: Tensor,
@@ -191,16 +255,19 @@ function fusedBatchNorm(
   bias: Tensor | null,
   training: boolean,
   eps: number,
+  after: After,
 ): (Tensor | null)[] {
   const device = x.storage.device;
   const gx = needs(x) ? empty(x.shape, x.info, device) : null;
   const gw = weight !== null && needs(weight) ? empty(weight.shape, weight.info, device) : null;
   const gb = bias !== null && needs(bias) ? empty(bias.shape, bias.info, device) : null;
   const outs = [gx ?? absent(x), gw ?? absent(x), gb ?? absent(x)];
-  run("the backward of batchNorm", OP.batch_norm_grad, outs, [g, x, m, v, weight ?? absent(x)], [
-    eps,
-    training ? 1 : 0,
-  ]);
+  const ins = [g, x, m, v, weight ?? absent(x)], scalars = [eps, training ? 1 : 0];
+  if (after !== null) {
+    ins.push(after.y);
+    scalars.push(after.factor);
+  }
+  run("the backward of batchNorm", OP.batch_norm_grad, outs, ins, scalars);
   return [gx, gw, gb];
 }
 

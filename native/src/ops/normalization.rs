@@ -1,12 +1,14 @@
 //! Batch normalisation: per channel, over batch and positions, any strides. Statistics come from moments.rs in
 //! float64; here are the affine pass over the elements and the two sums of the backward pass. Where
-//! channels lie next to each other vectors span channels, else they span positions. Layer norm is in layer_norm.rs.
+//! channels lie next to each other vectors span channels, else they span positions. A ReLU and a dropout behind the norm
+//! are done in the same pass, and undone in the backward's. Layer norm is in layer_norm.rs.
 
 // Loops over lanes by number are what LLVM vectorises best, and several arrays advance in one of them.
 #![allow(clippy::needless_range_loop)]
 
 use super::moments;
 use super::nest::{Nest, Place};
+use super::random::Dropping;
 use super::real::Real;
 use super::reduction::Deviation;
 use crate::dtype::DType;
@@ -20,6 +22,9 @@ mod cuda;
 /// Channels or positions worked at a time.
 const WIDTH: usize = 256;
 const GRAIN: usize = 32 * 1024;
+
+/// Which of the operands of a pass the elements of x are.
+const X: usize = 1;
 
 /// How K operands (N, C, …) of one shape are walked.
 struct Layout<const K: usize> {
@@ -39,8 +44,7 @@ impl<const K: usize> Layout<K> {
         let positions = Nest::beside(operands, 1);
         let across: [isize; K] = core::array::from_fn(|k| operands[k].strides()[1]);
         let (_, along) = positions.inner();
-        let by_channels =
-            positions.ndim == 0 || across[K - 1].unsigned_abs() < along[K - 1].unsigned_abs();
+        let by_channels = positions.ndim == 0 || across[X].unsigned_abs() < along[X].unsigned_abs();
         Ok(Layout {
             channels: dims[1],
             across,
@@ -135,6 +139,46 @@ simd! {
     }
 }
 
+simd! {
+    /// `to = scale g` where y is above 0, else 0: the gradient through a dropout and a ReLU whose result is y.
+    unsafe fn gate<C: Real>(to: *mut C, g: *const C, y: *const C, scale: C, n: usize) {
+        // SAFETY: the caller gives n elements of each.
+        unsafe {
+            for j in 0..n {
+                let passed = *g.add(j) * scale;
+                *to.add(j) = if *y.add(j) <= C::ZERO { C::ZERO } else { passed };
+            }
+        }
+    }
+}
+
+simd! {
+    fn relu<C: Real>(x: &mut [C]) {
+        for x in x.iter_mut() { *x = if *x < C::ZERO { C::ZERO } else { *x }; }
+    }
+}
+
+/// What follows the norm within its pass: a ReLU and, with a chance above 0, a dropout.
+#[derive(Clone, Copy)]
+struct Ending {
+    dropping: Option<Dropping>,
+}
+
+impl Ending {
+    /// Of n finished results, of which the first is element `first` of the output.
+    ///
+    /// # Safety
+    /// `y` has n elements that nobody else uses.
+    unsafe fn finish<C: Real>(self, y: *mut C, first: u64, n: usize) {
+        // SAFETY: the caller's promise.
+        let y = unsafe { core::slice::from_raw_parts_mut(y, n) };
+        relu(y);
+        if let Some(dropping) = self.dropping {
+            dropping.drop_from(y, first);
+        }
+    }
+}
+
 /// Where a row or run of an operand can be read in the compute type: in place, or brought into a buffer.
 #[inline(always)]
 unsafe fn readable<C: Real>(
@@ -152,11 +196,14 @@ unsafe fn readable<C: Real>(
     buffer
 }
 
-/// `y = a u + b (x - m) + c` with coefficients per channel: rows m, a, b, c of `channels` each. Operands y, x or y, u, x.
+/// `y = a u + b (x - m) + c` with coefficients per channel: rows m, a, b, c of `channels` each. Operands y, x, then where
+/// there is a first term u, then the gate that u passes with its scale. An ending needs a contiguous y of type C.
 fn affine<C: Real, const K: usize>(
     name: &str,
     operands: [&Operand; K],
     coefficients: &[C],
+    ending: Option<Ending>,
+    scale: C,
 ) -> Outcome {
     let layout = Layout::new(name, operands)?;
     let places = operands.map(Place::of);
@@ -177,23 +224,24 @@ fn affine<C: Real, const K: usize>(
             piece * length,
             length.min(layout.positions.numel - piece * length),
         );
-        let mut buffers = [[C::ZERO; WIDTH]; 3];
+        let mut buffers = [[C::ZERO; WIDTH]; 4];
         let mut work =
             |offset: [isize; K], stride: [isize; K], n: usize, channel: usize, row: bool| {
-                // SAFETY: n checked elements of each operand; coefficients of every channel.
+                let [to, x, u, gates] = &mut buffers;
+                // SAFETY: n checked elements of each operand, rooms of WIDTH; coefficients of every channel.
                 unsafe {
-                    let [to, u, x] = &mut buffers;
-                    let x = readable(
-                        places[K - 1],
-                        offset[K - 1],
-                        stride[K - 1],
-                        x.as_mut_ptr(),
-                        n,
-                    );
-                    let u = if K == 3 {
-                        readable(places[1], offset[1], stride[1], u.as_mut_ptr(), n)
-                    } else {
-                        core::ptr::null()
+                    let read = |k: usize, room: &mut [C; WIDTH]| {
+                        readable(places[k], offset[k], stride[k], room.as_mut_ptr(), n)
+                    };
+                    let x = read(X, x);
+                    let u = match K {
+                        2 => core::ptr::null(),
+                        3 => read(2, u),
+                        _ => {
+                            let (g, y) = (read(2, u), read(3, gates));
+                            gate(u.as_mut_ptr(), g, y, scale, n);
+                            u.as_ptr()
+                        }
                     };
                     let direct = places[0].dtype == C::DTYPE && (stride[0] == 1 || n == 1);
                     let y = if direct {
@@ -206,6 +254,9 @@ fn affine<C: Real, const K: usize>(
                         affine_row::<C>(y, u, x, of, channels, n);
                     } else {
                         affine_run::<C>(y, u, x, of, channels, n);
+                    }
+                    if let Some(ending) = ending {
+                        ending.finish(y, offset[0] as u64, n);
                     }
                     if !direct {
                         places[0].scatter(offset[0], stride[0], y.cast_const(), n);
@@ -241,10 +292,15 @@ fn affine<C: Real, const K: usize>(
     Ok(())
 }
 
-/// `(Σ g, Σ g (x - mean))` per channel.
-fn sums<C: Real>(name: &str, g: &Operand, x: &Operand, mean: &[f64]) -> Outcome<Vec<(f64, f64)>> {
-    let layout = Layout::new(name, [g, x])?;
-    let places = [g, x].map(Place::of);
+/// `(Σ g, Σ g (x - mean))` per channel. Operands g, x, and where there is one the gate that g passes with its scale.
+fn sums<C: Real, const K: usize>(
+    name: &str,
+    operands: [&Operand; K],
+    mean: &[f64],
+    scale: C,
+) -> Outcome<Vec<(f64, f64)>> {
+    let layout = Layout::new(name, operands)?;
+    let places = operands.map(Place::of);
     let (length, pieces) = layout.pieces();
     let channels = layout.channels;
     let blocks = if layout.by_channels {
@@ -263,7 +319,21 @@ fn sums<C: Real>(name: &str, g: &Operand, x: &Operand, mean: &[f64]) -> Outcome<
             piece * length,
             length.min(layout.positions.numel - piece * length),
         );
-        let mut buffers = [[C::ZERO; WIDTH]; 2];
+        let mut buffers = [[C::ZERO; WIDTH]; 3];
+        // SAFETY: callers give n checked elements of each operand, at most WIDTH.
+        let mut read = |at: [isize; K], stride: [isize; K], n: usize| unsafe {
+            let [g, x, y] = &mut buffers;
+            let of = |k: usize, room: &mut [C; WIDTH]| {
+                readable(places[k], at[k], stride[k], room.as_mut_ptr(), n)
+            };
+            let x = of(X, x);
+            if K == 2 {
+                return (of(0, g), x);
+            }
+            let (from, y) = (of(0, g), of(2, y));
+            gate(g.as_mut_ptr(), from, y, scale, n);
+            (g.as_ptr(), x)
+        };
         let put = |channel: usize, value: (f64, f64)| {
             // SAFETY: this task's own entries of the table.
             unsafe {
@@ -276,17 +346,13 @@ fn sums<C: Real>(name: &str, g: &Operand, x: &Operand, mean: &[f64]) -> Outcome<
             let mut total = (0.0, 0.0);
             layout.positions.runs(from, n, |offset, stride, _, run| {
                 for i in (0..run).step_by(WIDTH) {
-                    let [a, b] = core::array::from_fn(|k| {
+                    let at = core::array::from_fn(|k| {
                         offset[k] + i as isize * stride[k] + block as isize * layout.across[k]
                     });
                     let w = WIDTH.min(run - i);
-                    let [ga, xa] = &mut buffers;
-                    // SAFETY: w checked elements of each.
-                    let (s, t) = unsafe {
-                        let g = readable(places[0], a, stride[0], ga.as_mut_ptr(), w);
-                        let x = readable(places[1], b, stride[1], xa.as_mut_ptr(), w);
-                        sums_run::<C>(g, x, C::of(mean[block]), w)
-                    };
+                    let (g, x) = read(at, stride, w);
+                    // SAFETY: w elements of each.
+                    let (s, t) = unsafe { sums_run::<C>(g, x, C::of(mean[block]), w) };
                     total = (total.0 + s, total.1 + t);
                 }
             });
@@ -303,16 +369,12 @@ fn sums<C: Real>(name: &str, g: &Operand, x: &Operand, mean: &[f64]) -> Outcome<
         let (mut totals, mut taken) = ([(0.0, 0.0); WIDTH], 0);
         layout.positions.runs(from, n, |offset, stride, _, run| {
             for i in 0..run {
-                let [a, b] = core::array::from_fn(|k| {
+                let at = core::array::from_fn(|k| {
                     offset[k] + i as isize * stride[k] + first as isize * layout.across[k]
                 });
-                let [ga, xa] = &mut buffers;
-                // SAFETY: w checked elements of each.
-                unsafe {
-                    let g = readable(places[0], a, layout.across[0], ga.as_mut_ptr(), w);
-                    let x = readable(places[1], b, layout.across[1], xa.as_mut_ptr(), w);
-                    sums_row::<C>(g, x, m.as_ptr(), s.as_mut_ptr(), t.as_mut_ptr(), w);
-                }
+                let (g, x) = read(at, layout.across, w);
+                // SAFETY: w elements of each.
+                unsafe { sums_row::<C>(g, x, m.as_ptr(), s.as_mut_ptr(), t.as_mut_ptr(), w) };
                 taken += 1;
                 if taken == 64 {
                     for j in 0..w {
@@ -377,7 +439,8 @@ fn check_statistics(call: &Call, x: &Operand, statistics: [&Operand; 2]) -> Outc
 }
 
 /// Outputs y, mean and variance (float64, (1, C, 1…)), running mean, running variance (both written in place, or
-/// empty); inputs x, weight, bias (either may be empty). Scalars: eps, momentum.
+/// empty); inputs x, weight, bias (either may be empty). Scalars: eps, momentum; with a ReLU and a dropout behind the norm
+/// the dropout's chance, seed and offset.
 fn train<C: Real>(call: &Call) -> Outcome {
     let [y, mean, variance, running_mean, running_variance] = call.outs() else {
         unreachable!()
@@ -413,7 +476,22 @@ fn train<C: Real>(call: &Call) -> Outcome {
             put(running, &old);
         }
     }
-    forward::<C>(call.name, y, x, m, v, weight, bias, call.float(0))
+    let ending = match call.scalars() {
+        [_, _] => None,
+        [_, _, chance, seed, offset] => {
+            call.require(y.is_contiguous() && y.dtype == C::DTYPE, || {
+                "a result before a ReLU must be contiguous".into()
+            })?;
+            let (chance, stream) = (chance.float(), (seed.int() as u64, offset.int() as u64));
+            call.require((0.0..1.0).contains(&chance), || {
+                format!("a chance of {chance}")
+            })?;
+            let dropping = (chance > 0.0).then(|| Dropping::new(chance, stream));
+            Some(Ending { dropping })
+        }
+        _ => bail!("{}: 3 or 4 scalars", call.name),
+    };
+    forward::<C>(call.name, y, x, [m, v], weight, bias, call.float(0), ending)
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -421,11 +499,11 @@ fn forward<C: Real>(
     name: &str,
     y: &Operand,
     x: &Operand,
-    mean: &[f64],
-    variance: &[f64],
+    [mean, variance]: [&[f64]; 2],
     weight: &Operand,
     bias: &Operand,
     eps: f64,
+    ending: Option<Ending>,
 ) -> Outcome {
     let channels = mean.len();
     let (w, b) = (
@@ -438,7 +516,7 @@ fn forward<C: Real>(
         coefficients[2 * channels + c] = C::of(w[c] / (variance[c] + eps).sqrt());
         coefficients[3 * channels + c] = C::of(b[c]);
     }
-    affine::<C, 2>(name, [y, x], &coefficients)
+    affine(name, [y, x], &coefficients, ending, C::ONE)
 }
 
 /// Output y; inputs x, mean, variance (each (C)), weight, bias (either may be empty). Scalar: eps.
@@ -452,15 +530,21 @@ fn eval<C: Real>(call: &Call) -> Outcome {
         values(call.name, mean, channels, 0.0)?,
         values(call.name, variance, channels, 1.0)?,
     );
-    forward::<C>(call.name, y, x, &m, &v, weight, bias, call.float(0))
+    let eps = call.float(0);
+    forward::<C>(call.name, y, x, [&m, &v], weight, bias, eps, None)
 }
 
-/// Outputs gx, gweight, gbias (each may be empty); inputs g, x, mean, variance, weight (may be empty).
-/// Scalars: eps, and whether the statistics are those of x itself.
+/// Outputs gx, gweight, gbias (each may be empty); inputs g, x, mean, variance, weight (may be empty), and the result
+/// where a ReLU and a dropout followed. Scalars: eps, whether the statistics are those of x itself, and with a result
+/// what the dropout multiplied by.
 fn backward<C: Real>(call: &Call) -> Outcome {
-    let ([gx, gw, gb], [g, x, mean, variance, weight]) = (call.outs(), call.ins()) else {
+    let ([gx, gw, gb], [g, x, mean, variance, weight, after @ ..]) = (call.outs(), call.ins())
+    else {
         unreachable!()
     };
+    call.require(after.len() + 2 == call.scalars().len(), || {
+        "a result and a factor go together".into()
+    })?;
     call.require(x.ndim >= 2, || "dims".into())?;
     let channels = x.dims()[1];
     let (m, v) = (
@@ -469,7 +553,11 @@ fn backward<C: Real>(call: &Call) -> Outcome {
     );
     let w = values(call.name, weight, channels, 1.0)?;
     let (eps, training) = (call.float(0), call.float(1) != 0.0);
-    let sums = sums::<C>(call.name, g, x, &m)?;
+    let scale = C::of(if after.is_empty() { 1.0 } else { call.float(2) });
+    let sums = match after {
+        [] => sums(call.name, [g, x], &m, scale)?,
+        [y, ..] => sums(call.name, [g, x, y], &m, scale)?,
+    };
     let rstd: Vec<f64> = v.iter().map(|v| 1.0 / (v + eps).sqrt()).collect();
     for (out, value) in [(gw, 0), (gb, 1)] {
         if out.dims() == [0] {
@@ -501,7 +589,10 @@ fn backward<C: Real>(call: &Call) -> Outcome {
             coefficients[3 * channels + c] = C::of(-a * sums[c].0 / count);
         }
     }
-    affine::<C, 3>(call.name, [gx, g, x], &coefficients)
+    match after {
+        [] => affine(call.name, [gx, x, g], &coefficients, None, scale),
+        [y, ..] => affine(call.name, [gx, x, g, y], &coefficients, None, scale),
+    }
 }
 
 pub const ROWS: &[Row] = &[
@@ -509,7 +600,7 @@ pub const ROWS: &[Row] = &[
         name: "batch_norm",
         outs: 5,
         ins: (3, 3),
-        scalars: (2, 2),
+        scalars: (2, 5),
         alias: false,
         run: |call| with_real!(call.name, call.ins()[0].dtype.compute(), C => train::<C>(call)),
         cuda: Some(cuda::train),
@@ -526,8 +617,8 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "batch_norm_grad",
         outs: 3,
-        ins: (5, 5),
-        scalars: (2, 2),
+        ins: (5, 6),
+        scalars: (2, 3),
         alias: false,
         run: |call| with_real!(call.name, call.ins()[1].dtype.compute(), C => backward::<C>(call)),
         cuda: Some(cuda::backward),

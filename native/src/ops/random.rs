@@ -8,6 +8,7 @@ use crate::dtype::{Compute, DType, Number};
 use crate::fault::{Fault, Outcome};
 use crate::instruction::{Call, Operand, Row};
 use crate::ops::map::{self, CHUNK, Shared, Space};
+use crate::ops::real::Real;
 use crate::random::*;
 use crate::{pool, simd, stream};
 
@@ -233,44 +234,52 @@ fn bernoulli_of(call: &Call) -> Outcome {
 
 simd! {
     /// x times scale where the word is at least the limit, else 0.
-    fn keep_f32(x: &mut [f32], words: &[u32], limit: u32, scale: f32) {
+    fn keep<C: Real>(x: &mut [C], words: &[u32], limit: u32, scale: C) {
         for (x, &w) in x.iter_mut().zip(words) {
             let kept = *x * scale;
-            *x = if w >= limit { kept } else { 0.0 };
-        }
-    }
-}
-simd! {
-    fn keep_f64(x: &mut [f64], words: &[u32], limit: u32, scale: f64) {
-        for (x, &w) in x.iter_mut().zip(words) {
-            let kept = *x * scale;
-            *x = if w >= limit { kept } else { 0.0 };
+            *x = if w >= limit { kept } else { C::ZERO };
         }
     }
 }
 
-/// The word from which on elements are kept, and what they are multiplied by.
-fn dropping(p: f64) -> (u32, f64) {
-    // The cast saturates: for p = 1 one word in 2³² is kept, and is multiplied by 0.
-    let limit = (p * 4_294_967_296.0) as u32;
-    (limit, if p < 1.0 { 1.0 / (1.0 - p) } else { 0.0 })
+/// A dropout of one stream: the word from which on elements are kept, and what they are multiplied by.
+#[derive(Clone, Copy)]
+pub struct Dropping {
+    seed: u64,
+    offset: u64,
+    limit: u32,
+    scale: f64,
+}
+
+impl Dropping {
+    pub fn new(p: f64, (seed, offset): (u64, u64)) -> Dropping {
+        Dropping {
+            seed,
+            offset,
+            // The cast saturates: for p = 1 one word in 2³² is kept, and is multiplied by 0.
+            limit: (p * 4_294_967_296.0) as u32,
+            scale: if p < 1.0 { 1.0 / (1.0 - p) } else { 0.0 },
+        }
+    }
+
+    /// Drops elements `first..first + x.len()` of a tensor, at most a chunk.
+    pub fn drop_from<C: Real>(self, x: &mut [C], first: u64) {
+        let mut words = [0u32; CHUNK];
+        let words = &mut words[..x.len()];
+        fill_words(words, self.seed, self.offset, first);
+        keep(x, words, self.limit, C::of(self.scale));
+    }
 }
 
 /// Zero with probability p, else the input over 1 - p. Scalar: p. Its gradient is itself with the same stream.
 fn dropout(call: &Call) -> Outcome {
-    let ((seed, offset), (limit, scale)) = (stream(call), dropping(call.float(2)));
-    let dtype = call.outs()[0].dtype;
+    let (dropping, dtype) = (
+        Dropping::new(call.float(2), stream(call)),
+        call.outs()[0].dtype,
+    );
     match dtype.compute() {
-        Compute::F32 => transform::<f32>(call, |x, first| {
-            let mut words = [0u32; CHUNK];
-            fill_words(&mut words[..x.len()], seed, offset, first);
-            keep_f32(x, &words, limit, scale as f32);
-        }),
-        Compute::F64 => transform::<f64>(call, |x, first| {
-            let mut words = [0u32; CHUNK];
-            fill_words(&mut words[..x.len()], seed, offset, first);
-            keep_f64(x, &words, limit, scale);
-        }),
+        Compute::F32 => transform::<f32>(call, |x, first| dropping.drop_from(x, first)),
+        Compute::F64 => transform::<f64>(call, |x, first| dropping.drop_from(x, first)),
         Compute::I64 => bail!("{}: the output is {}", call.name, dtype.name()),
     }
 }

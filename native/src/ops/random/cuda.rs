@@ -50,7 +50,7 @@ pub fn bernoulli_of(call: &Call) -> Outcome {
     run(call, "random_bernoulli_of", Compute::F64, [0; 2])
 }
 pub fn dropout(call: &Call) -> Outcome {
-    let (limit, scale) = dropping(call.float(2));
+    let Dropping { limit, scale, .. } = Dropping::new(call.float(2), stream(call));
     in_float(call, "random_dropout", [u64::from(limit), scale.to_bits()])
 }
 

@@ -191,7 +191,9 @@ fn batch_norm(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
         optional(c, weighted, r, b),
         optional(c, biased, r, b),
     ];
-    Instruction::new(operands, &[1e-5, 0.1])
+    let ending = [r.pick(&[0.0, 0.3, 1.0]), r.below(9) as f64, 3.0];
+    let scalars = [&[1e-5, 0.1][..], &ending[..if r.one_in(3) { 3 } else { 0 }]].concat();
+    Instruction::new(operands, &scalars)
 }
 
 fn batch_norm_eval(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
@@ -219,7 +221,7 @@ fn batch_norm_grad(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
         b.output(x, &dims, r)
     };
     let weighted = r.one_in(2);
-    let operands = vec![
+    let mut operands = vec![
         gx,
         wanted(&dims[1..2], r, b),
         wanted(&dims[1..2], r, b),
@@ -229,7 +231,12 @@ fn batch_norm_grad(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
         optional(dims[1], true, r, b),
         optional(dims[1], weighted, r, b),
     ];
-    Instruction::new(operands, &[1e-5, r.below(2) as f64])
+    let mut scalars = vec![1e-5, r.below(2) as f64];
+    if r.one_in(3) {
+        operands.push(b.input(g, &dims, r));
+        scalars.push(1.25);
+    }
+    Instruction::new(operands, &scalars)
 }
 
 /// Rows of targets and how many classes there are.
