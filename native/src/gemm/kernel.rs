@@ -57,10 +57,14 @@ pub fn prefetch<T>(p: *const T) {
     let _ = p;
 }
 
-/// sums += A · B; with AHEAD it fetches the panel to the right, which comes next.
+/// Registers from one of B's to that which is fetched meanwhile: of a packed panel the rows that come soon.
+const AHEAD: usize = 32;
+
+/// sums += A · B, while what lies `ahead` elements on in B is fetched.
 #[inline(always)]
-unsafe fn accumulate<L: Lanes, const ROWS: usize, const REGISTERS: usize, const AHEAD: bool>(
+unsafe fn accumulate<L: Lanes, const ROWS: usize, const REGISTERS: usize>(
     t: &Tile<L::T>,
+    ahead: usize,
     sums: &mut [[L::V; REGISTERS]; ROWS],
 ) {
     // SAFETY: as for `tile`.
@@ -70,9 +74,7 @@ unsafe fn accumulate<L: Lanes, const ROWS: usize, const REGISTERS: usize, const 
             let mut row = [L::zero(); REGISTERS];
             for (j, lanes) in row.iter_mut().enumerate() {
                 *lanes = L::load(b.add(j * L::N));
-                if AHEAD {
-                    prefetch(b.wrapping_add((REGISTERS + j) * L::N));
-                }
+                prefetch(b.wrapping_add(ahead + j * L::N));
             }
             for (i, sum) in sums.iter_mut().enumerate() {
                 let x = L::splat(*a.add(i * A_STRIDE));
@@ -94,12 +96,17 @@ unsafe fn tile<L: Lanes, const ROWS: usize, const REGISTERS: usize>(
     // SAFETY: the caller answers for the addresses in `t` and for the instructions of L.
     unsafe {
         let mut sums = [[L::zero(); REGISTERS]; ROWS];
-        // Panels of a B read in place lie in many pages, where the hardware does not look ahead.
-        if t.b_stride == (2 * L::N) as isize {
-            accumulate::<L, ROWS, REGISTERS, false>(t, &mut sums);
-        } else {
-            accumulate::<L, ROWS, REGISTERS, true>(t, &mut sums);
+        // What the sums go to is at hand when they are done.
+        for i in 0..ROWS as isize {
+            for j in 0..REGISTERS {
+                prefetch(t.c.wrapping_offset(i * t.c_stride).wrapping_add(j * L::N));
+            }
         }
+        // Panels of a B read in place lie in many pages, where the hardware does not look ahead: the panel to the right
+        // comes next.
+        let is_packed = t.b_stride == (2 * L::N) as isize;
+        let ahead = L::N * if is_packed { AHEAD } else { REGISTERS };
+        accumulate::<L, ROWS, REGISTERS>(t, ahead, &mut sums);
         write::<L, ROWS, REGISTERS>(t, &sums, beta_is_zero);
     }
 }

@@ -362,10 +362,12 @@ pub unsafe fn pack_a<T: Float>(
     }
 }
 
-/// Columns `column..column + columns` of B, its whole depth, to `to[k · width + j]`; columns up to `width` are zero.
+/// Columns `column..column + columns` of B, its whole depth, in panels of `width` columns, one behind the other: to
+/// `to[k · width + j]` of each; columns that the last has too many are zero. More than one panel needs B's rows dense.
 ///
 /// # Safety
-/// The columns lie inside `b`; `width` is a multiple of 8 or `b` is read along rows; `to` has `b.rows · width` places.
+/// The columns lie inside `b`; `width` is a multiple of 8 or `b` is read along rows; `to` has `b.rows · width` places
+/// for each panel.
 pub unsafe fn pack_b<T: Float>(b: &Mat, column: usize, columns: usize, width: usize, to: *mut T) {
     // SAFETY: as promised by the caller.
     unsafe {
@@ -380,12 +382,18 @@ pub unsafe fn pack_b<T: Float>(b: &Mat, column: usize, columns: usize, width: us
             }
         } else {
             for k in 0..b.rows {
-                copy_line(b.at(k, column), b.elem, b.cs, to.add(k * width), columns);
+                for j in (0..columns).step_by(width) {
+                    let to = to.add(j * b.rows + k * width);
+                    let count = width.min(columns - j);
+                    copy_line(b.at(k, column + j), b.elem, b.cs, to, count);
+                }
             }
         }
-        if columns < width {
+        let ragged = columns % width;
+        if ragged > 0 {
+            let to = to.add((columns - ragged) * b.rows);
             for k in 0..b.rows {
-                for j in columns..width {
+                for j in ragged..width {
                     *to.add(k * width + j) = T::ZERO;
                 }
             }

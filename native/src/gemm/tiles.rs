@@ -10,6 +10,8 @@ use crate::pool;
 const TASKS: usize = 16;
 /// Multiply-adds that are worth a task.
 const TASK_WORK: usize = 1024 * 1024;
+/// Panels that are packed by one task from rows of B.
+const PANELS_AT_ONCE: usize = 4;
 /// Multiply-adds in whose time one element is packed, where threads share it.
 const PACK_WORK: usize = 32;
 /// Rows of A that are packed at once: with DEPTH, a quarter of a second-level cache. B comes from the third level, or
@@ -76,17 +78,21 @@ unsafe fn by_tiles_chunk<T: Float>(
     let packed_from = if in_place { columns / width } else { 0 };
     let packed = Buffer::take::<T>((panels - packed_from) * width * depth)?;
     let to = pool::Shared(packed.get::<T>());
+    // Rows of B that lie in many pages are read a few panels wide.
+    let at_once = if b.cs == 1 { PANELS_AT_ONCE } else { 1 };
+    let work_to_pack = panels * width * depth * PACK_WORK;
     run(
-        panels - packed_from,
-        panels * width * depth * PACK_WORK,
+        (panels - packed_from).div_ceil(at_once),
+        work_to_pack,
         &|p| {
-            let panel = packed_from + p;
-            let count = width.min(columns - panel * width);
+            let p = p * at_once;
+            let column = (packed_from + p) * width;
+            let count = (at_once * width).min(columns - column);
             // SAFETY: panels are disjoint parts of the buffer, and lie inside B.
             unsafe {
                 pack_b(
                     b,
-                    first + panel * width,
+                    first + column,
                     count,
                     width,
                     to.get().add(p * width * depth),
