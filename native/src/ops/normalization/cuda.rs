@@ -86,6 +86,9 @@ fn by_channel(
 }
 
 pub fn train(call: &Call) -> Outcome {
+    call.require(call.scalars().len() == 2, || {
+        "no ReLU and no dropout in the pass on CUDA".into()
+    })?;
     let [y, mean, variance, running_mean, running_variance] = call.outs() else {
         unreachable!()
     };
@@ -148,6 +151,9 @@ pub fn eval(call: &Call) -> Outcome {
 }
 
 pub fn backward(call: &Call) -> Outcome {
+    call.require(call.scalars().len() == 2, || {
+        "no ReLU and no dropout in the pass on CUDA".into()
+    })?;
     let ([gx, gw, gb], [g, x, mean, variance, weight]) = (call.outs(), call.ins()) else {
         unreachable!()
     };
