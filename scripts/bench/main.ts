@@ -25,10 +25,11 @@ const USAGE = `deno task bench [options]
   --seed N       what those dims come from; default: new at each run, and printed
   --tuned        PyTorch with MKL's path for Intel on every processor, and with memory that it keeps
   --simd avx2    both sides without AVX-512 (or portable: Toro alone)
-  --json FILE    the table as JSON`;
+  --json FILE    the table as JSON
+  --table FILE   the table as Markdown`;
 
 const flags = parseArgs(Deno.args, {
-  string: ["only", "json", "simd", "pairs", "draws", "seed"],
+  string: ["only", "json", "table", "simd", "pairs", "draws", "seed"],
   boolean: ["help", "tuned", "list", "check"],
   default: { pairs: "9", draws: "2", seed: String(Math.floor(Math.random() * 2 ** 31)) },
   unknown: (name) => fail(`Unknown option ${name}\n\n${USAGE}`),
@@ -241,6 +242,42 @@ function show(line: Line): void {
   );
 }
 
+/** The table with what it was measured on, slower rows included. */
+function markdown(): string {
+  const { processor, simd } = info;
+  const cells = (line: Line): string[] => {
+    const ms = (x: number) => x < 0.1 ? x.toFixed(5) : x.toFixed(3);
+    const [low, high] = line.spread;
+    return [
+      line.name,
+      ms(line.toroMs),
+      ms(line.torchMs),
+      `**${line.ratio.toFixed(2)}**`,
+      `${low.toFixed(2)}–${high.toFixed(2)}`,
+      String(line.bar ?? ""),
+      line.ofLimit === null ? "" : `${Math.round(100 * line.ofLimit)} %`,
+      Math.round(line.peakRssBytes / 2 ** 20).toString(),
+    ];
+  };
+  const head = ["workload", "Toro ms", "PyTorch ms", "ratio", "spread", "bar", "of limit", "MiB"];
+  const table = [head, head.map((_, i) => i === 0 ? "---" : "--:"), ...lines.map(cells)];
+  const command = ["deno task bench", ...Deno.args.filter((x) => !/\.(json|md)$/.test(x))];
+  return [
+    `# ${processor}, ${simd}`,
+    `PyTorch ${version}${
+      flags.tuned ? ", tuned" : ""
+    }, two threads on both sides, medians of ${pairs} ` +
+    `alternating pairs, ${
+      new Date().toISOString().slice(0, 10)
+    }, seed ${seed}. The ratio is PyTorch's ` +
+    "time by Toro's: above 1 Toro is faster.",
+    `Limits measured in the same run: float32 ${limits.float32}, bfloat16 ${limits.bfloat16} GFLOP/s, ` +
+    `int8 ${limits.int8} GOP/s, read ${limits.read}, streamed ${limits.streamed} GB/s.`,
+    `Made by \`${command.join(" ").replace(/ --(json|table)\b/g, "")}\`.`,
+    table.map((row) => `| ${row.join(" | ")} |`).join("\n"),
+  ].join("\n\n") + "\n";
+}
+
 const lines: Line[] = [];
 for (const row of rows) {
   try {
@@ -282,6 +319,7 @@ if (isWanted(START_UP) && !flags.check) {
 }
 await torch.close();
 await Deno.remove(results);
+if (flags.table !== undefined) await Deno.writeTextFile(flags.table, markdown());
 if (flags.json !== undefined) {
   const head = { machine: info, limits, torch: version, tuned: flags.tuned, pairs, seed };
   await Deno.writeTextFile(flags.json, JSON.stringify({ ...head, rows: lines }, null, 2) + "\n");
