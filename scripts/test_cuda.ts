@@ -33,8 +33,8 @@ export const GATE: readonly Run[] = [
   { order: "reverse", sanitizer: "tsan" },
 ];
 
-/** The tests of kernels alone. */
-const KERNELS = ["tests/cuda/cases_test.ts"];
+/** The tests of kernels alone: every op, and the ways that only long lines take. */
+const KERNELS = ["tests/cuda/cases_test.ts", "tests/cuda/long_test.ts"];
 
 /** Ops that held, by family. */
 type Found = Record<string, string[]>;

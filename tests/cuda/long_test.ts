@@ -107,21 +107,20 @@ Deno.test("sorting by radix is stable, in every dtype", () => {
   const floats: DType[] = ["float32", "float64", "float16", "bfloat16"];
   [...floats, ...["int64", "int32", "int16", "int8"] as DType[]].forEach((dtype, i) => {
     const options = { descending: i % 2 === 1, stable: true };
-    same([mixed([2, 4200], dtype)], (x) => Object.values(sort(x, 1, options)));
+    same([mixed(i === 0 ? [2, 4200] : [4200], dtype)], (x) => Object.values(sort(x, -1, options)));
   });
-  same([randint(0, 200, [5000]).to("uint8")], (x) => Object.values(sort(x, { descending: true })));
-  same([mixed([5000, 2], "float32")], (x) => argsort(x, 0, { stable: true }));
+  same([randint(0, 200, [4200]).to("uint8")], (x) => Object.values(sort(x, { descending: true })));
+  same([mixed([4200, 2], "bfloat16")], (x) => argsort(x, 0, { stable: true }));
 });
 
 Deno.test("the first of long slices, tile by tile", () => {
   manualSeed(6);
-  for (const n of [2049, 20000, 40000]) {
-    same([mixed([2, n], "float32")], (x) => Object.values(topk(x, 250, -1)));
-    same([mixed([n], "int64")], (x) => Object.values(topk(x, 3, -1, { largest: false })));
-    same([mixed([n], "float64")], (x) => Object.values(topk(x, 300)));
-    same([mixed([n], "int16")], (x) => Object.values(kthvalue(x, 100)));
-    same([mixed([n], "float32")], (x) => Object.values(kthvalue(x, n - 5)));
-  }
+  same([mixed([17000], "float32")], (x) => Object.values(topk(x, 250)));
+  same([mixed([2, 2049], "float32")], (x) => Object.values(topk(x, 250, -1)));
+  same([mixed([4200], "int64")], (x) => Object.values(topk(x, 3, -1, { largest: false })));
+  same([mixed([4200], "bfloat16")], (x) => Object.values(topk(x, 300)));
+  same([mixed([4200], "int16")], (x) => Object.values(kthvalue(x, 100)));
+  same([mixed([4200], "float16")], (x) => Object.values(kthvalue(x, 4195)));
 });
 
 Deno.test("distinct values and rows, and where values belong", () => {
@@ -134,7 +133,7 @@ Deno.test("distinct values and rows, and where values belong", () => {
     [randint(0, 3, [3000, 4])],
     (x) => Object.values(unique(x, { dim: 0, returnInverse: true, returnCounts: true })),
   );
-  const sorted = sort(randint(-1000, 1000, [9000])).values;
+  const sorted = sort(randint(-1000, 1000, [2000])).values;
   same([sorted, randint(-1100, 1100, [40, 50])], (s, v) => searchsorted(s, v));
   same([sorted], (s) => searchsorted(s, 17));
   same([sorted], (s) => searchsorted(s, 17.5, { right: true }));
@@ -148,7 +147,7 @@ Deno.test("a random order, and classes by their weights", () => {
     };
     assertEquals(of("cuda"), of("cpu"));
   };
-  for (const n of [1, 2, 3, 17, 1000, 20000]) drawn((device) => randperm(n, { device }));
+  for (const n of [1, 2, 3, 17, 5000]) drawn((device) => randperm(n, { device }));
   const weights = rand([3, 700]).mul(rand([3, 700]).gt(0.3).to("float32"));
   for (const replacement of [false, true]) {
     drawn((device) => multinomial(weights.to(device), 300, { replacement }));
