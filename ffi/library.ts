@@ -186,6 +186,13 @@ export const OPTIONS = {
   failAllocations: 7,
   /** Waits for the device of that number. */
   synchronize: 8,
+  /** Takes twice a device's number, and 1 more for an event with a time; gives the event's number. */
+  recordEvent: 9,
+  waitEvent: 10,
+  queryEvent: 11,
+  freeEvent: 12,
+  /** Milliseconds between two events: takes from · 2^26 + to. */
+  elapsed: 13,
 } as const;
 
 /** Reads an option, or sets it; returns what holds now. */

@@ -1,22 +1,28 @@
 /**
- * `deno task oracle FOLDER [--only NAME]… [--json FILE]`: runs PyTorch's recorded answers through Toro and prints, per
+ * `deno task oracle FOLDER [--only NAME]… [--device cuda] [--json FILE]`: runs PyTorch's recorded answers through Toro and prints, per
  * op, how many cases passed, failed, are missing or not supported, with the first difference.
  */
 import { parseArgs } from "@std/cli/parse-args";
+import { deviceNumber } from "../src/ops/creation.ts";
 import { type Count, runFolder } from "./oracle/run.ts";
 
 const flags = parseArgs(Deno.args, {
-  string: ["json", "only"],
+  string: ["json", "only", "device"],
   collect: ["only"],
   boolean: ["all"],
 });
 const [folder] = flags._;
 if (folder === undefined) {
-  console.error("usage: deno task oracle FOLDER [--only NAME]… [--all] [--json FILE]");
+  console.error(
+    "usage: deno task oracle FOLDER [--only NAME]… [--device cuda] [--all] [--json FILE]",
+  );
   Deno.exit(2);
 }
 
-const report = await runFolder(String(folder), { only: flags.only as string[] });
+const report = await runFolder(String(folder), {
+  only: flags.only as string[],
+  device: deviceNumber(flags.device, "run the oracle"),
+});
 
 function line(name: string, c: Count): string {
   const counts = [c.passed, c.failed, c.missing, c.unsupported].map((n) => String(n).padStart(6));

@@ -6,6 +6,7 @@
  */
 import * as native from "../ffi/library.ts";
 import { ArgumentError, DeviceError, show } from "./errors.ts";
+import { optionsOf } from "./options.ts";
 
 /** What is known of a device. */
 export interface CudaDevice {
@@ -109,6 +110,12 @@ export interface CudaMemory {
   cachedBytes: number;
   /** The most that was live at once; `resetPeakMemory()` starts it anew. */
   peakBytes: number;
+  /** The most that was live and cached together, which is what the driver gave; starts anew with `peakBytes`. */
+  reservedPeakBytes: number;
+  /** Blocks that were asked of the driver since the start: a loop in its steady state asks for none. */
+  allocations: number;
+  /** Pinned memory of the process, for all devices together. */
+  pinnedBytes: number;
   /** What the device has. */
   totalBytes: number;
 }
@@ -120,12 +127,92 @@ function usage(): (CudaMemory & { device: number })[] {
 /** What a device's memory is used for. */
 export function memory(device: string | number = 0): CudaMemory {
   const ordinal = ordinalOf(device, "memory");
-  const { liveBytes, cachedBytes, peakBytes, totalBytes } =
-    usage().find((u) => u.device === ordinal) ?? {
-      liveBytes: 0,
-      cachedBytes: 0,
-      peakBytes: 0,
-      totalBytes: facts().devices[ordinal].bytes,
-    };
-  return { liveBytes, cachedBytes, peakBytes, totalBytes };
+  const found = usage().find((u) => u.device === ordinal);
+  const nothing = { liveBytes: 0, cachedBytes: 0, peakBytes: 0, reservedPeakBytes: 0 };
+  const { device: _, ...memory } = found ?? {
+    ...nothing,
+    device: ordinal,
+    allocations: 0,
+    pinnedBytes: 0,
+    totalBytes: facts().devices[ordinal].bytes,
+  };
+  return memory;
 }
+
+/** Options of `Event`. */
+export interface EventOptions {
+  /** Whether times between this event and others are wanted; default false. */
+  enableTiming?: boolean;
+}
+
+/**
+ * A place in a device's work: what was asked for before `record` lies before it. Nothing waits for an event unless it is
+ * told to, so two of them time what the device does without holding it up.
+ *
+ * Errors: DeviceError where there is no CUDA, or where an event that was not recorded is asked for something.
+ *
+ * ```ts ignore
+ * const start = new cuda.Event({ enableTiming: true }), end = new cuda.Event({ enableTiming: true });
+ * start.record();
+ * model.forward(x);
+ * end.record();
+ * end.synchronize();
+ * console.log(start.elapsedTime(end), "ms");
+ * ```
+ */
+export class Event {
+  readonly #hasTime: boolean;
+  #number: number | null = null;
+
+  /** An event that is still to be recorded. */
+  constructor(options: EventOptions = {}) {
+    const { enableTiming = false } = optionsOf("Event", options, ["enableTiming"]);
+    this.#hasTime = enableTiming;
+  }
+
+  /** Marks the place behind all work of a device so far; an earlier mark is forgotten. */
+  record(device: string | number = 0): void {
+    const ordinal = ordinalOf(device, "record");
+    this.#forget();
+    this.#number = native.option("recordEvent", 2 * (1 + ordinal) + (this.#hasTime ? 1 : 0));
+    recorded.register(this, this.#number, this);
+  }
+
+  /** Whether the device has come so far. An event that was never recorded has nothing to wait for. */
+  query(): boolean {
+    return this.#number === null || native.option("queryEvent", this.#number) === 1;
+  }
+
+  /** Waits until the device has come so far. */
+  synchronize(): void {
+    if (this.#number !== null) native.option("waitEvent", this.#number);
+  }
+
+  /** Milliseconds of the device from this event to a later one, to both of which it has come. */
+  elapsedTime(endEvent: Event): number {
+    if (!(endEvent instanceof Event)) {
+      throw new ArgumentError(`Cannot elapsedTime to ${show(endEvent)}: it must be an Event`, {
+        op: "elapsedTime",
+      });
+    }
+    const numbers = [this, endEvent].map((event) => {
+      if (event.#hasTime && event.#number !== null) return event.#number;
+      const why = event.#hasTime ? "was not recorded" : "was made without enableTiming";
+      const which = event === this ? "the first event" : "endEvent";
+      throw new DeviceError(`Cannot elapsedTime: ${which} ${why}`, { op: "elapsedTime" });
+    });
+    return native.option("elapsed", numbers[0] * 2 ** 26 + numbers[1]);
+  }
+
+  #forget(): void {
+    if (this.#number === null) return;
+    recorded.unregister(this);
+    native.option("freeEvent", this.#number);
+    this.#number = null;
+  }
+}
+
+/** Frees what was recorded for events that nobody has any more. */
+const recorded: FinalizationRegistry<number> = new FinalizationRegistry((number) =>
+  void native.option("freeEvent", number)
+);

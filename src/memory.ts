@@ -55,6 +55,8 @@ export class Storage {
   state = 0;
   /** Outlives the scope that it was made in. */
   kept = false;
+  /** Whether the bytes lie in pinned memory. */
+  isPinned = false;
   /** What to do before the bytes are read, while `state` has PENDING. */
   pending: Pending | null = null;
 
@@ -79,8 +81,9 @@ export class Storage {
   }
 
   /** Takes the memory of another storage, which nobody else knows, for all tensors that share this one. */
-  adopt({ block, byteOffset, bytes }: Storage): void {
+  adopt({ block, byteOffset, bytes, isPinned }: Storage): void {
     this.block = block;
+    this.isPinned = isPinned;
     this.byteOffset = byteOffset;
     this.bytes = bytes;
     this.version++;
@@ -91,7 +94,7 @@ export class Storage {
     if (this.state & DISPOSED) return;
     this.state |= DISPOSED;
     this.pending = null;
-    if (this.bytes > SMALL || this.device !== 0) release(this.block);
+    if (this.bytes > SMALL || this.device !== 0 || this.isPinned) release(this.block);
     this.block = GONE;
   }
 }
@@ -157,6 +160,18 @@ export const requested: { bytes: number } = { bytes: 0 };
 export function allocate(bytes: number, device: number): Storage {
   requested.bytes += bytes;
   const storage = make(bytes, device);
+  if (scoped !== null) scoped.push(storage);
+  return storage;
+}
+
+/** The number that asks native for pinned memory of the process. */
+const PINNED = 1 << 16;
+
+/** A new storage in pinned memory, from and to which devices copy by themselves. */
+export function allocatePinned(bytes: number): Storage {
+  requested.bytes += bytes;
+  const storage = new Storage(newBlock(Math.max(bytes, 1), PINNED), 0, bytes, 0);
+  storage.isPinned = true;
   if (scoped !== null) scoped.push(storage);
   return storage;
 }

@@ -3,8 +3,10 @@
 
 mod blocks;
 mod driver;
+pub mod events;
 mod gpu;
 mod kernels;
+pub mod pinned;
 
 pub use driver::{Address, folders};
 pub use gpu::{Alarm, Gpu, Shape};
@@ -99,6 +101,9 @@ fn cuda() -> &'static Result<Cuda, Absence> {
     CUDA.get_or_init(search)
 }
 
+/// As `gpu`, for the parts of this module.
+use gpu as gpu_of;
+
 /// The device of a number, opened on first use.
 pub fn gpu(device: Device) -> Outcome<&'static Gpu> {
     let cuda = match cuda() {
@@ -170,6 +175,9 @@ pub fn memory() -> Value {
             "liveBytes": usage.live,
             "cachedBytes": usage.cached,
             "peakBytes": usage.peak,
+            "reservedPeakBytes": usage.reserved_peak,
+            "allocations": usage.allocations,
+            "pinnedBytes": pinned::bytes(),
             "totalBytes": gpu.facts.bytes,
         })
     };
@@ -183,7 +191,10 @@ pub fn synchronize(device: u32) -> Outcome {
 
 /// Gives what every device keeps for reuse back to the driver.
 pub fn empty_caches() -> Outcome {
-    opened().try_for_each(|(_, gpu)| gpu.empty_cache())
+    opened().try_for_each(|(_, gpu)| {
+        pinned::empty_cache(gpu);
+        gpu.empty_cache()
+    })
 }
 
 /// Starts every device's peak anew.
@@ -191,11 +202,17 @@ pub fn reset_peaks() {
     opened().for_each(|(_, gpu)| gpu.reset_peak());
 }
 
-/// Copies bytes from one storage to another, on any two devices.
+/// Copies bytes from one storage to another, on any two devices. With `direct` nobody waits for a copy between a device
+/// and pinned memory.
 ///
 /// # Safety
 /// Both places lie in held storages with so many bytes.
-pub unsafe fn transfer(to: (Device, *mut u8), from: (Device, *const u8), bytes: usize) -> Outcome {
+pub unsafe fn transfer(
+    to: (Device, *mut u8),
+    from: (Device, *const u8),
+    bytes: usize,
+    direct: bool,
+) -> Outcome {
     if bytes == 0 {
         return Ok(());
     }
@@ -204,8 +221,8 @@ pub unsafe fn transfer(to: (Device, *mut u8), from: (Device, *const u8), bytes: 
     unsafe {
         match (to.0, from.0) {
             (Device::CPU, Device::CPU) => core::ptr::copy(from.1, to.1, bytes),
-            (Device::CPU, of) => gpu(of)?.download(to.1, source, bytes)?,
-            (of, Device::CPU) => gpu(of)?.upload(target, from.1, bytes)?,
+            (Device::CPU, of) => gpu(of)?.download(to.1, source, bytes, direct)?,
+            (of, Device::CPU) => gpu(of)?.upload(target, from.1, bytes, direct)?,
             (a, b) if a == b => gpu(a)?.copy(target, source, bytes)?,
             (a, b) => gpu(a)?.copy_from(target, gpu(b)?, source, bytes)?,
         }

@@ -6,6 +6,8 @@ pub struct Device(pub u32);
 
 impl Device {
     pub const CPU: Device = Device(0);
+    /// Asks for memory of the CPU that is pinned; the storage then lies on the CPU.
+    pub const PINNED: Device = Device(1 << 16);
 }
 
 impl core::fmt::Display for Device {

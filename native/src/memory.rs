@@ -192,6 +192,9 @@ pub fn allocate(owner: u32, bytes: f64, device: Device) -> Outcome<f64> {
         bail!("cannot allocate {bytes} bytes: the size must be a whole number from 0 to 2^52");
     }
     let bytes = bytes as usize;
+    if device == Device::PINNED {
+        return cuda::pinned::allocate(owner, bytes);
+    }
     if device != Device::CPU {
         let gpu = cuda::gpu(device)?;
         let address = if bytes == 0 { 0 } else { gpu.take(bytes)? };

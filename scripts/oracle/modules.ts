@@ -6,12 +6,13 @@ import type { Tensor } from "../../src/tensor.ts";
 import { difference } from "./compare.ts";
 import { bindPython, differs, flattenJson } from "./ops.ts";
 import { Absent, type Shard } from "./shards.ts";
-import { Decoder, flatten, lookUp, tensorOf } from "./values.ts";
+import { Decoder, flatten, lookUp, place, tensorOf } from "./values.ts";
 
 /** What the runner uses of a module. */
 interface AnyModule {
   forward(...args: unknown[]): unknown;
   train(mode?: boolean): unknown;
+  to(device: string): unknown;
   loadStateDict(state: Record<string, Tensor>): unknown;
   stateDict(): Iterable<[string, Tensor]> | Record<string, Tensor>;
   namedParameters(): Iterable<[string, Tensor]>;
@@ -56,6 +57,7 @@ export function runModule(c: any, shard: Shard): string | null {
     c.ctor.args.map((a: unknown) => shape.decode(a)),
     shape.record(c.ctor.kwargs?.d ?? c.ctor.kwargs),
   ) as AnyModule;
+  if (place.device !== 0) module.to(`cuda:${place.device - 1}`);
   const state = Object.entries(c.state as Record<string, { t: string }>);
   module.loadStateDict(Object.fromEntries(state.map(([k, v]) => [k, tensorOf(shard.tensor(v.t))])));
   module.train(c.train);

@@ -7,7 +7,7 @@ import type { Tensor } from "../../src/tensor.ts";
 import { difference } from "./compare.ts";
 import { construct, entriesOf } from "./modules.ts";
 import type { Shard } from "./shards.ts";
-import { tensorOf } from "./values.ts";
+import { place, tensorOf } from "./values.ts";
 
 type Shapes = Record<string, readonly number[]>;
 
@@ -69,6 +69,7 @@ export function runRecommender(c: any, shard: Shard): string | null {
     Object.entries(init).map(([k, v]) => [k, shard.tensor(v.t).shape]),
   );
   const model = new Recommender(shapes, c.norm, c.dtype);
+  if (place.device !== 0) model.to(`cuda:${place.device - 1}`);
   model.loadStateDict(Object.fromEntries(Object.entries(init).map(([k, v]) => [k, load(v)])));
   const [name, options] = c.opt as [string, Record<string, unknown>];
   const optimizer = construct(

@@ -4,7 +4,8 @@ import { runOp } from "./ops.ts";
 import { runProgram } from "./programs.ts";
 import { Absent, readShard, type Shard, shardNames } from "./shards.ts";
 import { initCases, runClip, runInit, runOptimizer, runScheduler } from "./training.ts";
-import { lookUp } from "./values.ts";
+import { DeviceError } from "../../src/errors.ts";
+import { lookUp, place } from "./values.ts";
 
 /** Counts of outcomes, and the first difference seen. */
 export interface Count {
@@ -55,14 +56,16 @@ function chosen(c: { id: string; op?: string }, only: readonly string[]): boolea
   return only.some((name) => op === name || op.endsWith(`.${name}`) || c.id.startsWith(name));
 }
 
-/** Runs every case of the folder's shards, or of those named. */
+/** Runs every case of the folder's shards, or of those named, on the CPU or another device. */
 export async function runFolder(
   folder: string,
-  { only = [], shards = shardNames(folder) }: {
+  { only = [], shards = shardNames(folder), device = 0 }: {
     only?: readonly string[];
     shards?: readonly string[];
+    device?: number;
   } = {},
 ): Promise<Report> {
+  place.device = device;
   const report: Report = { totals: zero(), shards: {}, ops: {}, failures: [] };
   for (const name of shards) {
     const run = runnerOf(name);
@@ -95,6 +98,9 @@ async function attempt(
     return text === null ? ["passed", ""] : ["failed", text];
   } catch (error) {
     if (error instanceof Absent) return [error.kind, error.message];
+    if (error instanceof DeviceError && /no CUDA kernel/.test(error.message)) {
+      return ["unsupported", error.message];
+    }
     return ["failed", `throws ${error}`];
   }
 }

@@ -28,9 +28,12 @@ export function isDType(name: string): boolean {
   return Object.hasOwn(DTYPES, name);
 }
 
+/** Where the tensors of cases lie: the CPU, or a CUDA device's number + 1. */
+export const place = { device: 0 };
+
 /** A tensor of Toro's with a stored one's elements. */
 export function tensorOf(stored: Stored): Tensor {
-  return fromElements(stored.bits, stored.dtype as DType, stored.shape);
+  return fromElements(stored.bits, stored.dtype as DType, stored.shape, place.device);
 }
 
 /** The same elements under given strides, in storage without gaps before `offset`. */
@@ -38,16 +41,21 @@ function strided(stored: Stored, strides: readonly number[], offset: number): Te
   const { shape } = stored;
   const reach = shape.reduce((sum, n, d) => sum + Math.max(n - 1, 0) * strides[d], offset) + 1;
   const Array = stored.bits.constructor as new (n: number) => typeof stored.bits;
-  const place = new Array(reach) as unknown as Record<number, unknown>;
+  const spread = new Array(reach) as unknown as Record<number, unknown>;
   const index = shape.map(() => 0);
   for (let i = 0; i < stored.bits.length; i++) {
-    place[index.reduce((sum, x, d) => sum + x * strides[d], offset)] =
+    spread[index.reduce((sum, x, d) => sum + x * strides[d], offset)] =
       (stored.bits as unknown as Record<number, unknown>)[i];
     for (let d = shape.length - 1; d >= 0 && ++index[d] === shape[d]; d--) index[d] = 0;
   }
   const info = dtypeInfo(stored.dtype, "oracle");
-  if (stored.bits.length === 0) return empty(shape, info);
-  const flat = fromElements(place as unknown as ArrayBufferView, info.name, [reach]);
+  if (stored.bits.length === 0) return empty(shape, info, place.device);
+  const flat = fromElements(
+    spread as unknown as ArrayBufferView,
+    info.name,
+    [reach],
+    place.device,
+  );
   return new Tensor(flat.storage, info, shape, strides, offset);
 }
 

@@ -136,7 +136,9 @@ function compare(
     reached.map(({ o }) => o),
     checked,
     {
-      gradOutputs: reached.map(({ o, w }) => fromElements(narrowed(w, o), o.dtype, o.shape)),
+      gradOutputs: reached.map(({ o, w }) =>
+        fromElements(narrowed(w, o), o.dtype, o.shape, o.storage.device)
+      ),
       allowUnused: true,
     },
   );
@@ -147,7 +149,9 @@ function compare(
     const moved = (step: number) =>
       noGrad(() => {
         const values = at.map((v, j) => v + step * direction[j]);
-        const shifted = list.map((t, k) => k === i ? fromElements(values, "float64", x.shape) : t);
+        const shifted = list.map((t, k) =>
+          k === i ? fromElements(values, "float64", x.shape, x.storage.device) : t
+        );
         return weighted(outputsOf(f(...shifted), op), weights);
       });
     const numeric = (moved(eps) - moved(-eps)) / (2 * eps);
@@ -192,7 +196,12 @@ export function gradgradcheck(
   const wanted = list.map(requiresGrad);
   const seeds = outputsOf(enableGrad(() => f(...list)), "gradgradcheck").map((o) => {
     if (!requiresGrad(o)) return null;
-    const seed = fromElements(Float64Array.from({ length: o.numel }, random), "float64", o.shape);
+    const seed = fromElements(
+      Float64Array.from({ length: o.numel }, random),
+      "float64",
+      o.shape,
+      o.storage.device,
+    );
     seed.requiresGrad = true;
     return seed;
   });

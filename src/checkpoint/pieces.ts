@@ -9,7 +9,8 @@ import { read } from "../../ffi/library.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
 import { inMode } from "../autograd.ts";
 import { unscoped } from "../memory.ts";
-import { copyOf, moved } from "../ops/map.ts";
+import { copyOf } from "../ops/map.ts";
+import { moved } from "../ops/transfer.ts";
 import { empty, Tensor } from "../tensor.ts";
 
 /** The most bytes of a copy. */

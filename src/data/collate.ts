@@ -6,7 +6,7 @@
 import type { Scalar } from "../dtype.ts";
 import { DataError, show } from "../errors.ts";
 import { isOptions } from "../options.ts";
-import { moved } from "../ops/map.ts";
+import { moved, pinned } from "../ops/transfer.ts";
 import { stack, tensor } from "../ops/mod.ts";
 import { sameShape, shapeText } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
@@ -42,13 +42,17 @@ export function defaultCollate<T>(examples: readonly T[]): Collated<T> {
   return collate(examples, "") as Collated<T>;
 }
 
-/** A batch with its tensors on a device; what is no tensor stays. */
-export function onDevice(batch: unknown, device: number): unknown {
-  if (device === 0) return batch;
-  if (batch instanceof Tensor) return moved(batch, device);
-  if (Array.isArray(batch)) return batch.map((part) => onDevice(part, device));
+/** A batch with its tensors on a device, or else in pinned memory where asked for; what is no tensor stays. */
+export function onDevice(batch: unknown, device: number, pin = false): unknown {
+  if (device === 0 && !pin) return batch;
+  if (batch instanceof Tensor) {
+    return pin && device === 0 && batch.storage.device === 0 ? pinned(batch) : moved(batch, device);
+  }
+  if (Array.isArray(batch)) return batch.map((part) => onDevice(part, device, pin));
   if (!isOptions(batch)) return batch;
-  return Object.fromEntries(Object.entries(batch).map(([k, part]) => [k, onDevice(part, device)]));
+  return Object.fromEntries(
+    Object.entries(batch).map(([k, part]) => [k, onDevice(part, device, pin)]),
+  );
 }
 
 function collate(values: readonly unknown[], path: string): unknown {

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { isAvailable } from "../cuda.ts";
 import { ArgumentError, CheckpointError, show } from "../errors.ts";
 import { bind, declare, type Signature } from "../op.ts";
 import { isOptions } from "../options.ts";
@@ -45,6 +46,8 @@ export class Loader<T, B = Collated<T>> implements AsyncIterable<B>, Iterable<B>
   readonly #generator: SeedSource | null;
   /** Where batches go. */
   readonly #device: number;
+  /** Whether they go into pinned memory. */
+  readonly #pin: boolean;
   #seed: number | null = null;
   /** The epoch that runs, or, between two, the next one. */
   #epoch = 0;
@@ -119,7 +122,8 @@ export class Loader<T, B = Collated<T>> implements AsyncIterable<B>, Iterable<B>
     }
     checkWorkers(this.dataset, dataset, workers, prefetch, persistent);
     this.#device = deviceNumber(device, "make DataLoader");
-    void pinMemory;
+    // On their way to a device batches pass through pinned memory anyway.
+    this.#pin = pinMemory && this.#device === 0 && isAvailable();
     this.batchSize = batchSampler === null ? size : null;
     this.dropLast = dropLast;
     this.#collate = collate;
@@ -152,7 +156,7 @@ export class Loader<T, B = Collated<T>> implements AsyncIterable<B>, Iterable<B>
         const value = batch instanceof Promise ? await batch : batch;
         if (value === DONE) return;
         this.#count(pass);
-        yield onDevice(value, this.#device) as B;
+        yield onDevice(value, this.#device, this.#pin) as B;
       }
     } finally {
       const ended = fetch.end?.();
@@ -181,7 +185,7 @@ export class Loader<T, B = Collated<T>> implements AsyncIterable<B>, Iterable<B>
         }
         if (value === DONE) return;
         this.#count(pass);
-        yield onDevice(value, this.#device) as B;
+        yield onDevice(value, this.#device, this.#pin) as B;
       }
     } finally {
       fetch.end?.();

@@ -20,7 +20,11 @@ export interface DataLoaderOptions<T, B> {
   numWorkers?: number;
   /** Puts a batch's examples together; see `Collated` for what happens without it. */
   collate?: ((examples: T[]) => B | Promise<B>) | null;
-  /** Whether batches shall lie in pinned memory on their way to a GPU; nothing to do on the CPU. */
+  /**
+   * Whether batches that stay on the CPU lie in pinned memory, from which `to(device, { nonBlocking: true })` copies
+   * while the process goes on. On their way to `device` they pass through it in any case; without CUDA there is nothing
+   * to pin.
+   */
   pinMemory?: boolean;
   /** Whether a last batch that is not full is left out. */
   dropLast?: boolean;

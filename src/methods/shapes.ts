@@ -25,6 +25,10 @@ export interface ShapeMethods {
   ): Tensor;
   /** The tensor in another's dtype. */
   typeAs(other: Tensor): Tensor;
+  /** The tensor in pinned memory. */
+  pinMemory(): Tensor;
+  /** Whether its elements lie in pinned memory. */
+  isPinned(): boolean;
   /** The tensor as float32. */
   float(): Tensor;
   /** The tensor as float64. */
@@ -204,6 +208,8 @@ export interface ShapeMethods {
 const methods: Forwarded<ShapeMethods> = {
   to: converts.to,
   typeAs: converts.typeAs,
+  pinMemory: converts.pinMemory,
+  isPinned: converts.isPinned,
   float: (x: Tensor) => map.cast(x, "float32"),
   double: (x: Tensor) => map.cast(x, "float64"),
   half: (x: Tensor) => map.cast(x, "float16"),

@@ -283,9 +283,9 @@ function statesOf(
       op: name,
     });
   }
-  const { dtype } = rnn.weightIhL0;
+  const { dtype, device } = rnn.weightIhL0;
   const states = widths.map((width, i) => {
-    if (given === null) return zeros([count, batch, width], { dtype });
+    if (given === null) return zeros([count, batch, width], { dtype, device });
     const t = (given as unknown[])[i];
     const shape = single ? [count, width] : [count, batch, width];
     if (!(t instanceof Tensor) || !sameShape(t.shape, shape) || t.dtype !== dtype) {

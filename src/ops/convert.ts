@@ -4,11 +4,13 @@
  * @module
  */
 import { type DType, dtypeInfo, DTYPES } from "../dtype.ts";
-import { ArgumentError, show } from "../errors.ts";
+import { ArgumentError, DeviceError, show } from "../errors.ts";
 import { optionsOf } from "../options.ts";
 import { Tensor } from "../tensor.ts";
 import { deviceNumber } from "./creation.ts";
-import { cast, moved } from "./map.ts";
+import { cast } from "./map.ts";
+import { requireCuda } from "../cuda.ts";
+import { moved, pinned } from "./transfer.ts";
 import { clone } from "./view.ts";
 
 /** What `to` takes by name. */
@@ -19,7 +21,11 @@ export interface ToOptions {
   device?: string | null;
   /** A copy even where nothing changes. */
   copy?: boolean;
-  /** Accepted for PyTorch's sake: copies between devices are ordered anyway. */
+  /**
+   * Between a CUDA device and pinned memory (`pinMemory`) nobody waits: the tensor must not be changed before the device
+   * has read it, and what comes back to the CPU is waited for when its values are read. Other copies to a device wait for
+   * nothing in any case. Default false.
+   */
   nonBlocking?: boolean;
 }
 
@@ -40,12 +46,17 @@ export function to(
   const flags = rest.filter((r) => typeof r === "boolean");
   const options = rest.find((r) => typeof r === "object" && r !== null) as ToOptions | undefined;
   const second = rest.find((r) => typeof r === "string") as DType | undefined;
-  let { dtype = second ?? null, device = null, copy = flags[1] ?? false } = options ?? {};
+  let { dtype = second ?? null, device = null, copy = flags[1], nonBlocking = flags[0] } =
+    options ?? {};
   if (target instanceof Tensor) [dtype, device] = [target.dtype, target.device];
   else if (typeof target === "string" && Object.hasOwn(DTYPES, target)) dtype = target as DType;
   else if (typeof target === "string") device = target;
   else if (target !== null && typeof target === "object") {
-    ({ dtype = null, device = null, copy = false } = optionsOf("to", target, OPTIONS));
+    ({ dtype = null, device = null, copy = false, nonBlocking = false } = optionsOf(
+      "to",
+      target,
+      OPTIONS,
+    ));
   } else if (target !== null) {
     throw new ArgumentError(`Cannot to ${show(target)}: it is no dtype, device or tensor`, {
       op: "to",
@@ -60,7 +71,11 @@ export function to(
     );
   }
   const place = device === null ? x.storage.device : deviceNumber(device, "to");
-  const result = moved(dtype === null ? x : cast(x, dtypeInfo(dtype, "to").name), place);
+  const result = moved(
+    dtype === null ? x : cast(x, dtypeInfo(dtype, "to").name),
+    place,
+    nonBlocking,
+  );
   return copy && result === x ? clone(x) : result;
 }
 
@@ -70,4 +85,25 @@ export function typeAs(x: Tensor, other: Tensor): Tensor {
     throw new ArgumentError(`Cannot typeAs ${show(other)}: it must be a tensor`, { op: "typeAs" });
   }
   return cast(x, other.dtype);
+}
+
+/**
+ * The elements in pinned memory, which `to(device, { nonBlocking: true })` copies from while the process goes on; the same
+ * tensor when they lie there already. Pinned memory is kept for reuse, in no budget.
+ *
+ * Errors: DeviceError for a tensor that does not lie on the CPU, or where there is no CUDA.
+ */
+export function pinMemory(x: Tensor): Tensor {
+  if (x.storage.device !== 0) {
+    throw new DeviceError(`Cannot pinMemory a tensor on ${x.device}: it must lie on the CPU`, {
+      op: "pinMemory",
+    });
+  }
+  requireCuda("pinMemory", 0, "the CPU");
+  return pinned(x);
+}
+
+/** Whether the elements lie in pinned memory. */
+export function isPinned(x: Tensor): boolean {
+  return x.storage.isPinned;
 }

@@ -22,7 +22,8 @@ import { ArgumentError, DeviceError, DTypeError, ShapeError, show } from "../err
 import { op } from "../op.ts";
 import { checkSize } from "../shape.ts";
 import { empty as emptyTensor, fromElements, type Tensor } from "../tensor.ts";
-import { cast, checkNumber, moved, word } from "./map.ts";
+import { cast, checkNumber, word } from "./map.ts";
+import { moved } from "./transfer.ts";
 
 /** What every creation op takes by name. */
 export interface CreationOptions {

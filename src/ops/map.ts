@@ -219,18 +219,6 @@ export function cast(x: Tensor, dtype: DType): Tensor {
   return out;
 }
 
-/** The elements on another device; the same tensor when they are there already. */
-export function moved(x: Tensor, device: number): Tensor {
-  if (device === x.storage.device) return x;
-  const dense = x.isContiguous() ? x : copyOf(x);
-  const out = empty(x.shape, x.info, device);
-  if (x.numel > 0) run("to", OP.transfer, [out], [dense]);
-  if (wants(x)) {
-    record("to", [x], [out], ([g]) => [g && moved(g, x.storage.device)], []);
-  }
-  return out;
-}
-
 /** A copy in new memory, outside of autograd. */
 export function copyOf(x: Tensor): Tensor {
   return mapInto("clone", OP.copy, x, null, x.info, x.info);

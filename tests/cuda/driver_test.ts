@@ -60,6 +60,91 @@ Deno.test("a driver that is too old: both versions are named", async () => {
   assertEquals(report.facts.driver, "11.4");
 });
 
+/** Runs a script under an environment and gives what it prints as JSON. */
+async function runScript(source: string, env: Record<string, string>): Promise<unknown> {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", "--ext=ts", `import * as toro from "${mod}";\n${source}`],
+    env,
+  }).output();
+  assertEquals(code, 0, new TextDecoder().decode(stderr));
+  return JSON.parse(new TextDecoder().decode(stdout).trim().split("\n").at(-1)!);
+}
+
+Deno.test("two devices: copies between them, one at a time, events and memory of each", async () => {
+  const out = await runScript(
+    `
+    const { arange, cuda, ones } = toro;
+    const a = arange(6).to("cuda:0").mul(2), b = a.to("cuda:1");
+    const back = b.add(1).to("cuda:0");
+    const event = new cuda.Event({ enableTiming: true });
+    event.record(1);
+    event.synchronize();
+    let mixed = "", between = "";
+    try { a.add(b); } catch (e) { mixed = String(e); }
+    const other = new cuda.Event({ enableTiming: true });
+    other.record(0);
+    cuda.synchronize();
+    try { event.elapsedTime(other); } catch (e) { between = String(e); }
+    const x = ones([3], { device: "cuda:0", requiresGrad: true });
+    x.to("cuda:1").mul(5).sum().backward();
+    console.log(JSON.stringify({
+      devices: [b.device, back.device, x.grad!.device],
+      values: [back.toArray(), x.grad!.toArray()],
+      mixed, between,
+      live: [cuda.memory(0).liveBytes > 0, cuda.memory(1).liveBytes > 0],
+      count: cuda.deviceCount(),
+    }));
+    `,
+    { EMULATOR_DEVICES: "2", EMULATOR_LAZY: "1" },
+  );
+  assertEquals(out, {
+    devices: ["cuda:1", "cuda:0", "cuda:0"],
+    values: [[1, 3, 5, 7, 9, 11], [5, 5, 5]],
+    mixed:
+      "DeviceError: Cannot add input on cuda:0 and other on cuda:1: they must be on one device",
+    between:
+      "DeviceError: Cannot elapsedTime between events of cuda:1 and cuda:0: they must be of one device",
+    live: [true, true],
+    count: 2,
+  });
+});
+
+Deno.test("a lost device: every later call says so and why, the CPU and the process go on", async () => {
+  const out = await runScript(
+    `
+    const { arange, cuda, ones } = toro;
+    const says: string[] = [];
+    const told = (f: () => unknown) => {
+      try { f(); says.push("nothing"); } catch (e) {
+        says.push(e instanceof toro.DeviceLostError ? (e as Error).message : String(e));
+      }
+    };
+    const kept = ones([4], { device: "cuda" });
+    const pinned = ones([4]).pinMemory(), event = new cuda.Event();
+    event.record();
+    told(() => { for (let i = 0; i < 5; i++) kept.add(1).toArray(); });
+    told(() => kept.toArray());
+    told(() => kept.add(1));
+    told(() => ones([2], { device: "cuda" }));
+    told(() => pinned.to("cuda", { nonBlocking: true }));
+    told(() => cuda.synchronize());
+    told(() => event.synchronize());
+    told(() => new cuda.Event().record());
+    kept.dispose();
+    console.log(JSON.stringify({ says, cpu: arange(3).add(1).toArray(), pinned: pinned.toArray() }));
+    `,
+    { EMULATOR_LOSE: "3" },
+  ) as { says: string[]; cpu: number[]; pinned: number[] };
+  assertEquals([out.cpu, out.pinned], [[1, 2, 3], [1, 1, 1, 1]]);
+  assertEquals(out.says.length, 8);
+  for (const text of out.says) {
+    assertMatch(
+      text,
+      /^(Cannot \w+: )?cuda:0 was lost: cuLaunchKernel failed: CUDA_ERROR_ILLEGAL_ADDRESS \(700\); its tensors are gone, and this process cannot use it any more$/,
+    );
+  }
+});
+
 Deno.test("a driver without devices", async () => {
   assertAbsent(await under({ EMULATOR_DEVICES: "0" }), /CUDA_ERROR_NO_DEVICE/);
 });

@@ -6,11 +6,14 @@ import {
   cuda,
   data,
   DeviceError,
+  F,
+  IndexError,
   manualSeed,
   nn,
   ones,
   optim,
   OutOfMemoryError,
+  resetPeakMemory,
   type Tensor,
   tensor,
   zeros,
@@ -154,4 +157,107 @@ Deno.test("a loader hands its batches out on the device", () => {
   for (const { x, name } of loader) {
     assertEquals([x.device, x.toArray(), name], ["cuda:0", [1, 2], ["a", "b"]]);
   }
+});
+
+Deno.test("pinned memory: what a device reads later, and what comes back later", () => {
+  const x = arange(1000), pinned = x.pinMemory();
+  assertEquals([x.isPinned(), pinned.isPinned(), pinned.pinMemory() === pinned], [
+    false,
+    true,
+    true,
+  ]);
+  assertEquals(pinned.toArray(), x.toArray());
+  assertEquals([pinned.device, pinned.add(1).isPinned()], ["cpu", false]);
+  const there = pinned.to("cuda", { nonBlocking: true });
+  const back = there.mul(2).to("cpu", { nonBlocking: true });
+  assertEquals([back.isPinned(), back.device], [true, "cpu"]);
+  assertEquals(back.toArray(), x.mul(2).toArray());
+  // The memory of a tensor that is let go stays until the device has read it.
+  const sum = x.add(5).pinMemory();
+  const moved = sum.to("cuda", { nonBlocking: true });
+  sum.dispose();
+  const other = zeros([1000], { dtype: "int64" }).pinMemory();
+  assertEquals(moved.toArray(), x.add(5).toArray());
+  assertEquals(other.toArray()[999 as never], 0);
+  // Without nonBlocking the source may change at once.
+  const source = arange(4).pinMemory(), copy = source.to("cuda");
+  source.fill_(0);
+  assertEquals(copy.toArray(), [0, 1, 2, 3]);
+  const strided = arange(6).reshape([2, 3]).transpose(0, 1);
+  assertEquals(strided.pinMemory().to("cuda", { nonBlocking: true }).toArray(), strided.toArray());
+  assertEquals(zeros([0]).pinMemory().to("cuda", { nonBlocking: true }).toArray(), []);
+  assertThrows(() => there.pinMemory(), DeviceError, "Cannot pinMemory a tensor on cuda:0");
+  assert(cuda.memory().pinnedBytes > 0);
+});
+
+Deno.test("gradients pass through pinned memory and both ways", () => {
+  const x = tensor([1, 2], { requiresGrad: true });
+  const y = x.pinMemory().to("cuda", { nonBlocking: true }).mul(3).to("cpu", { nonBlocking: true });
+  y.sum().backward();
+  assertEquals(x.grad!.toArray(), [3, 3]);
+});
+
+Deno.test("a large tensor passes through pinned memory in parts", () => {
+  const n = (20 << 20) / 4, x = arange(n, { dtype: "int32" });
+  const back = x.to("cuda").to("cpu");
+  assert(back.eq(x).all().item() === 1);
+});
+
+Deno.test("events: places in the work of a device, and times between them", () => {
+  const start = new cuda.Event({ enableTiming: true }),
+    end = new cuda.Event({ enableTiming: true });
+  assert(start.query(), "nothing to wait for");
+  start.record();
+  const x = ones([1000], { device: "cuda" }).mul(2);
+  end.record("cuda:0");
+  end.synchronize();
+  assertEquals([start.query(), end.query()], [true, true]);
+  const ms = start.elapsedTime(end);
+  assert(ms >= 0 && ms < 60_000, `${ms}`);
+  assertEquals(x.sum().item(), 2000);
+  end.record();
+  while (!end.query());
+  const plain = new cuda.Event();
+  plain.record();
+  assertThrows(
+    () => start.elapsedTime(plain),
+    DeviceError,
+    "Cannot elapsedTime: endEvent was made without enableTiming",
+  );
+  assertThrows(
+    () => start.elapsedTime(new cuda.Event({ enableTiming: true })),
+    DeviceError,
+    "Cannot elapsedTime: endEvent was not recorded",
+  );
+  assertThrows(() => start.record(7), DeviceError, "there is 1 device");
+});
+
+Deno.test("an index out of range that an event waits for is its error", () => {
+  const event = new cuda.Event();
+  F.oneHot(tensor([9], { device: "cuda", dtype: "int64" }), 3);
+  event.record();
+  assertThrows(() => event.synchronize(), IndexError, "index 9 is out of range for 3 on cuda:0");
+});
+
+Deno.test("peaks start anew, and a steady loop asks the driver for nothing", () => {
+  const step = () => ones([5000], { device: "cuda" }).mul(2).dispose();
+  for (let i = 0; i < 3; i++) step();
+  cuda.synchronize();
+  resetPeakMemory();
+  const before = cuda.memory();
+  assertEquals(before.peakBytes, before.liveBytes);
+  assertEquals(before.reservedPeakBytes, before.liveBytes + before.cachedBytes);
+  const x = ones([1 << 20], { device: "cuda" });
+  assertEquals(cuda.memory().peakBytes - before.liveBytes, 1 << 22);
+  x.dispose();
+  const after = cuda.memory();
+  for (let i = 0; i < 10; i++) zeros([1 << 20], { device: "cuda" }).dispose();
+  if (Deno.env.get("TORO_CUDA_CACHE") !== "0") {
+    assertEquals(cuda.memory().allocations, after.allocations);
+  }
+});
+
+Deno.test("a loader pins batches that stay on the CPU", () => {
+  const loader = new data.DataLoader({ x: arange(4) }, { batchSize: 2, pinMemory: true });
+  for (const { x } of loader) assert(x.isPinned());
 });

@@ -11,6 +11,10 @@ pub struct Usage {
     pub live: usize,
     pub cached: usize,
     pub peak: usize,
+    /// The most that was live and cached together, which is what the driver gave.
+    pub reserved_peak: usize,
+    /// Blocks that were asked of the driver.
+    pub allocations: usize,
 }
 
 /// Free blocks by size class, and what is in use.
@@ -44,6 +48,7 @@ impl Blocks {
 
     pub fn reset_peak(&mut self) {
         self.usage.peak = self.usage.live;
+        self.usage.reserved_peak = self.usage.live + self.usage.cached;
     }
 
     fn size(&self, bytes: usize) -> (usize, usize) {
@@ -69,12 +74,15 @@ impl Blocks {
             })?,
         };
         self.usage.live += size;
-        self.usage.peak = self.usage.peak.max(self.usage.live);
+        let Usage { live, cached, .. } = self.usage;
+        self.usage.peak = self.usage.peak.max(live);
+        self.usage.reserved_peak = self.usage.reserved_peak.max(live + cached);
         Ok(address)
     }
 
     /// A block from the driver; when it has none, what lies in the cache goes back first.
     fn fresh(&mut self, size: usize, source: &impl Source) -> Outcome<Address> {
+        self.usage.allocations += 1;
         match source.take(size) {
             Err(Fault::OutOfMemory(_)) if self.usage.cached > 0 => {
                 self.empty(source)?;
@@ -85,7 +93,9 @@ impl Blocks {
     }
 
     fn shortage(&self, bytes: usize, source: &impl Source) -> String {
-        let Usage { live, cached, peak } = self.usage;
+        let Usage {
+            live, cached, peak, ..
+        } = self.usage;
         format!(
             "Cannot allocate {bytes} bytes: {live} live, {cached} cached and {peak} peak bytes on a device of which {}",
             source.report()
@@ -170,6 +180,7 @@ mod tests {
         let a = blocks.take(1000, &device).unwrap();
         blocks.give(a, 1000, &device).unwrap();
         assert_eq!(blocks.usage().live, 0);
+        assert_eq!(blocks.usage().allocations, 1);
         assert_eq!(blocks.take(1000, &device), Ok(a), "of the same class");
         blocks.give(a, 1000, &device).unwrap();
         // No room beside the cached block: it goes back to the driver first.
@@ -182,7 +193,11 @@ mod tests {
             "Cannot allocate 2000 bytes: 3584 live, 0 cached and 3584 peak bytes on a device of which 10 of 20 bytes are free"
         );
         blocks.give(b, 3500, &device).unwrap();
+        let usage = blocks.usage();
+        assert_eq!((usage.peak, usage.reserved_peak), (3584, 3584));
         blocks.empty(&device).unwrap();
+        blocks.reset_peak();
+        assert_eq!(blocks.usage().reserved_peak, 0);
         assert!(device.blocks.borrow().is_empty());
     }
 

@@ -68,6 +68,7 @@ entries! {
     memory_take = "cuMemAlloc_v2" (address: *mut Address, bytes: usize);
     memory_give = "cuMemFree_v2" (address: Address);
     host_take = "cuMemHostAlloc" (address: *mut Handle, bytes: usize, flags: c_uint);
+    host_give = "cuMemFreeHost" (address: Handle);
     upload = "cuMemcpyHtoDAsync_v2" (to: Address, from: *const c_void, bytes: usize, stream: Handle);
     download = "cuMemcpyDtoHAsync_v2" (to: *mut c_void, from: Address, bytes: usize, stream: Handle);
     copy = "cuMemcpyDtoDAsync_v2" (to: Address, from: Address, bytes: usize, stream: Handle);
@@ -80,12 +81,21 @@ entries! {
     launch = "cuLaunchKernel" (function: Handle, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, shared: c_uint, stream: Handle, parameters: *mut *mut c_void, extra: *mut *mut c_void);
     stream_create = "cuStreamCreate" (stream: *mut Handle, flags: c_uint);
     stream_synchronize = "cuStreamSynchronize" (stream: Handle);
+    stream_wait = "cuStreamWaitEvent" (stream: Handle, event: Handle, flags: c_uint);
+    event_create = "cuEventCreate" (event: *mut Handle, flags: c_uint);
+    event_destroy = "cuEventDestroy_v2" (event: Handle);
+    event_record = "cuEventRecord" (event: Handle, stream: Handle);
+    event_query = "cuEventQuery" (event: Handle);
+    event_synchronize = "cuEventSynchronize" (event: Handle);
+    event_elapsed = "cuEventElapsedTime" (milliseconds: *mut f32, from: Handle, to: Handle);
     error_name = "cuGetErrorName" (code: c_int, name: *mut *const c_char);
     error_text = "cuGetErrorString" (code: c_int, text: *mut *const c_char);
 }
 
 /// `cuModuleGetFunction` knows no kernel of that name.
 pub const NOT_FOUND: c_int = 500;
+/// `cuEventQuery`: the device has not come so far.
+const NOT_READY: c_int = 600;
 const OUT_OF_MEMORY: c_int = 2;
 /// After one of these the context is of no more use: a kernel failed, or the device did.
 const FATAL: [c_int; 17] = [
@@ -115,9 +125,7 @@ impl Driver {
         let text = format!("{symbol} failed: {}", self.describe(code));
         Err(match code {
             OUT_OF_MEMORY => Fault::OutOfMemory(text),
-            _ if FATAL.contains(&code) => Fault::Lost(format!(
-                "{text}; the device cannot be used any more in this process"
-            )),
+            _ if FATAL.contains(&code) => Fault::Lost(text),
             _ => Fault::Device(text),
         })
     }
@@ -158,6 +166,21 @@ impl Driver {
             0 => Ok(Some(function)),
             NOT_FOUND => Ok(None),
             code => self.checked("cuModuleGetFunction", code).map(|()| None),
+        }
+    }
+
+    /// Whether the device has come to an event.
+    ///
+    /// # Safety
+    /// An event that is not destroyed yet.
+    pub unsafe fn event_done(&self, event: Handle) -> Outcome<bool> {
+        let Some(entry) = self.event_query else {
+            return Err(Fault::Device("the CUDA driver lacks cuEventQuery".into()));
+        };
+        // SAFETY: the caller's promise.
+        match unsafe { entry(event) } {
+            NOT_READY => Ok(false),
+            code => self.checked("cuEventQuery", code).map(|()| true),
         }
     }
 }

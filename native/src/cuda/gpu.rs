@@ -4,12 +4,14 @@
 use super::blocks::{Blocks, Source, Usage};
 use super::driver::{Address, Driver, Handle};
 use super::kernels;
+use super::pinned;
+use crate::device::Device;
 use crate::fault::{Fault, Outcome};
 use core::cell::Cell;
 use core::ffi::{c_int, c_uint, c_void};
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
 /// What is known of a device before it is used.
 #[derive(Clone, Debug)]
@@ -84,6 +86,8 @@ pub struct Gpu {
     functions: Mutex<HashMap<(&'static str, &'static str), Option<Function>>>,
     blocks: Mutex<Blocks>,
     alarm: *mut Alarm,
+    /// What the device was lost by.
+    lost: OnceLock<String>,
 }
 
 // SAFETY: the driver's handles may be used from any thread in which the context is current; `enter` sees to that. The
@@ -106,6 +110,11 @@ thread_local! {
 const NON_BLOCKING: c_uint = 1;
 /// Pinned memory that every context sees, at an address that kernels can write to.
 const PORTABLE_AND_MAPPED: c_uint = 1 | 2;
+
+/// An event that is only waited for.
+const NO_TIME: c_uint = 2;
+/// Bytes that pass through one block of pinned memory.
+const STAGED: usize = 16 << 20;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
@@ -158,11 +167,19 @@ impl Gpu {
             functions: Mutex::default(),
             blocks: Mutex::new(Blocks::new(keeps)),
             alarm: alarm.cast(),
+            lost: OnceLock::new(),
         })
+    }
+
+    fn device(&self) -> Device {
+        Device(1 + self.ordinal)
     }
 
     /// Makes the device's context the current one of this thread.
     fn enter(&self) -> Outcome {
+        if let Some(why) = self.lost.get() {
+            return Err(self.loss(why));
+        }
         if CURRENT.get() != self.context {
             // SAFETY: a context that stays retained for good.
             unsafe { self.driver.context_set(self.context)? };
@@ -171,11 +188,27 @@ impl Gpu {
         Ok(())
     }
 
+    fn loss(&self, why: &str) -> Fault {
+        Fault::Lost(format!(
+            "{} was lost: {why}; its tensors are gone, and this process cannot use it any more",
+            self.device()
+        ))
+    }
+
+    /// Remembers what the device was lost by: whatever is asked of it later fails for that.
+    fn noted<T>(&self, outcome: Outcome<T>) -> Outcome<T> {
+        outcome.map_err(|fault| match fault {
+            Fault::Lost(why) => self.loss(self.lost.get_or_init(|| why)),
+            other => other,
+        })
+    }
+
     // ---- memory
 
     pub fn take(&self, bytes: usize) -> Outcome<Address> {
         self.enter()?;
-        lock(&self.blocks).take(bytes, self)
+        let taken = lock(&self.blocks).take(bytes, self);
+        self.noted(taken)
     }
 
     /// Takes a block back. What the driver says to that is of no use to anybody.
@@ -210,31 +243,62 @@ impl Gpu {
 
     // ---- copies
 
-    /// Copies bytes of the process into device memory; the source may change when this returns.
+    /// Copies bytes of the process into device memory. The source may change when this returns, unless it is pinned and
+    /// `direct`: then the device reads it when it comes so far.
     ///
     /// # Safety
     /// `from` has so many bytes, and `to` is a place in a block with room for them.
-    pub unsafe fn upload(&self, to: Address, from: *const u8, bytes: usize) -> Outcome {
+    pub unsafe fn upload(
+        &self,
+        to: Address,
+        from: *const u8,
+        bytes: usize,
+        direct: bool,
+    ) -> Outcome {
         self.enter()?;
-        // SAFETY: the caller's promise. The driver stages pageable memory before it returns.
-        unsafe {
-            self.driver
-                .upload(to, from.cast::<c_void>(), bytes, self.stream)
+        if direct && pinned::mark(from, bytes, self.device()) {
+            // SAFETY: the caller's promise; the block stays until the device is done with it.
+            let asked = unsafe { self.driver.upload(to, from.cast(), bytes, self.stream) };
+            return self.noted(asked);
         }
+        // By way of pinned memory, or else the driver would wait for all work so far.
+        for at in (0..bytes).step_by(STAGED) {
+            let part = STAGED.min(bytes - at);
+            let block = pinned::Block::take(self, part)?;
+            pinned::mark(block.address(), part, self.device());
+            // SAFETY: the block has room for the part, which lies in what the caller promises.
+            let asked = unsafe {
+                core::ptr::copy_nonoverlapping(from.add(at), block.address(), part);
+                let to = to + at as Address;
+                self.driver
+                    .upload(to, block.address().cast(), part, self.stream)
+            };
+            self.noted(asked)?;
+        }
+        Ok(())
     }
 
-    /// Copies bytes of device memory into the process, after all work so far.
+    /// Copies bytes of device memory into the process, after all work so far. Into pinned memory and `direct` it does
+    /// not wait: the bytes are there once an event behind it is done.
     ///
     /// # Safety
     /// As for `upload`, the other way round.
-    pub unsafe fn download(&self, to: *mut u8, from: Address, bytes: usize) -> Outcome {
+    pub unsafe fn download(
+        &self,
+        to: *mut u8,
+        from: Address,
+        bytes: usize,
+        direct: bool,
+    ) -> Outcome {
         self.enter()?;
+        let goes_on = direct && pinned::mark(to, bytes, self.device());
         // SAFETY: the caller's promise.
-        unsafe {
+        let asked = unsafe {
             self.driver
-                .download(to.cast::<c_void>(), from, bytes, self.stream)?
+                .download(to.cast::<c_void>(), from, bytes, self.stream)
         };
-        self.synchronize()
+        self.noted(asked)?;
+        if goes_on { Ok(()) } else { self.synchronize() }
     }
 
     /// Copies bytes within the device.
@@ -244,28 +308,59 @@ impl Gpu {
     pub unsafe fn copy(&self, to: Address, from: Address, bytes: usize) -> Outcome {
         self.enter()?;
         // SAFETY: the caller's promise.
-        unsafe { self.driver.copy(to, from, bytes, self.stream) }
+        self.noted(unsafe { self.driver.copy(to, from, bytes, self.stream) })
     }
 
-    /// Copies bytes from another device, and waits for both.
+    /// Copies bytes from another device. Each device waits for the other, the process for neither.
     ///
     /// # Safety
     /// Both places lie in blocks with so many bytes.
     pub unsafe fn copy_from(
-        &self,
+        &'static self,
         to: Address,
-        other: &Gpu,
+        other: &'static Gpu,
         from: Address,
         bytes: usize,
     ) -> Outcome {
-        other.synchronize()?;
+        let written = other.record(false)?;
         self.enter()?;
-        // SAFETY: the caller's promise; the other device has done what it was asked for.
-        unsafe {
+        // SAFETY: the caller's promise; the event was recorded.
+        let asked = unsafe {
             self.driver
-                .copy_peer(to, self.context, from, other.context, bytes, self.stream)?
+                .stream_wait(self.stream, written.handle, 0)
+                .and_then(|()| {
+                    self.driver
+                        .copy_peer(to, self.context, from, other.context, bytes, self.stream)
+                })
         };
-        self.synchronize()
+        self.noted(asked)?;
+        let read = self.record(false)?;
+        other.enter()?;
+        // SAFETY: as above.
+        other.noted(unsafe { other.driver.stream_wait(other.stream, read.handle, 0) })
+    }
+
+    // ---- pinned memory
+
+    /// Pinned memory of the process that every device sees.
+    pub fn take_host(&self, bytes: usize) -> Outcome<*mut u8> {
+        self.enter()?;
+        let mut address = core::ptr::null_mut();
+        // SAFETY: the address of a value that outlives the call.
+        let taken = unsafe {
+            self.driver
+                .host_take(&mut address, bytes, PORTABLE_AND_MAPPED)
+        };
+        self.noted(taken)?;
+        Ok(address.cast())
+    }
+
+    /// Gives pinned memory back. What the driver says to that is of no use to anybody.
+    pub fn give_host(&self, address: *mut u8) {
+        if self.enter().is_ok() {
+            // SAFETY: taken by `take_host`; nobody uses it any more.
+            let _ = unsafe { self.driver.host_give(address.cast()) };
+        }
     }
 
     // ---- work
@@ -280,7 +375,7 @@ impl Gpu {
         let mut found = None;
         for &module in &self.modules {
             // SAFETY: modules of this context, which `enter` made current.
-            if let Some(handle) = unsafe { self.driver.kernel(module, &symbol)? } {
+            if let Some(handle) = self.noted(unsafe { self.driver.kernel(module, &symbol) })? {
                 found = Some(Function(handle));
                 break;
             }
@@ -306,7 +401,7 @@ impl Gpu {
         let [x, y, z] = shape.grid;
         let mut parameters = [core::ptr::from_ref(arguments).cast_mut().cast::<c_void>()];
         // SAFETY: the caller's promise; the driver copies the arguments before it returns.
-        unsafe {
+        let launched = unsafe {
             if shape.shared > 48 << 10 {
                 self.driver.function_attribute(
                     function,
@@ -327,7 +422,25 @@ impl Gpu {
                 parameters.as_mut_ptr(),
                 core::ptr::null_mut(),
             )
-        }
+        };
+        self.noted(launched)
+    }
+
+    /// An event behind all work so far; with a time, if it is to be compared with others.
+    pub fn record(&'static self, has_time: bool) -> Outcome<Event> {
+        self.enter()?;
+        let mut event = Event {
+            gpu: self,
+            handle: core::ptr::null_mut(),
+        };
+        let flags = if has_time { 0 } else { NO_TIME };
+        // SAFETY: the address of a value that outlives the call; the stream of this context.
+        let recorded = unsafe {
+            self.driver
+                .event_create(&mut event.handle, flags)
+                .and_then(|()| self.driver.event_record(event.handle, self.stream))
+        };
+        self.noted(recorded).map(|()| event)
     }
 
     /// Where kernels raise the alarm.
@@ -339,8 +452,13 @@ impl Gpu {
     pub fn synchronize(&self) -> Outcome {
         self.enter()?;
         // SAFETY: the stream of this context.
-        unsafe { self.driver.stream_synchronize(self.stream)? };
-        // SAFETY: pinned memory of this size that stays; kernels that might write it have ended.
+        self.noted(unsafe { self.driver.stream_synchronize(self.stream) })?;
+        self.look_at_alarm()
+    }
+
+    /// An alarm that was raised is the error.
+    fn look_at_alarm(&self) -> Outcome {
+        // SAFETY: pinned memory of this size that stays; a kernel may write it only while it says that nothing is raised.
         let alarm = unsafe { core::ptr::read_volatile(self.alarm) };
         if alarm.reason == 0 {
             return Ok(());
@@ -371,6 +489,69 @@ impl Gpu {
                 alarm.value, alarm.bound
             )),
         })
+    }
+}
+
+/// A place in a device's work.
+pub struct Event {
+    gpu: &'static Gpu,
+    handle: Handle,
+}
+
+// SAFETY: a handle of the driver's, which may be used from any thread in which the context is current.
+unsafe impl Send for Event {}
+// SAFETY: as above.
+unsafe impl Sync for Event {}
+
+impl Event {
+    /// Waits until the device has come to it; an alarm that its work raised is the error.
+    pub fn wait(&self) -> Outcome {
+        self.gpu.enter()?;
+        // SAFETY: not destroyed yet.
+        let waited = unsafe { self.gpu.driver.event_synchronize(self.handle) };
+        self.gpu.noted(waited)?;
+        self.gpu.look_at_alarm()
+    }
+
+    pub fn is_done(&self) -> Outcome<bool> {
+        self.gpu.enter()?;
+        // SAFETY: not destroyed yet.
+        self.gpu
+            .noted(unsafe { self.gpu.driver.event_done(self.handle) })
+    }
+
+    pub fn is_lost(&self) -> bool {
+        self.gpu.lost.get().is_some()
+    }
+
+    /// Milliseconds from this event to another one of the same device; both must be done.
+    pub fn until(&self, other: &Event) -> Outcome<f64> {
+        if self.gpu.ordinal != other.gpu.ordinal {
+            return Err(Fault::Device(format!(
+                "Cannot elapsedTime between events of {} and {}: they must be of one device",
+                self.gpu.device(),
+                other.gpu.device()
+            )));
+        }
+        self.gpu.enter()?;
+        let mut milliseconds = 0.0f32;
+        // SAFETY: the address of a value that outlives the call; neither event is destroyed yet.
+        let asked = unsafe {
+            self.gpu
+                .driver
+                .event_elapsed(&mut milliseconds, self.handle, other.handle)
+        };
+        self.gpu.noted(asked)?;
+        Ok(f64::from(milliseconds))
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        if !self.handle.is_null() && self.gpu.enter().is_ok() {
+            // SAFETY: not destroyed yet; the driver keeps what its work still needs. What it says is of no use to anybody.
+            let _ = unsafe { self.gpu.driver.event_destroy(self.handle) };
+        }
     }
 }
 

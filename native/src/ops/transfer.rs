@@ -1,4 +1,5 @@
 //! A copy between devices: the only op whose operands may lie on different ones. Both are dense and of one dtype.
+//! The scalar says whether nobody waits for a copy between a device and pinned memory.
 
 use crate::cuda;
 use crate::fault::Outcome;
@@ -27,14 +28,21 @@ fn transfer(call: &Call) -> Outcome {
     })?;
     let bytes = to.numel() * to.dtype.size();
     // SAFETY: both operands were checked, are held, and have so many bytes.
-    unsafe { cuda::transfer((to.device, to.ptr), (from.device, from.ptr), bytes) }
+    unsafe {
+        cuda::transfer(
+            (to.device, to.ptr),
+            (from.device, from.ptr),
+            bytes,
+            call.float(0) != 0.0,
+        )
+    }
 }
 
 pub const ROWS: &[Row] = &[Row {
     name: NAME,
     outs: 1,
     ins: (1, 1),
-    scalars: (0, 0),
+    scalars: (1, 1),
     alias: false,
     run: transfer,
     cuda: Some(transfer),

@@ -56,7 +56,7 @@ fn transfer(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
     let dtype = r.pick(&DTYPES);
     Instruction::new(
         vec![b.dense(dtype, &dims, r), b.dense(dtype, &dims, r)],
-        &[],
+        &[r.below(2) as f64],
     )
 }
 
