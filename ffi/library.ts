@@ -193,6 +193,8 @@ export const OPTIONS = {
   freeEvent: 12,
   /** Milliseconds between two events: takes from · 2^26 + to. */
   elapsed: 13,
+  /** Whether float32 products on CUDA may be rounded to TF32. */
+  tf32: 14,
 } as const;
 
 /** Reads an option, or sets it; returns what holds now. */

@@ -1,6 +1,6 @@
 /**
  * Builds the CUDA emulator into native/target/emulator: the kernels (every `.cu` file under native/src, unchanged) compiled by g++
- * for the CPU, and the stand-in for the driver library that runs them. Nothing of CUDA's own is needed.
+ * for the CPU, and stand-ins for the driver library, which runs them, and for cuBLASLt. Nothing of CUDA's own is needed.
  */
 import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -81,13 +81,18 @@ function isFresh(path: string, sources: readonly string[]): boolean {
   return sources.every((source) => statSync(source).mtimeMs < made);
 }
 
-/** Builds the stand-in for the driver, unless it is fresh. */
-async function buildDriver(): Promise<string> {
-  const driver = `${folder}/libcuda.so.1`, source = `${emulator}/driver.cpp`;
+/** Builds the stand-ins for the driver and for cuBLASLt, unless they are fresh; gives the driver's path. */
+async function buildLibraries(): Promise<string> {
+  const driver = `${folder}/libcuda.so.1`;
   mkdirSync(folder, { recursive: true });
-  if (isFresh(driver, [source])) return driver;
-  const flags = ["-std=c++20", "-O2", "-Wall", "-fPIC", "-shared", "-fvisibility=hidden"];
-  await run("g++", [...flags, "-Wl,-soname,libcuda.so.1", source, "-o", driver, "-ldl"]);
+  const build = async (name: string, source: string, ...more: string[]) => {
+    const library = `${folder}/${name}`;
+    if (isFresh(library, [source])) return;
+    const flags = ["-std=c++20", "-O2", "-Wall", "-fPIC", "-shared", "-fvisibility=hidden"];
+    await run("g++", [...flags, `-Wl,-soname,${name}`, source, ...more, "-o", library, "-ldl"]);
+  };
+  await build("libcuda.so.1", `${emulator}/driver.cpp`);
+  await build("libcublasLt.so.13", `${emulator}/cublas_lt.cpp`, driver, `-Wl,-rpath,${folder}`);
   return driver;
 }
 
@@ -121,7 +126,7 @@ async function buildKernels(
 
 /** Builds what is missing or stale. */
 export async function buildEmulator(sanitizer: Sanitizer = "plain"): Promise<Emulator> {
-  await buildDriver();
+  await buildLibraries();
   const sources = filesIn(`${crate}/src`, [".cu"]);
   return { folder, kernels: await buildKernels(sanitizer, "kernels", sources) };
 }
@@ -130,7 +135,7 @@ export async function buildEmulator(sanitizer: Sanitizer = "plain"): Promise<Emu
 export async function buildPlanted(
   sanitizer: Sanitizer,
 ): Promise<{ program: string; kernels: string }> {
-  const driver = await buildDriver();
+  const driver = await buildLibraries();
   const kernels = await buildKernels(sanitizer, "planted", [`${emulator}/planted.cu`]);
   const program = `${folder}/${sanitizer}/planted`, source = `${emulator}/planted.cpp`;
   if (!isFresh(program, [source, driver])) {
@@ -140,9 +145,9 @@ export async function buildPlanted(
   return { program, kernels };
 }
 
-/** The environment in which the library finds the emulator. */
+/** The environment in which the library finds the emulator, and multiplies by its own kernels. */
 export function emulated({ folder, kernels }: Emulator): Record<string, string> {
-  return { TORO_CUDA_PATH: folder, TORO_CUDA_KERNELS: kernels };
+  return { TORO_CUDA_PATH: folder, TORO_CUDA_KERNELS: kernels, TORO_CUDA_LIBRARIES: "0" };
 }
 
 /** The runtime of a sanitizer, which has to be loaded before all else. */

@@ -139,6 +139,30 @@ export function memory(device: string | number = 0): CudaMemory {
   return memory;
 }
 
+/** How exactly float32 matrices are multiplied on CUDA. */
+export type Float32MatmulPrecision = "highest" | "high";
+
+/** What `setFloat32MatmulPrecision` set. */
+export function getFloat32MatmulPrecision(): Float32MatmulPrecision {
+  return native.option("tf32") === 1 ? "high" : "highest";
+}
+
+/**
+ * How exactly cuBLASLt multiplies float32 matrices: `"highest"`, the default, in float32; `"high"` with factors rounded to
+ * TF32, which has 10 bits behind the point, several times faster. Without cuBLASLt products are in float32 always.
+ *
+ * Errors: ArgumentError for another word.
+ */
+export function setFloat32MatmulPrecision(precision: Float32MatmulPrecision): void {
+  if (precision !== "highest" && precision !== "high") {
+    throw new ArgumentError(
+      `Cannot setFloat32MatmulPrecision ${show(precision)}: it takes "highest" or "high"`,
+      { op: "setFloat32MatmulPrecision" },
+    );
+  }
+  native.option("tf32", precision === "high" ? 1 : 0);
+}
+
 /** Options of `Event`. */
 export interface EventOptions {
   /** Whether times between this event and others are wanted; default false. */

@@ -346,6 +346,9 @@ API Result cuStreamSynchronize(void* stream) {
   return sticky;
 }
 
+API Result cuLaunchHostFunc(void* stream, void (*work)(void*), void* data) {
+  return push(stream, [=] { work(data); });
+}
 
 // ---- events
 

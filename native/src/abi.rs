@@ -314,7 +314,7 @@ pub extern "C" fn toro_memory(thread: u32) -> i32 {
 
 /// Reads an option (NaN) or sets it; the value that holds comes back in the buffer's first word.
 /// 0 memory budget, 1 threads, 2 SIMD level (0 portable, 1 AVX2, 2 AVX-512), 3 empty the cache, 4 reset the peak,
-/// 5 trim the cache, 8 wait for a device, 9 to 13 as in cuda/events.rs; for tests 7 lets so many allocations fail in a row once as many as 6 says have passed.
+/// 5 trim the cache, 8 wait for a device, 9 to 13 as in cuda/events.rs, 14 TF32; for tests 7 lets so many allocations fail in a row once as many as 6 says have passed.
 #[unsafe(no_mangle)]
 pub extern "C" fn toro_option(thread: u32, key: u32, value: f64) -> i32 {
     guard(thread, |buffer| {
@@ -387,6 +387,9 @@ pub extern "C" fn toro_option(thread: u32, key: u32, value: f64) -> i32 {
             11 => cuda::events::is_done(value as u64)?,
             12 => cuda::events::free(value as u64)?,
             13 => cuda::events::elapsed(value as u64)?,
+            14 => f64::from(u8::from(crate::ops::matmul::tf32(
+                set.then_some(value != 0.0),
+            ))),
             _ => bail!("option {key} is unknown"),
         };
         // SAFETY: registered and alive.

@@ -2,12 +2,14 @@
 //! The driver is opened when a device is first asked for, so the library loads on machines without one.
 
 mod blocks;
+mod cublas_lt;
 mod driver;
 pub mod events;
 mod gpu;
 mod kernels;
 pub mod pinned;
 
+pub use cublas_lt::{Matrix as LtMatrix, Places as LtPlaces, Product as LtProduct, Type as LtType};
 pub use driver::{Address, folders};
 pub use gpu::{Alarm, Gpu, Shape};
 

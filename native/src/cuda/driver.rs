@@ -218,6 +218,18 @@ fn places() -> Vec<PathBuf> {
     found.chain(by_loader).collect()
 }
 
+/// Opens a library under the first of its names that is found, in the folders and then by the loader's own search.
+pub fn open_any(names: &[&str]) -> Option<Handle> {
+    let in_folders = folders()
+        .into_iter()
+        .flat_map(|folder| names.iter().map(move |name| folder.join(name)))
+        .filter(|path| path.exists());
+    let by_loader = names.iter().map(PathBuf::from);
+    in_folders
+        .chain(by_loader)
+        .find_map(|path| open(&path).ok())
+}
+
 fn open(path: &std::path::Path) -> Result<Handle, String> {
     let name = CString::new(path.as_os_str().as_encoded_bytes()).map_err(|e| e.to_string())?;
     // SAFETY: a path that ends in a zero; the library stays open for good.
@@ -236,7 +248,8 @@ fn open(path: &std::path::Path) -> Result<Handle, String> {
         .into_owned())
 }
 
-fn find(library: Handle, symbol: &str) -> Option<Handle> {
+/// The address of a symbol.
+pub fn find(library: Handle, symbol: &str) -> Option<Handle> {
     let name = CString::new(symbol).ok()?;
     // SAFETY: an open library and a name that ends in a zero.
     let found = unsafe { libc::dlsym(library, name.as_ptr()) };

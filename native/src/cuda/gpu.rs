@@ -2,6 +2,7 @@
 //! All work of a process on a device runs on one stream, in the order in which it was asked for.
 
 use super::blocks::{Blocks, Source, Usage};
+use super::cublas_lt::{CublasLt, Places, Product};
 use super::driver::{Address, Driver, Handle};
 use super::kernels;
 use super::pinned;
@@ -86,6 +87,8 @@ pub struct Gpu {
     functions: Mutex<HashMap<(&'static str, &'static str), Option<Function>>>,
     blocks: Mutex<Blocks>,
     alarm: *mut Alarm,
+    /// None where the library is not found or not wanted; looked for with the first product.
+    cublas_lt: OnceLock<Option<Mutex<CublasLt>>>,
     /// What the device was lost by.
     lost: OnceLock<String>,
 }
@@ -167,6 +170,7 @@ impl Gpu {
             functions: Mutex::default(),
             blocks: Mutex::new(Blocks::new(keeps)),
             alarm: alarm.cast(),
+            cublas_lt: OnceLock::new(),
             lost: OnceLock::new(),
         })
     }
@@ -424,6 +428,30 @@ impl Gpu {
             )
         };
         self.noted(launched)
+    }
+
+    /// Has cuBLASLt multiply, behind all work so far; false where it is not there or has no algorithm for the product.
+    ///
+    /// # Safety
+    /// The places hold matrices of this device as the product describes them.
+    pub unsafe fn multiply(
+        &self,
+        product: &Product,
+        places: Places,
+        factors: (f64, f64),
+    ) -> Outcome<bool> {
+        self.enter()?;
+        let library = self.cublas_lt.get_or_init(|| {
+            let wanted = std::env::var("TORO_CUDA_LIBRARIES").as_deref() != Ok("0");
+            wanted.then(CublasLt::open).flatten().map(Mutex::new)
+        });
+        let Some(library) = library else {
+            return Ok(false);
+        };
+        let take = |bytes| lock(&self.blocks).take(bytes, self);
+        // SAFETY: the caller's promise; `enter` made the context current.
+        let done = unsafe { lock(library).run(product, places, factors, self.stream, take) };
+        self.noted(done)
     }
 
     /// An event behind all work so far; with a time, if it is to be compared with others.
