@@ -273,7 +273,7 @@ pub unsafe extern "C" fn toro_write(
 ) -> i32 {
     range(thread, handle, offset, data, bytes, |to, n| {
         // SAFETY: checked by `range`; the caller's buffer has at least `bytes` bytes by the ABI.
-        unsafe { cuda::transfer(to, (Device::CPU, data), n, false) }
+        unsafe { cuda::transfer(to, (Device::CPU, data), n) }
     })
 }
 
@@ -291,7 +291,7 @@ pub unsafe extern "C" fn toro_read(
 ) -> i32 {
     range(thread, handle, offset, data, bytes, |from, n| {
         // SAFETY: checked by `range`; the caller's buffer has at least `bytes` bytes by the ABI.
-        unsafe { cuda::transfer((Device::CPU, data), (from.0, from.1), n, false) }
+        unsafe { cuda::transfer((Device::CPU, data), (from.0, from.1), n) }
     })
 }
 

@@ -204,17 +204,11 @@ pub fn reset_peaks() {
     opened().for_each(|(_, gpu)| gpu.reset_peak());
 }
 
-/// Copies bytes from one storage to another, on any two devices. With `direct` nobody waits for a copy between a device
-/// and pinned memory.
+/// Copies bytes from one storage to another, on any two devices.
 ///
 /// # Safety
 /// Both places lie in held storages with so many bytes.
-pub unsafe fn transfer(
-    to: (Device, *mut u8),
-    from: (Device, *const u8),
-    bytes: usize,
-    direct: bool,
-) -> Outcome {
+pub unsafe fn transfer(to: (Device, *mut u8), from: (Device, *const u8), bytes: usize) -> Outcome {
     if bytes == 0 {
         return Ok(());
     }
@@ -223,13 +217,36 @@ pub unsafe fn transfer(
     unsafe {
         match (to.0, from.0) {
             (Device::CPU, Device::CPU) => core::ptr::copy(from.1, to.1, bytes),
-            (Device::CPU, of) => gpu(of)?.download(to.1, source, bytes, direct)?,
-            (of, Device::CPU) => gpu(of)?.upload(target, from.1, bytes, direct)?,
+            (Device::CPU, of) => gpu(of)?.download(to.1, source, bytes)?,
+            (of, Device::CPU) => gpu(of)?.upload(target, from.1, bytes)?,
             (a, b) if a == b => gpu(a)?.copy(target, source, bytes)?,
             (a, b) => gpu(a)?.copy_from(target, gpu(b)?, source, bytes)?,
         }
     }
     Ok(())
+}
+
+/// As `transfer`, but nobody waits for a copy between a device and pinned memory.
+///
+/// # Safety
+/// As for `transfer`.
+pub unsafe fn transfer_later(
+    to: (Device, *mut u8),
+    from: (Device, *const u8),
+    bytes: usize,
+) -> Outcome {
+    // SAFETY: the caller's promise, passed on.
+    unsafe {
+        match (to.0, from.0) {
+            (Device::CPU, of) if of != Device::CPU && bytes > 0 => {
+                gpu(of)?.download_later(to.1, from.1 as Address, bytes)
+            }
+            (of, Device::CPU) if of != Device::CPU && bytes > 0 => {
+                gpu(of)?.upload_later(to.1 as Address, from.1, bytes)
+            }
+            _ => transfer(to, from, bytes),
+        }
+    }
 }
 
 /// How many blocks to launch for so many things when one takes `per_block` at a time: enough to fill the device several

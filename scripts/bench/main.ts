@@ -7,6 +7,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { libraryInfo, option } from "../../ffi/library.ts";
 import { arange, processMemory, type Tensor } from "@toro/toro";
+import { benchCuda } from "./cuda.ts";
 import type { Family } from "./family.ts";
 import { type Limits, measureLimits, ofLimit } from "./limits.ts";
 import { modelFamilies } from "./model_families.ts";
@@ -26,11 +27,15 @@ const USAGE = `deno task bench [options]
   --tuned        PyTorch with MKL's path for Intel on every processor, and with memory that it keeps
   --simd avx2    both sides without AVX-512 (or portable: Toro alone)
   --json FILE    the table as JSON
-  --table FILE   the table as Markdown`;
+  --table FILE   the table as Markdown
+  --device cuda  on a GPU instead, beside PyTorch eager, torch.compile and CUDA graphs; of the options above it takes
+                 --only and --json
+  --python FILE  with --device: a Python that has PyTorch; without one Toro is timed alone
+  --tiny         with --device: small dims, for the emulator`;
 
 const flags = parseArgs(Deno.args, {
-  string: ["only", "json", "table", "simd", "pairs", "draws", "seed"],
-  boolean: ["help", "tuned", "list", "check"],
+  string: ["only", "json", "table", "simd", "pairs", "draws", "seed", "device", "python"],
+  boolean: ["help", "tuned", "list", "check", "tiny"],
   default: { pairs: "9", draws: "2", seed: String(Math.floor(Math.random() * 2 ** 31)) },
   unknown: (name) => fail(`Unknown option ${name}\n\n${USAGE}`),
 });
@@ -42,6 +47,12 @@ if (flags.help) {
 function fail(text: string): never {
   console.error(text);
   Deno.exit(1);
+}
+
+if (flags.device !== undefined) {
+  if (flags.device !== "cuda") fail(`--device takes cuda, got ${flags.device}`);
+  const { only = "", tiny, json, python } = flags;
+  Deno.exit(await benchCuda({ only, tiny, json, python }) ? 0 : 1);
 }
 
 function whole(name: "pairs" | "draws" | "seed"): number {

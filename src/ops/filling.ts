@@ -16,12 +16,12 @@ import {
   checkTensor,
   gradFor,
   mapAllOut,
-  moved,
   needs,
   type Operand,
   word,
   zerosOf,
 } from "./map.ts";
+import { moved } from "./transfer.ts";
 
 // ---- filling ------------------------------------------------------------------------------------
 

@@ -55,12 +55,21 @@ Deno.test("memory: blocks are used again, and running out is an error with figur
   cuda.synchronize();
   assertEquals(cuda.memory().liveBytes, before.liveBytes);
   assertEquals(cuda.memory().totalBytes, during.totalBytes);
-  const error = assertThrows(() => zeros([1 << 28, 64], { device: "cuda" }), OutOfMemoryError);
+  const error = assertThrows(() => zeros([1 << 28, 4096], { device: "cuda" }), OutOfMemoryError);
   assertMatch(
     error.message,
     /Cannot allocate \d+ bytes: \d+ live, \d+ cached and \d+ peak bytes on a device of which \d+ of \d+ bytes are free/,
   );
   assertEquals(ones([2], { device: "cuda" }).toArray(), [1, 1]);
+});
+
+Deno.test("copy_ takes its source from another device, with its gradient", () => {
+  const x = tensor([1, 2], { requiresGrad: true });
+  const y = zeros([2, 2], { device: "cuda" }).copy_(x);
+  assertEquals([y.device, y.toArray()], ["cuda:0", [[1, 2], [1, 2]]]);
+  y.sum().backward();
+  assertEquals([x.grad!.device, x.grad!.toArray()], ["cpu", [2, 2]]);
+  assertEquals(zeros([2]).copy_(y.detach().at(0)).toArray(), [1, 2]);
 });
 
 Deno.test("a module moves with its gradients and stays the same object", () => {

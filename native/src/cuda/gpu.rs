@@ -247,25 +247,13 @@ impl Gpu {
 
     // ---- copies
 
-    /// Copies bytes of the process into device memory. The source may change when this returns, unless it is pinned and
-    /// `direct`: then the device reads it when it comes so far.
+    /// Copies bytes of the process into device memory; the source may change when this returns. They pass through pinned
+    /// memory, or else the driver would wait for all work so far.
     ///
     /// # Safety
     /// `from` has so many bytes, and `to` is a place in a block with room for them.
-    pub unsafe fn upload(
-        &self,
-        to: Address,
-        from: *const u8,
-        bytes: usize,
-        direct: bool,
-    ) -> Outcome {
+    pub unsafe fn upload(&self, to: Address, from: *const u8, bytes: usize) -> Outcome {
         self.enter()?;
-        if direct && pinned::mark(from, bytes, self.device()) {
-            // SAFETY: the caller's promise; the block stays until the device is done with it.
-            let asked = unsafe { self.driver.upload(to, from.cast(), bytes, self.stream) };
-            return self.noted(asked);
-        }
-        // By way of pinned memory, or else the driver would wait for all work so far.
         for at in (0..bytes).step_by(STAGED) {
             let part = STAGED.min(bytes - at);
             let block = pinned::Block::take(self, part)?;
@@ -282,27 +270,50 @@ impl Gpu {
         Ok(())
     }
 
-    /// Copies bytes of device memory into the process, after all work so far. Into pinned memory and `direct` it does
-    /// not wait: the bytes are there once an event behind it is done.
+    /// As `upload`; but pinned memory is read by the device when it comes so far.
+    ///
+    /// # Safety
+    /// As for `upload`.
+    pub unsafe fn upload_later(&self, to: Address, from: *const u8, bytes: usize) -> Outcome {
+        self.enter()?;
+        if !pinned::mark(from, bytes, self.device()) {
+            // SAFETY: the caller's promise.
+            return unsafe { self.upload(to, from, bytes) };
+        }
+        // SAFETY: the caller's promise; the block stays until the device is done with it.
+        self.noted(unsafe { self.driver.upload(to, from.cast(), bytes, self.stream) })
+    }
+
+    /// Copies bytes of device memory into the process, after all work so far.
     ///
     /// # Safety
     /// As for `upload`, the other way round.
-    pub unsafe fn download(
-        &self,
-        to: *mut u8,
-        from: Address,
-        bytes: usize,
-        direct: bool,
-    ) -> Outcome {
+    pub unsafe fn download(&self, to: *mut u8, from: Address, bytes: usize) -> Outcome {
         self.enter()?;
-        let goes_on = direct && pinned::mark(to, bytes, self.device());
         // SAFETY: the caller's promise.
-        let asked = unsafe {
+        self.noted(unsafe {
             self.driver
                 .download(to.cast::<c_void>(), from, bytes, self.stream)
-        };
-        self.noted(asked)?;
-        if goes_on { Ok(()) } else { self.synchronize() }
+        })?;
+        self.synchronize()
+    }
+
+    /// As `download`; but into pinned memory the device writes when it comes so far: the bytes are there once an event
+    /// behind this is done.
+    ///
+    /// # Safety
+    /// As for `download`.
+    pub unsafe fn download_later(&self, to: *mut u8, from: Address, bytes: usize) -> Outcome {
+        self.enter()?;
+        if !pinned::mark(to, bytes, self.device()) {
+            // SAFETY: the caller's promise.
+            return unsafe { self.download(to, from, bytes) };
+        }
+        // SAFETY: the caller's promise; the block stays until the device is done with it.
+        self.noted(unsafe {
+            self.driver
+                .download(to.cast::<c_void>(), from, bytes, self.stream)
+        })
     }
 
     /// Copies bytes within the device.

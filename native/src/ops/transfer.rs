@@ -27,14 +27,14 @@ fn transfer(call: &Call) -> Outcome {
         )
     })?;
     let bytes = to.numel() * to.dtype.size();
+    let (to, from) = ((to.device, to.ptr), (from.device, from.ptr.cast_const()));
     // SAFETY: both operands were checked, are held, and have so many bytes.
     unsafe {
-        cuda::transfer(
-            (to.device, to.ptr),
-            (from.device, from.ptr),
-            bytes,
-            call.float(0) != 0.0,
-        )
+        if call.float(0) != 0.0 {
+            cuda::transfer_later(to, from, bytes)
+        } else {
+            cuda::transfer(to, from, bytes)
+        }
     }
 }
 

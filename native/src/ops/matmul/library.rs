@@ -49,8 +49,8 @@ fn turned(o: &Operand, batch_stride: isize, transposable: bool) -> Option<LtMatr
         return None;
     }
     let bytes = (o.ptr as usize)
-        | leading as usize * o.dtype.size()
-        | batch_stride as usize * o.dtype.size();
+        | (leading as usize * o.dtype.size())
+        | (batch_stride as usize * o.dtype.size());
     Some(LtMatrix {
         kind: kind(o.dtype)?,
         transposed,

@@ -46,7 +46,7 @@ fn uploaded<T: Copy>(call: &Call, table: &[T]) -> Outcome<Scratch> {
     let scratch = Scratch::new(gpu, bytes)?;
     if bytes > 0 {
         // SAFETY: plain numbers, into scratch memory of this size; the driver stages them before it returns.
-        unsafe { gpu.upload(scratch.address(), table.as_ptr().cast(), bytes, false)? };
+        unsafe { gpu.upload(scratch.address(), table.as_ptr().cast(), bytes)? };
     }
     Ok(scratch)
 }
