@@ -10,6 +10,7 @@ pub mod gemm;
 pub mod instruction;
 pub mod io;
 pub mod jobs;
+pub mod lanes;
 pub mod math;
 pub mod memory;
 pub mod ops;

@@ -1,5 +1,6 @@
 //! Instruction sets: what the processor has, what is used, and `simd!`, which compiles one function three times.
-//! Kernels are plain loops that LLVM vectorises; hand-written intrinsics live only where that is not enough (gemm).
+//! Kernels are plain loops that LLVM vectorises; hand-written intrinsics live only where that is not enough: gemm, and
+//! elementary functions (lanes.rs).
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -163,8 +164,8 @@ pub fn lanes<T>(lanes: T) -> T {
 /// Takes one function (`unsafe` allowed) with plain argument names and generics of the form `T` or `T: Path`; one
 /// `const N: usize` may come first. What the body calls must be `#[inline(always)]`, or it is compiled for the base level; the same
 /// goes for closures that LLVM might not inline. Use `a * b + c` in bodies, never `mul_add`: without FMA that is a slow
-/// library call, and with it results would differ between levels. The dispatch costs about a nanosecond: call it per
-/// slice, not per element.
+/// library call, and with it results would differ between levels (functions over [`Lanes`](crate::lanes::Lanes) fuse).
+/// The dispatch costs about a nanosecond: call it per slice, not per element.
 #[macro_export]
 macro_rules! simd {
     ($(#[$meta:meta])* $vis:vis fn $($rest:tt)*) => {

@@ -1,10 +1,14 @@
 //! Every function against float64 over a sample of all float32 bit patterns; half formats against their definitions.
 
 use super::*;
+use crate::lanes::{self, Lanes};
+use crate::simd::{self, Level};
 
-unsafe extern "C" {
-    safe fn erf(x: f64) -> f64;
-    safe fn erfc(x: f64) -> f64;
+mod c {
+    unsafe extern "C" {
+        pub safe fn erf(x: f64) -> f64;
+        pub safe fn erfc(x: f64) -> f64;
+    }
 }
 
 const SQRT_HALF_F64: f64 = std::f64::consts::FRAC_1_SQRT_2;
@@ -38,81 +42,248 @@ fn ulps(got: f32, want: f64) -> f64 {
     (f64::from(got) - want).abs() / ulp
 }
 
-/// Checks all infinities, NaN, zeros, and a dense sample, against `bound` ulp.
-fn check(name: &str, bound: f64, function: impl Fn(f32) -> f32, exact: impl Fn(f64) -> f64) {
-    let special = [
-        0.0,
-        -0.0,
-        1.0,
-        -1.0,
-        f32::INFINITY,
-        f32::NEG_INFINITY,
-        f32::NAN,
-        f32::MAX,
-        f32::MIN,
-    ];
-    let bits = (0..u64::from(u32::MAX))
-        .step_by(STEP)
-        .map(|bits| f32::from_bits(bits as u32));
-    let (mut worst, mut at) = (0.0, 0.0);
-    for x in special.into_iter().chain(bits) {
-        let error = ulps(function(x), exact(f64::from(x)));
-        if error > worst {
-            (worst, at) = (error, x);
+/// A function of one float32 as kernels run it, its bound in ulp, and the exact value.
+struct Subject {
+    name: &'static str,
+    bound: f64,
+    run: fn(Level, &[f32], &mut [f32]),
+    exact: fn(f64) -> f64,
+}
+
+macro_rules! subjects {
+    ($($name:ident $bound:literal $exact:expr;)*) => { vec![$( {
+        $crate::formula!(Kernel [x] { $name(x) });
+        Subject {
+            name: stringify!($name),
+            bound: $bound,
+            run: |level, x, y| {
+                assert!(x.len() <= y.len() && level <= simd::detected());
+                // SAFETY: `y` has room for as many numbers as `x` has; the processor has the level.
+                unsafe { lanes::run_at(level, Kernel, [x.as_ptr(); 3], y.as_mut_ptr(), x.len()) }
+            },
+            exact: $exact,
+        }
+    } ),*] };
+}
+
+/// NaN where the argument is too large for what comes before the slow way.
+fn within(x: f64, value: f64) -> f64 {
+    if x.abs() > f64::from(TRIG_LIMIT) {
+        f64::NAN
+    } else {
+        value
+    }
+}
+
+fn exact_sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+fn exact_cdf(x: f64) -> f64 {
+    0.5 * c::erfc(-x * SQRT_HALF_F64)
+}
+
+fn exact_gelu_tanh(x: f64) -> f64 {
+    let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
+    if x < -30.0 {
+        0.0
+    } else {
+        x * exact_sigmoid(2.0 * u)
+    }
+}
+
+/// By Newton's method from the value in float32.
+fn exact_erfinv(y: f64) -> f64 {
+    let t = y.abs();
+    if t < 1e-6 {
+        return y * std::f64::consts::PI.sqrt() / 2.0;
+    }
+    if t >= 1.0 || t.is_nan() {
+        return if t == 1.0 {
+            y * f64::INFINITY
+        } else {
+            f64::NAN
+        };
+    }
+    let mut x = f64::from(erfinv(t as f32));
+    for _ in 0..2 {
+        let slope = std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp();
+        x += (c::erfc(x) - (1.0 - t)) / slope;
+    }
+    x.copysign(y)
+}
+
+fn subjects() -> Vec<Subject> {
+    subjects! {
+        exp 2.0 f64::exp;
+        exp2 2.0 f64::exp2;
+        expm1 2.0 f64::exp_m1;
+        log 2.0 f64::ln;
+        log2 2.0 f64::log2;
+        log10 2.0 f64::log10;
+        log1p 2.0 f64::ln_1p;
+        sin 2.0 |x| within(x, x.sin());
+        cos 2.0 |x| within(x, x.cos());
+        tan 2.0 |x| within(x, x.tan());
+        asin 2.0 f64::asin;
+        acos 2.0 f64::acos;
+        atan 2.0 f64::atan;
+        tanh 2.0 f64::tanh;
+        atanh 2.0 f64::atanh;
+        sigmoid 2.0 exact_sigmoid;
+        silu 2.0 |x| if x == f64::NEG_INFINITY { 0.0 } else { x * exact_sigmoid(x) };
+        softplus 2.0 |x| if x > 40.0 { x } else { x.exp().ln_1p() };
+        erf 2.0 |x| c::erf(x);
+        erfc 2.0 |x| c::erfc(x);
+        erfinv 2.0 exact_erfinv;
+        normal_cdf 3.0 exact_cdf;
+        gelu 4.0 |x| if x == f64::NEG_INFINITY { 0.0 } else if x == f64::INFINITY { f64::NAN } else { x * exact_cdf(x) };
+        gelu_tanh 2.0 |x| if x == f64::NEG_INFINITY { 0.0 } else { exact_gelu_tanh(x) };
+        asinh_single 2.0 f64::asinh;
+        acosh_single 2.0 f64::acosh;
+        sinh_single 2.0 f64::sinh;
+        cosh_single 2.0 f64::cosh;
+    }
+}
+
+/// The worst error of a function over these bit patterns at each level that the processor has.
+fn worst_of(subject: &Subject, patterns: impl Iterator<Item = u32>) -> [(f64, f32); 3] {
+    let levels = [Level::Portable, Level::Avx2, Level::Avx512];
+    let levels = &levels[..=simd::detected() as usize];
+    let mut worst = [(0.0, 0.0); 3];
+    let mut patterns = patterns.map(f32::from_bits).peekable();
+    let mut x = Vec::with_capacity(4096);
+    let mut y = [const { [0.0; 4096] }; 3];
+    while patterns.peek().is_some() {
+        x.clear();
+        x.extend(patterns.by_ref().take(4096));
+        for (&level, y) in levels.iter().zip(&mut y) {
+            (subject.run)(level, &x, y);
+        }
+        for (i, &x) in x.iter().enumerate() {
+            let exact = (subject.exact)(f64::from(x));
+            if exact.is_nan()
+                && x.abs() > TRIG_LIMIT
+                && ["sin", "cos", "tan"].contains(&subject.name)
+            {
+                continue;
+            }
+            for (l, y) in y.iter().enumerate().take(levels.len()) {
+                let same_zero =
+                    exact != 0.0 || x != 0.0 || y[i].is_sign_negative() == exact.is_sign_negative();
+                let error = if same_zero {
+                    ulps(y[i], exact)
+                } else {
+                    f64::INFINITY
+                };
+                if error > worst[l].0 {
+                    worst[l] = (error, x);
+                }
+            }
+            if levels.len() == 3 {
+                let [_, a, b] = [y[0][i], y[1][i], y[2][i]];
+                assert!(
+                    a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan(),
+                    "{}({x:e})",
+                    subject.name
+                );
+            }
         }
     }
-    println!("{name:14} {worst:6.3} ulp at {at:e}");
-    assert!(
-        worst <= bound,
-        "{name}({at:e}) = {:e}, exact {:e}",
-        function(at),
-        exact(f64::from(at))
-    );
+    worst
 }
 
-const STEP: usize = 997;
-
-#[test]
-fn exponentials() {
-    check("exp", 2.0, exp_f32, f64::exp);
-    check("exp2", 2.0, exp2_f32, f64::exp2);
-    check("expm1", 2.0, expm1_f32, f64::exp_m1);
-}
-
-#[test]
-fn logarithms() {
-    check("log", 2.0, log_f32, f64::ln);
-    check("log2", 2.0, log2_f32, f64::log2);
-    check("log10", 2.0, log10_f32, f64::log10);
-    check("log1p", 2.0, log1p_f32, f64::ln_1p);
-}
-
-#[test]
-fn inverses() {
-    check("asin", 1.0, asin_f32, f64::asin);
-    check("acos", 1.0, acos_f32, f64::acos);
-    check("atan", 1.0, atan_f32, f64::atan);
-    check("asinh", 1.0, asinh_f32, f64::asinh);
-    check("acosh", 1.0, acosh_f32, f64::acosh);
-    check("atanh", 1.0, atanh_f32, f64::atanh);
-    check("sinh", 1.0, sinh_f32, f64::sinh);
-    check("cosh", 1.0, cosh_f32, f64::cosh);
-    // Both ways: what erf makes of the value must be the argument, to the slope that erf has there.
-    for i in 1..200_000 {
-        let y = i as f32 / 200_000.0;
-        let x = f64::from(erfinv_f32(y));
-        let slope = std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp();
-        let exact = x + (erfc(x) - (1.0 - f64::from(y))) / slope;
-        assert!(
-            ulps(erfinv_f32(y), exact) <= 3.0,
-            "erfinv({y}) = {x}, exact {exact}"
-        );
-        assert_eq!(erfinv_f32(-y), -erfinv_f32(y));
+fn require(subject: &Subject, worst: [(f64, f32); 3]) {
+    for (error, at) in worst {
+        let name = subject.name;
+        assert!(error <= subject.bound, "{name}({at:e}) is {error} ulp off");
     }
-    assert!(erfinv_f32(1.5).is_nan() && erfinv_f32(f32::NAN).is_nan());
-    assert_eq!(erfinv_f32(-1.0), f32::NEG_INFINITY);
-    assert!(ulps(erfinv_f32(1e-30), 0.5e-30 * std::f64::consts::PI.sqrt()) <= 3.0);
+}
 
+/// All infinities, NaN, zeros, and a dense sample.
+#[test]
+fn samples() {
+    let special = [
+        0.0,
+        1.0,
+        f32::INFINITY,
+        f32::NAN,
+        f32::MAX,
+        f32::MIN_POSITIVE,
+        1e-45,
+        88.722_84,
+        89.0,
+    ];
+    let special = special.map(|x: f32| [x.to_bits(), (-x).to_bits()]);
+    for subject in subjects() {
+        let bits = (0..=u32::MAX).step_by(1021);
+        let worst = worst_of(&subject, special.as_flattened().iter().copied().chain(bits));
+        require(&subject, worst);
+    }
+}
+
+/// Every float32, on two threads; TORO_MATH names one function to look at.
+#[test]
+#[ignore = "it takes minutes: deno task test:math"]
+fn every_float32() {
+    let only = std::env::var("TORO_MATH").unwrap_or_default();
+    for subject in subjects() {
+        if !only.is_empty() && subject.name != only {
+            continue;
+        }
+        let part = |i: u32| worst_of(&subject, (i..=u32::MAX).step_by(2));
+        let (mut worst, other) = std::thread::scope(|scope| {
+            let other = scope.spawn(|| part(1));
+            (part(0), other.join().expect("the other half ends"))
+        });
+        for (worst, other) in worst.iter_mut().zip(other) {
+            if other.0 > worst.0 {
+                *worst = other;
+            }
+        }
+        let [portable, _, avx512] = worst;
+        println!(
+            "{:14} {:6.3} ulp at {:e}, portable {:6.3} ulp at {:e}",
+            subject.name, avx512.0, avx512.1, portable.0, portable.1
+        );
+        require(&subject, worst);
+    }
+}
+
+/// The ways of float64, one number after the other.
+macro_rules! by_singles {
+    ($($name:ident: $function:ident),*) => { $(
+        #[inline(always)]
+        fn $name<V: Lanes>(x: V) -> V {
+            let mut lanes = [0.0; 16];
+            // SAFETY: no kind of lanes has more than sixteen.
+            unsafe {
+                x.store(lanes.as_mut_ptr());
+                V::load(lanes.map($function).as_ptr())
+            }
+        }
+    )* };
+}
+by_singles!(asinh_single: asinh_f32, acosh_single: acosh_f32, sinh_single: sinh_f32, cosh_single: cosh_f32);
+
+#[test]
+fn a_number_does_not_depend_on_its_place() {
+    crate::formula!(Sum [x, y, z] { exp(x) * y + z });
+    let x: Vec<f32> = (0..100).map(|i| i as f32 * 0.1 - 5.0).collect();
+    let mut whole = vec![0.0; 100];
+    for n in (0..100).rev() {
+        let mut part = vec![0.0; 100];
+        // SAFETY: each has a hundred numbers.
+        unsafe {
+            lanes::run(Sum, [x.as_ptr(); 3], whole.as_mut_ptr(), 100);
+            lanes::run(Sum, [x.as_ptr(); 3], part.as_mut_ptr(), n);
+        }
+        assert!(part[..n] == whole[..n] && part[n..].iter().all(|&x| x == 0.0));
+    }
+}
+
+#[test]
+fn angles() {
     let sides = [
         0.0,
         -0.0,
@@ -139,74 +310,38 @@ fn inverses() {
 }
 
 #[test]
-fn trigonometry() {
-    let within = |f: fn(f64) -> f64| {
-        move |x: f64| {
-            if x.abs() > f64::from(TRIG_LIMIT) {
-                f64::NAN
-            } else {
-                f(x)
-            }
-        }
-    };
-    let inside =
-        |f: fn(f32) -> f32| move |x: f32| if x.abs() > TRIG_LIMIT { f32::NAN } else { f(x) };
-    check("sin", 1.0, inside(sin_f32), within(f64::sin));
-    check("cos", 1.0, inside(cos_f32), within(f64::cos));
-    check("tan", 1.0, inside(tan_f32), within(f64::tan));
-
+fn huge_angles() {
     let x: Vec<f32> = (0..5000)
         .map(|i| (i as f32 - 2500.0) * if i % 700 == 0 { 1e30 } else { 0.1 })
+        .chain([f32::INFINITY, 131_072.0, 131_073.0])
         .collect();
-    let mut y = vec![0.0; x.len()];
-    sin_slice(&x, &mut y);
-    assert!(
-        x.iter()
-            .zip(&y)
-            .all(|(&x, &y)| ulps(y, f64::from(x).sin()) <= 1.0)
-    );
-    tan_slice(&x, &mut y);
-    assert!(
-        x.iter()
-            .zip(&y)
-            .all(|(&x, &y)| ulps(y, f64::from(x).tan()) <= 1.0)
-    );
-    cos_slice(&[f32::INFINITY, 0.0], &mut y);
-    assert!(y[0].is_nan() && y[1] == 1.0);
+    type Way = (unsafe fn(*const f32, *mut f32, usize), fn(f64) -> f64);
+    let ways: [Way; 3] = [
+        (sin_slice, f64::sin),
+        (cos_slice, f64::cos),
+        (tan_slice, f64::tan),
+    ];
+    for (run, exact) in ways {
+        let mut y = vec![0.0; x.len()];
+        // SAFETY: both have as many numbers.
+        unsafe { run(x.as_ptr(), y.as_mut_ptr(), x.len()) };
+        for (&x, &y) in x.iter().zip(&y) {
+            assert!(ulps(y, exact(f64::from(x))) <= 2.0, "{x}: {y}");
+        }
+    }
+}
+
+/// Checks a dense sample against `bound` ulp.
+fn check(name: &str, bound: f64, function: impl Fn(f32) -> f32, exact: impl Fn(f64) -> f64) {
+    for bits in (0..=u32::MAX).step_by(9973) {
+        let x = f32::from_bits(bits);
+        let error = ulps(function(x), exact(f64::from(x)));
+        assert!(error <= bound, "{name} of {x:e} is {error} ulp off");
+    }
 }
 
 #[test]
-fn activations() {
-    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
-    check("tanh", 2.0, tanh_f32, f64::tanh);
-    check("sigmoid", 2.5, sigmoid_f32, sigmoid);
-    check("silu", 3.0, silu_f32, |x| {
-        if x == f64::NEG_INFINITY {
-            0.0
-        } else {
-            x * sigmoid(x)
-        }
-    });
-    check("softplus", 3.0, softplus_f32, |x| {
-        if x > 40.0 { x } else { x.exp().ln_1p() }
-    });
-    check("erf", 2.0, erf_f32, |x| erf(x));
-    check("normal_cdf", 6.0, normal_cdf_f32, |x| {
-        0.5 * erfc(-x * SQRT_HALF_F64)
-    });
-    let gelu = |x: f64| {
-        if x == f64::NEG_INFINITY {
-            0.0
-        } else {
-            0.5 * x * erfc(-x * SQRT_HALF_F64)
-        }
-    };
-    check("gelu", 6.0, gelu_f32, gelu);
-    let gelu_tanh = |x: f64| {
-        let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
-        if x < -30.0 { 0.0 } else { x * sigmoid(2.0 * u) }
-    };
-    check("gelu_tanh", 4.0, gelu_tanh_f32, gelu_tanh);
+fn roots() {
     check("rsqrt", 2.0, rsqrt_f32, |x| 1.0 / x.sqrt());
     check("sqrt", 0.5, sqrt_f32, f64::sqrt);
 }

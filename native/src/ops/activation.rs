@@ -1,6 +1,7 @@
 //! Activations and the kernels of their gradients, one line each. A gradient takes g, the gradient of the output, and
 //! x, the input (y where the output serves better).
 
+use crate::lanes::Lanes;
 use crate::math::*;
 use crate::ops::pointwise::erf_f64;
 
@@ -24,8 +25,9 @@ const CUBE: f64 = 0.044_715;
 
 /// d/dx of x Φ(x)
 #[inline(always)]
-fn gelu_slope_f32(x: f32) -> f32 {
-    normal_cdf_f32(x) + x * exp_f32(x * x * -0.5) * SQRT_1_BY_2PI as f32
+fn gelu_slope<V: Lanes>(x: V) -> V {
+    let density = exp(x * x * V::all(-0.5)) * V::all(SQRT_1_BY_2PI as f32);
+    x.mul_add(density, normal_cdf(x))
 }
 
 fn gelu_slope_f64(x: f64) -> f64 {
@@ -34,10 +36,12 @@ fn gelu_slope_f64(x: f64) -> f64 {
 
 /// d/dx of the GELU by tanh
 #[inline(always)]
-fn gelu_tanh_slope_f32(x: f32) -> f32 {
-    let t = tanh_f32(SQRT_2_BY_PI as f32 * (x + CUBE as f32 * x * x * x));
-    let inner = SQRT_2_BY_PI as f32 * (1.0 + 3.0 * CUBE as f32 * x * x);
-    0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner
+fn gelu_tanh_slope<V: Lanes>(x: V) -> V {
+    let (one, half) = (V::all(1.0), V::all(0.5));
+    let cube = V::all(CUBE as f32) * x * x;
+    let t = tanh(V::all(SQRT_2_BY_PI as f32) * cube.mul_add(x, x));
+    let inner = V::all(SQRT_2_BY_PI as f32) * (one + V::all(3.0) * cube);
+    half * (one + t) + half * x * (one - t * t) * inner
 }
 
 fn gelu_tanh_slope_f64(x: f64) -> f64 {
@@ -45,9 +49,19 @@ fn gelu_tanh_slope_f64(x: f64) -> f64 {
     0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * SQRT_2_BY_PI * (1.0 + 3.0 * CUBE * x * x)
 }
 
+fn silu_slope_f64(x: f64) -> f64 {
+    let s = sigmoid_f64(x);
+    s * (1.0 + x * (1.0 - s))
+}
+
+fn mish_slope_f64(x: f64) -> f64 {
+    let t = softplus_f64(x).tanh();
+    t + x * sigmoid_f64(x) * (1.0 - t * t)
+}
+
 /// Functions that only differ in their number type.
 macro_rules! both {
-    ($($t:ident: $exp:expr, $expm1:expr, $softplus:expr, $sigmoid:expr, $tanh:expr);*) => { $(
+    ($($t:ident: $exp:expr, $expm1:expr);*) => { $(
         pub mod $t {
             use super::super::*;
             #[inline(always)]
@@ -64,24 +78,6 @@ macro_rules! both {
                 if x <= 0.0 { $exp(x * input_scale) * (alpha * scale * input_scale) } else { scale }
             }
             #[inline(always)]
-            pub fn softplus(x: $t, beta: $t, threshold: $t) -> $t {
-                if x * beta > threshold { x } else { $softplus(x * beta) / beta }
-            }
-            #[inline(always)]
-            pub fn softplus_slope(x: $t, beta: $t, threshold: $t) -> $t {
-                if x * beta > threshold { 1.0 } else { $sigmoid(x * beta) }
-            }
-            #[inline(always)]
-            pub fn mish_slope(x: $t) -> $t {
-                let t = $tanh($softplus(x));
-                t + x * $sigmoid(x) * (1.0 - t * t)
-            }
-            #[inline(always)]
-            pub fn silu_slope(x: $t) -> $t {
-                let s = $sigmoid(x);
-                s * (1.0 + x * (1.0 - s))
-            }
-            #[inline(always)]
             pub fn hardswish_slope(x: $t) -> $t {
                 if x <= -3.0 { 0.0 } else if x < 3.0 { x / 3.0 + 0.5 } else { 1.0 }
             }
@@ -90,20 +86,30 @@ macro_rules! both {
 }
 mod of {
     both!(
-        f32: exp_f32, expm1_f32, softplus_f32, sigmoid_f32, tanh_f32;
-        f64: f64::exp, f64::exp_m1, softplus_f64, sigmoid_f64, f64::tanh
+        f32: exp_f32, expm1_f32;
+        f64: f64::exp, f64::exp_m1
     );
 }
 use of::{f32 as single, f64 as double};
 
-/// NaN for -∞, else the value.
+/// The value, but NaN where x is -∞.
 #[inline(always)]
-fn unless_lowest(x: f32, value: f32) -> f32 {
-    if x == f32::NEG_INFINITY {
-        f32::NAN
-    } else {
-        value
-    }
+fn unless_lowest<V: Lanes>(x: V, value: V) -> V {
+    V::select(x.equals(V::all(f32::NEG_INFINITY)), V::all(f32::NAN), value)
+}
+
+/// d/dx of x sigmoid(x)
+#[inline(always)]
+fn silu_slope<V: Lanes>(x: V) -> V {
+    let (one, s) = (V::all(1.0), sigmoid(x));
+    s * (one + x * (one - s))
+}
+
+/// d/dx of x tanh(softplus(x))
+#[inline(always)]
+fn mish_slope<V: Lanes>(x: V) -> V {
+    let t = tanh(softplus(x));
+    t + x * sigmoid(x) * (V::all(1.0) - t * t)
 }
 
 crate::maps! {
@@ -113,7 +119,7 @@ crate::maps! {
         i64: x.max(0)
     }
     relu_grad [g, y] (p; 0) { f32: if y <= 0.0 { 0.0 } else { g }; f64: if y <= 0.0 { 0.0 } else { g } }
-    sigmoid [x] (p; 0) { f32: sigmoid_f32(x); f64: sigmoid_f64(x) }
+    sigmoid [x] (p; 0) { lanes: sigmoid(x); f64: sigmoid_f64(x) }
     sigmoid_grad [g, y] (p; 0) { f32: g * (1.0 - y) * y; f64: g * (1.0 - y) * y }
     /// Scalar: the slope below 0.
     leaky_relu [x] (p; 1) {
@@ -134,25 +140,25 @@ crate::maps! {
         f64: g * double::elu_slope(x, p[0].float(), p[1].float(), p[2].float())
     }
     /// NaN at ±∞ in float32, as in PyTorch, which multiplies infinity by 0 there and x by 2 first; so for those below.
-    gelu [x] (p; 0) { f32: gelu_f32(x) * 2.0 * 0.5 + x * 0.0; f64: x * normal_cdf_f64(x) }
-    gelu_grad [g, x] (p; 0) { f32: g * gelu_slope_f32(x); f64: g * gelu_slope_f64(x) }
+    gelu [x] (p; 0) { lanes: gelu(x) * V::all(2.0) * V::all(0.5) + x * V::all(0.0); f64: x * normal_cdf_f64(x) }
+    gelu_grad [g, x] (p; 0) { lanes: g * gelu_slope(x); f64: g * gelu_slope_f64(x) }
     gelu_tanh [x] (p; 0) {
-        f32: unless_lowest(x, gelu_tanh_f32(x));
+        lanes: unless_lowest(x, gelu_tanh(x));
         f64: 0.5 * x * (1.0 + (SQRT_2_BY_PI * (x + CUBE * x * x * x)).tanh())
     }
-    gelu_tanh_grad [g, x] (p; 0) { f32: g * gelu_tanh_slope_f32(x); f64: g * gelu_tanh_slope_f64(x) }
-    silu [x] (p; 0) { f32: unless_lowest(x, silu_f32(x)); f64: x * sigmoid_f64(x) }
-    silu_grad [g, x] (p; 0) { f32: g * single::silu_slope(x); f64: g * double::silu_slope(x) }
-    mish [x] (p; 0) { f32: x * tanh_f32(softplus_f32(x)); f64: x * softplus_f64(x).tanh() }
-    mish_grad [g, x] (p; 0) { f32: g * single::mish_slope(x); f64: g * double::mish_slope(x) }
+    gelu_tanh_grad [g, x] (p; 0) { lanes: g * gelu_tanh_slope(x); f64: g * gelu_tanh_slope_f64(x) }
+    silu [x] (p; 0) { lanes: unless_lowest(x, silu(x)); f64: x * sigmoid_f64(x) }
+    silu_grad [g, x] (p; 0) { lanes: g * silu_slope(x); f64: g * silu_slope_f64(x) }
+    mish [x] (p; 0) { lanes: x * tanh(softplus(x)); f64: x * softplus_f64(x).tanh() }
+    mish_grad [g, x] (p; 0) { lanes: g * mish_slope(x); f64: g * mish_slope_f64(x) }
     /// Scalars: beta, threshold.
     softplus [x] (p; 2) {
-        f32: single::softplus(x, p[0].float() as f32, p[1].float() as f32);
-        f64: double::softplus(x, p[0].float(), p[1].float())
+        lanes: V::select(p[1].lt(x * p[0]), x, softplus(x * p[0]) / p[0]);
+        f64: if x * p[0].float() > p[1].float() { x } else { softplus_f64(x * p[0].float()) / p[0].float() }
     }
     softplus_grad [g, x] (p; 2) {
-        f32: g * single::softplus_slope(x, p[0].float() as f32, p[1].float() as f32);
-        f64: g * double::softplus_slope(x, p[0].float(), p[1].float())
+        lanes: g * V::select(p[1].lt(x * p[0]), V::all(1.0), sigmoid(x * p[0]));
+        f64: g * if x * p[0].float() > p[1].float() { 1.0 } else { sigmoid_f64(x * p[0].float()) }
     }
     softsign [x] (p; 0) { f32: x / (1.0 + x.abs()); f64: x / (1.0 + x.abs()) }
     softsign_grad [g, x] (p; 0) {
@@ -183,8 +189,8 @@ crate::maps! {
     }
     hardswish_grad [g, x] (p; 0) { f32: g * single::hardswish_slope(x); f64: g * double::hardswish_slope(x) }
     /// log sigmoid(x)
-    logsigmoid [x] (p; 0) { f32: -softplus_f32(-x); f64: -softplus_f64(-x) }
-    logsigmoid_grad [g, x] (p; 0) { f32: g * sigmoid_f32(-x); f64: g * sigmoid_f64(-x) }
+    logsigmoid [x] (p; 0) { lanes: -softplus(-x); f64: -softplus_f64(-x) }
+    logsigmoid_grad [g, x] (p; 0) { lanes: g * sigmoid(-x); f64: g * sigmoid_f64(-x) }
     /// Scalars: the threshold, and what takes the place of values up to it.
     threshold [x] (p; 2) {
         f32: if x <= p[0].float() as f32 { p[1].float() as f32 } else { x };
@@ -195,9 +201,9 @@ crate::maps! {
         f32: if x <= p[0].float() as f32 { 0.0 } else { g };
         f64: if x <= p[0].float() { 0.0 } else { g }
     }
-    tanhshrink [x] (p; 0) { f32: x - tanh_f32(x); f64: x - x.tanh() }
+    tanhshrink [x] (p; 0) { lanes: x - tanh(x); f64: x - x.tanh() }
     tanhshrink_grad [g, x] (p; 0) {
-        f32: g * tanh_f32(x) * tanh_f32(x);
+        lanes: g * tanh(x) * tanh(x);
         f64: g * x.tanh() * x.tanh()
     }
     /// Scalar: what is cut off on each side of 0.
@@ -220,10 +226,10 @@ crate::maps! {
     /// The gradient for the slope, before it is summed.
     prelu_grad_weight [g, x] (p; 0) { f32: if x > 0.0 { 0.0 } else { g * x }; f64: if x > 0.0 { 0.0 } else { g * x } }
     /// a · sigmoid(b)
-    glu [a, b] (p; 0) { f32: a * sigmoid_f32(b); f64: a * sigmoid_f64(b) }
+    glu [a, b] (p; 0) { lanes: a * sigmoid(b); f64: a * sigmoid_f64(b) }
     /// Its gradient for b.
     glu_grad [g, a, b] (p; 0) {
-        f32: g * a * sigmoid_f32(b) * (1.0 - sigmoid_f32(b));
+        lanes: g * a * sigmoid(b) * (V::all(1.0) - sigmoid(b));
         f64: g * a * sigmoid_f64(b) * (1.0 - sigmoid_f64(b))
     }
 }

@@ -425,29 +425,17 @@ enum Mode {
 
 /// Declares rows of elementwise ops. Each op says, per compute type it has, its value in terms of its inputs:
 /// `name [a, b] (p; 1) { f32: …; f64: …; i64: … }`, where `p` is the slice of the instruction's scalars, here one.
+/// `lanes: …` in place of `f32: …` is a formula over any kind of [`Lanes`](crate::lanes::Lanes), in which `p` has lanes too.
 #[macro_export]
 macro_rules! maps {
     ($($(#[$doc:meta])* $name:ident $ins:tt ( $p:ident ; $scalars:literal ) { $($type:ident : $value:expr);* $(;)? })*) => {
         $( #[allow(unused_variables, unused_imports)]
         mod $name {
             use super::*;
-            $(
-                $crate::simd! {
-                    pub unsafe fn $type(ins: [*const $type; 3], out: *mut $type, n: usize, $p: &[$crate::instruction::Scalar]) {
-                        let [a0, a1, a2] = ins;
-                        // Copied, so that LLVM sees that the loop's stores do not change them.
-                        let $p: [$crate::instruction::Scalar; $scalars] = core::array::from_fn(|i| $p[i]);
-                        for i in 0..n {
-                            let result = $crate::maps!(@value $value, i, $ins, a0, a1, a2);
-                            // SAFETY: the engine hands in room for n elements.
-                            unsafe { *out.add(i) = result };
-                        }
-                    }
-                }
-            )*
+            $( $crate::maps!(@kernel $type, $value, $ins, $p, $scalars); )*
             pub static MAP: $crate::ops::map::Map = {
                 let mut map = $crate::ops::map::Map { f32: None, f64: None, i64: None };
-                $( map.$type = Some($type); )*
+                $( $crate::maps!(@field map, $type); )*
                 map
             };
         } )*
@@ -463,6 +451,40 @@ macro_rules! maps {
             }
         ),*];
     };
+    (@kernel lanes, $value:expr, $ins:tt, $p:ident, $scalars:literal) => {
+        /// The numbers that the formula needs.
+        #[derive(Clone, Copy)]
+        struct Formula([$crate::instruction::Scalar; $scalars]);
+        impl $crate::lanes::Formula<{ $crate::formula!(@count $ins) }> for Formula {
+            #[inline(always)]
+            fn value<V: $crate::lanes::Lanes>(self, $ins: [V; { $crate::formula!(@count $ins) }]) -> V {
+                let $p: [V; $scalars] = self.0.map(#[inline(always)] |p| V::all(p.float() as f32));
+                $value
+            }
+        }
+        /// # Safety
+        /// As [`Kernel`]($crate::ops::map::Kernel).
+        pub unsafe fn f32(ins: [*const f32; 3], out: *mut f32, n: usize, $p: &[$crate::instruction::Scalar]) {
+            // SAFETY: the engine hands in n elements of each operand, none of which the output overlaps.
+            unsafe { $crate::lanes::run(Formula(core::array::from_fn(|i| $p[i])), ins, out, n) }
+        }
+    };
+    (@kernel $type:ident, $value:expr, $ins:tt, $p:ident, $scalars:literal) => {
+        $crate::simd! {
+            pub unsafe fn $type(ins: [*const $type; 3], out: *mut $type, n: usize, $p: &[$crate::instruction::Scalar]) {
+                let [a0, a1, a2] = ins;
+                // Copied, so that LLVM sees that the loop's stores do not change them.
+                let $p: [$crate::instruction::Scalar; $scalars] = core::array::from_fn(|i| $p[i]);
+                for i in 0..n {
+                    let result = $crate::maps!(@value $value, i, $ins, a0, a1, a2);
+                    // SAFETY: the engine hands in room for n elements.
+                    unsafe { *out.add(i) = result };
+                }
+            }
+        }
+    };
+    (@field $map:ident, lanes) => { $map.f32 = Some(f32) };
+    (@field $map:ident, $type:ident) => { $map.$type = Some($type) };
     (@arity []) => { (0, 0) };
     (@arity [$x:ident]) => { (1, 1) };
     (@arity [$x:ident, $y:ident]) => { (2, 2) };

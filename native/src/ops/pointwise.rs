@@ -11,17 +11,16 @@ fn one<T: From<u8>>(condition: bool) -> T {
     T::from(u8::from(condition))
 }
 
-unsafe extern "C" {
-    // The C library's, which Rust's standard library links anyway but does not offer.
-    safe fn erf(x: f64) -> f64;
-    safe fn erfc(x: f64) -> f64;
-    safe fn lgamma(x: f64) -> f64;
+mod c {
+    unsafe extern "C" {
+        // The C library's, which Rust's standard library links anyway but does not offer.
+        pub safe fn erf(x: f64) -> f64;
+        pub safe fn erfc(x: f64) -> f64;
+        pub safe fn lgamma(x: f64) -> f64;
+    }
 }
-
-/// erf x in float64.
-pub fn erf_f64(x: f64) -> f64 {
-    erf(x)
-}
+use c::lgamma;
+pub use c::{erf as erf_f64, erfc as erfc_f64};
 
 /// Power by squaring, wrapping; a negative exponent leaves only the inverses of 1 and -1.
 #[inline(always)]
@@ -71,7 +70,7 @@ fn erfinv_f64(y: f64) -> f64 {
         (num / den).copysign(y)
     };
     for _ in 0..2 {
-        x -= (erf(x) - y) / (std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp());
+        x -= (erf_f64(x) - y) / (std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp());
     }
     x
 }
@@ -150,7 +149,7 @@ crate::maps! {
     mul [a, b] (p; 0) { f32: a * b; f64: a * b; i64: a.wrapping_mul(b) }
     div [a, b] (p; 0) { f32: a / b; f64: a / b }
     eq [a, b] (p; 0) { f32: one::<f32>(a == b); f64: one::<f64>(a == b); i64: i64::from(a == b) }
-    exp [x] (p; 0) { f32: exp_f32(x); f64: x.exp() }
+    exp [x] (p; 0) { lanes: exp(x); f64: x.exp() }
 
     /// a + scalar · b
     add_scaled [a, b] (p; 1) {
@@ -192,24 +191,24 @@ crate::maps! {
         f32: if x > p[0].float() as f32 && x < p[1].float() as f32 { g } else { 0.0 };
         f64: if x > p[0].float() && x < p[1].float() { g } else { 0.0 }
     }
-    log [x] (p; 0) { f32: log_f32(x); f64: x.ln() }
-    log2 [x] (p; 0) { f32: log2_f32(x); f64: x.log2() }
-    log10 [x] (p; 0) { f32: log10_f32(x); f64: x.log10() }
-    log1p [x] (p; 0) { f32: log1p_f32(x); f64: x.ln_1p() }
-    exp2 [x] (p; 0) { f32: exp2_f32(x); f64: x.exp2() }
-    expm1 [x] (p; 0) { f32: expm1_f32(x); f64: x.exp_m1() }
-    asin [x] (p; 0) { f32: asin_f32(x); f64: x.asin() }
-    acos [x] (p; 0) { f32: acos_f32(x); f64: x.acos() }
-    atan [x] (p; 0) { f32: atan_f32(x); f64: x.atan() }
+    log [x] (p; 0) { lanes: log(x); f64: x.ln() }
+    log2 [x] (p; 0) { lanes: log2(x); f64: x.log2() }
+    log10 [x] (p; 0) { lanes: log10(x); f64: x.log10() }
+    log1p [x] (p; 0) { lanes: log1p(x); f64: x.ln_1p() }
+    exp2 [x] (p; 0) { lanes: exp2(x); f64: x.exp2() }
+    expm1 [x] (p; 0) { lanes: expm1(x); f64: x.exp_m1() }
+    asin [x] (p; 0) { lanes: asin(x); f64: x.asin() }
+    acos [x] (p; 0) { lanes: acos(x); f64: x.acos() }
+    atan [x] (p; 0) { lanes: atan(x); f64: x.atan() }
     sinh [x] (p; 0) { f32: sinh_f32(x); f64: x.sinh() }
     cosh [x] (p; 0) { f32: cosh_f32(x); f64: x.cosh() }
-    tanh [x] (p; 0) { f32: tanh_f32(x); f64: x.tanh() }
+    tanh [x] (p; 0) { lanes: tanh(x); f64: x.tanh() }
     asinh [x] (p; 0) { f32: asinh_f32(x); f64: x.asinh() }
     acosh [x] (p; 0) { f32: acosh_f32(x); f64: x.acosh() }
-    atanh [x] (p; 0) { f32: atanh_f32(x); f64: x.atanh() }
-    erf [x] (p; 0) { f32: erf_f32(x); f64: erf(x) }
-    erfc [x] (p; 0) { f32: erfc(f64::from(x)) as f32; f64: erfc(x) }
-    erfinv [x] (p; 0) { f32: erfinv_f32(x); f64: erfinv_f64(x) }
+    atanh [x] (p; 0) { lanes: atanh(x); f64: x.atanh() }
+    erf [x] (p; 0) { lanes: erf(x); f64: erf_f64(x) }
+    erfc [x] (p; 0) { lanes: erfc(x); f64: erfc_f64(x) }
+    erfinv [x] (p; 0) { lanes: erfinv(x); f64: erfinv_f64(x) }
     lgamma [x] (p; 0) { f32: lgamma(f64::from(x)) as f32; f64: lgamma(x) }
     floor [x] (p; 0) { f32: x.floor(); f64: x.floor() }
     ceil [x] (p; 0) { f32: x.ceil(); f64: x.ceil() }
@@ -306,8 +305,7 @@ macro_rules! trig {
             /// As [`map::Kernel`]: n elements of each operand; the output is none of the inputs.
             unsafe fn single(ins: [*const f32; 3], out: *mut f32, n: usize, _: &[Scalar]) {
                 // SAFETY: the engine hands in n elements of each, which do not overlap.
-                let (x, y) = unsafe { (core::slice::from_raw_parts(ins[0], n), core::slice::from_raw_parts_mut(out, n)) };
-                $slice(x, y);
+                unsafe { $slice(ins[0], out, n) };
             }
             /// # Safety
             /// As above.

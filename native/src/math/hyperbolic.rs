@@ -1,56 +1,7 @@
-//! The inverses of trigonometric and hyperbolic functions, the hyperbolic functions themselves, and the inverse of erf:
-//! evaluated in float64, so that each is within 1 ulp unless its line says otherwise.
+//! atan2 and what else is evaluated in float64, which keeps each within 1 ulp: hyperbolic functions, two of their inverses.
 
 use super::{ROUND_F64, exp_scaled, polynomial_f64};
-use std::f64::consts::{FRAC_1_SQRT_2, FRAC_PI_2, FRAC_PI_4, LN_2, LOG2_E, PI};
-
-/// The arcsine of |x| up to ½, and of √((1 - |x|) / 2) beyond, which is half the arccosine of
-/// |x| (coefficients: FreeBSD msun e_asinf).
-#[inline(always)]
-fn asin_of_smaller(t: f64) -> f64 {
-    let is_near = t < 0.5;
-    let z = if is_near { t * t } else { 0.5 - 0.5 * t };
-    let s = if is_near { t } else { z.sqrt() };
-    let top = polynomial_f64(
-        z,
-        [
-            -8.656_363_003_0e-3,
-            -4.274_342_209_1e-2,
-            1.666_658_669_7e-1,
-            0.0,
-        ],
-    );
-    s + s * (top / (1.0 - 7.066_296_339_0e-1 * z))
-}
-
-/// arcsin x
-#[inline(always)]
-pub fn asin_f32(x: f32) -> f32 {
-    let t = f64::from(x).abs();
-    let value = asin_of_smaller(t);
-    let value = if t < 0.5 {
-        value
-    } else {
-        FRAC_PI_2 - 2.0 * value
-    };
-    let value = (value as f32).copysign(x);
-    if x == 0.0 || x.is_nan() { x } else { value }
-}
-
-/// arccos x
-#[inline(always)]
-pub fn acos_f32(x: f32) -> f32 {
-    let y = f64::from(x);
-    let t = y.abs();
-    let value = asin_of_smaller(t);
-    let near = FRAC_PI_2 - value.copysign(y);
-    let far = if y < 0.0 {
-        PI - 2.0 * value
-    } else {
-        2.0 * value
-    };
-    (if t < 0.5 { near } else { far }) as f32
-}
+use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, LN_2, LOG2_E, PI};
 
 /// arctan of 0 to 1 (coefficients: Cephes atanf).
 #[inline(always)]
@@ -70,17 +21,6 @@ fn atan_to_one(t: f64) -> f64 {
     );
     let value = u * z * p + u;
     if is_far { value + FRAC_PI_4 } else { value }
-}
-
-/// arctan x
-#[inline(always)]
-pub fn atan_f32(x: f32) -> f32 {
-    let t = f64::from(x).abs();
-    let inverse = 1.0 / t;
-    let value = atan_to_one(if t > 1.0 { inverse } else { t });
-    let value = if t > 1.0 { FRAC_PI_2 - value } else { value };
-    let value = (value as f32).copysign(x);
-    if x == 0.0 || x.is_nan() { x } else { value }
 }
 
 /// The angle of (x, y), as C's `atan2`
@@ -159,17 +99,6 @@ pub fn acosh_f32(x: f32) -> f32 {
     if x >= 1.0 { value } else { f32::NAN }
 }
 
-/// artanh x
-#[inline(always)]
-pub fn atanh_f32(x: f32) -> f32 {
-    let t = f64::from(x).abs();
-    let value = 0.5 * log1p(2.0 * t / (1.0 - t));
-    let value = if t == 1.0 { f64::INFINITY } else { value };
-    let value = if t <= 1.0 { value } else { f64::NAN };
-    let value = (value as f32).copysign(x);
-    if x == 0.0 { x } else { value }
-}
-
 /// eˣ for 0 to 100, to 2⁻³⁶ of its value.
 #[inline(always)]
 fn exp(x: f64) -> f64 {
@@ -200,46 +129,4 @@ pub fn cosh_f32(x: f32) -> f32 {
     let e = exp(f64::from(x).abs());
     let value = (0.5 * (e + 1.0 / e)) as f32;
     if x.is_nan() { x } else { value }
-}
-
-/// The inverse of erf, within 3 ulp (M. J. Wichura 1988, algorithm AS 241, PPND7; float32 never reaches its last region)
-#[inline(always)]
-pub fn erfinv_f32(x: f32) -> f32 {
-    let y = f64::from(x);
-    let t = y.abs();
-    let is_near = t <= 0.85;
-    let near = 0.180_625 - 0.25 * t * t;
-    let near = (
-        0.5 * t
-            * polynomial_f64(
-                near,
-                [
-                    59.109_374_720,
-                    159.291_132_02,
-                    50.434_271_938,
-                    3.387_132_717_9,
-                ],
-            ),
-        polynomial_f64(near, [67.187_563_600, 78.757_757_664, 17.895_169_469, 1.0]),
-    );
-    // -ln of the smaller tail, (1 - t) / 2, as ln(1 + (1 + t) / (1 - t)).
-    let far = log1p((1.0 + t) / (1.0 - t)).sqrt() - 1.6;
-    let far = (
-        polynomial_f64(
-            far,
-            [
-                0.170_238_211_03,
-                1.306_728_481_6,
-                2.756_815_390_0,
-                1.423_437_277_7,
-            ],
-        ),
-        polynomial_f64(far, [0.120_211_329_75, 0.737_001_642_50, 1.0]),
-    );
-    let (top, bottom) = if is_near { near } else { far };
-    let value = top / bottom * FRAC_1_SQRT_2;
-    let value = if t == 1.0 { f64::INFINITY } else { value };
-    let value = if t <= 1.0 { value } else { f64::NAN };
-    let value = (value as f32).copysign(x);
-    if x == 0.0 { x } else { value }
 }
