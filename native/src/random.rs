@@ -76,6 +76,7 @@ pub fn unit_f64(low: u32, high: u32) -> f64 {
 
 /// ln u for normal u up to 1, without fused steps: part of the stream's definition (coefficients: Cephes logf).
 #[inline(always)]
+#[allow(clippy::excessive_precision)]
 fn log_of_unit(u: f32) -> f32 {
     const SQRT_HALF: u32 = 0x3f35_04f3;
     const LN2: (f32, f32) = (0.693_359_375, -2.121_944_4e-4);

@@ -63,7 +63,6 @@ fn mish_slope_f64(x: f64) -> f64 {
 macro_rules! both {
     ($($t:ident: $exp:expr, $expm1:expr);*) => { $(
         pub mod $t {
-            use super::super::*;
             #[inline(always)]
             pub fn limit(x: $t, low: $t, high: $t) -> $t {
                 let x = if x < low { low } else { x };
