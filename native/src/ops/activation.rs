@@ -85,7 +85,7 @@ macro_rules! both {
 }
 mod of {
     both!(
-        f32: exp_f32, expm1_f32;
+        f32: crate::math::exp_f32, crate::math::expm1_f32;
         f64: f64::exp, f64::exp_m1
     );
 }
