@@ -83,7 +83,7 @@ Deno.test("one thread and two give the same bits", () => {
   let enlargedOps = 0;
   try {
     // What grows faster than its operands runs as it is.
-    setMemoryLimit(512 * 2 ** 20);
+    setMemoryLimit(memory().liveBytes + 512 * 2 ** 20);
     for (const [name, entry] of Object.entries(cases)) {
       if (entry.random === "its elements are undefined") continue;
       let isLarge = false;
