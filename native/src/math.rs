@@ -39,6 +39,24 @@ fn polynomial_f64<const N: usize>(x: f64, c: [f64; N]) -> f64 {
     sum
 }
 
+/// artanh(s) / s for |s| up to 0.172, to s¹⁵: good to 2⁻⁴⁴.
+#[inline(always)]
+fn artanh_by(s: f64) -> f64 {
+    polynomial_f64(
+        s * s,
+        [
+            1.0 / 15.0,
+            1.0 / 13.0,
+            1.0 / 11.0,
+            1.0 / 9.0,
+            1.0 / 7.0,
+            1.0 / 5.0,
+            1.0 / 3.0,
+            1.0,
+        ],
+    )
+}
+
 /// eʳ · 2ⁿ for |r| up to 0.347, to 2⁻³⁶ of its value; n is what `rounded` holds beside `ROUND_F64`.
 #[inline(always)]
 fn exp_scaled(r: f64, rounded: f64) -> f64 {
@@ -93,22 +111,9 @@ pub fn pow_f32(x: f32, y: f32) -> f32 {
     let m = f64::from_bits((bits & 0x000f_ffff_ffff_ffff).wrapping_add(SQRT_HALF_F64));
     // Arithmetic shift of the high word: AVX2 has none for 64-bit lanes.
     let e = f64::from(((bits >> 32) as i32) >> 20);
-    // log₂ m = 2/ln 2 · artanh(s), |s| up to 0.172: the series to s¹⁵ is good to 2⁻⁴⁴.
+    // log₂ m = 2/ln 2 · artanh(s)
     let s = (m - 1.0) / (m + 1.0);
-    let z = s * s;
-    let series = polynomial_f64(
-        z,
-        [
-            1.0 / 15.0,
-            1.0 / 13.0,
-            1.0 / 11.0,
-            1.0 / 9.0,
-            1.0 / 7.0,
-            1.0 / 5.0,
-            1.0 / 3.0,
-            1.0,
-        ],
-    );
+    let series = artanh_by(s);
     let log2 = e + s * series * (2.0 * std::f64::consts::LOG2_E);
     let log2 = if x == 0.0 { f64::NEG_INFINITY } else { log2 };
     let log2 = if x.abs() == f32::INFINITY {

@@ -1,7 +1,7 @@
 /**
  * Layers in a row that are computed as one where that gives the same: a linear layer, the batch norm in evaluation and
- * the ReLU behind it are one product that writes its end result; a batch norm in training, the ReLU and the dropout
- * behind it are one pass over the elements each way.
+ * the ReLU behind it are one product that writes its end result; a batch norm in training, the ReLU and, before a layer
+ * that reads it, the dropout behind it are one pass over the elements each way.
  *
  * @module
  */
@@ -13,6 +13,7 @@ import { mul } from "../ops/pointwise.ts";
 import type { Tensor } from "../tensor.ts";
 import { Linear } from "./linear.ts";
 import type { Module, TensorModule } from "./module.ts";
+import { Conv1d, Conv2d, Conv3d } from "./conv.ts";
 import { Dropout } from "./dropout.ts";
 import { BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormNd, normRelu } from "./norm.ts";
 import { Linear as DynamicLinear } from "./quantized/dynamic.ts";
@@ -71,18 +72,20 @@ function normTogether(
   x: Tensor,
 ): [Tensor, number] | null {
   const norm = modules[at], second = modules[at + 1], third = modules[at + 2];
-  const isNorm = NORMS.some((of) => isPlain(norm, of)) && norm.training;
-  if (!isNorm || !isPlain(second, ReLU)) return null;
-  const drops = isPlain(third, Dropout);
+  const isOneOf = (list: readonly ModuleClass[], module: Module) =>
+    list.some((of) => isPlain(module, of));
+  if (!isOneOf(NORMS, norm) || !norm.training || !isPlain(second, ReLU)) return null;
+  // One pass keeps its result for the way back. That of a dropout by itself may be changed in place, so it joins only
+  // before a layer that does not.
+  const drops = isPlain(third, Dropout) && isOneOf(READERS, modules[at + 3]);
   const y = normRelu(norm as BatchNormNd, x, drops && third.training ? third.p : 0);
   return y === null ? null : [y, at + (drops ? 3 : 2)];
 }
 
-const NORMS: readonly (abstract new (...args: never[]) => BatchNormNd)[] = [
-  BatchNorm1d,
-  BatchNorm2d,
-  BatchNorm3d,
-];
+type ModuleClass = abstract new (...args: never[]) => Module;
+const NORMS: readonly ModuleClass[] = [BatchNorm1d, BatchNorm2d, BatchNorm3d];
+/** Layers that leave their input as it is. */
+const READERS: readonly ModuleClass[] = [Linear, Conv1d, Conv2d, Conv3d];
 
 /** Runs modules in order, those that can be together as one. */
 export function inOrder(modules: readonly TensorModule[], x: Tensor): Tensor {

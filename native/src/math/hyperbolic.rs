@@ -1,6 +1,6 @@
 //! atan2 and what else is evaluated in float64, which keeps each within 1 ulp: hyperbolic functions, two of their inverses.
 
-use super::{ROUND_F64, exp_scaled, polynomial_f64};
+use super::{ROUND_F64, artanh_by, exp_scaled, polynomial_f64};
 use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, LN_2, LOG2_E, PI};
 
 /// arctan of 0 to 1 (coefficients: Cephes atanf).
@@ -59,20 +59,7 @@ fn log1p(u: f64) -> f64 {
     // ln m = 2 artanh(s): where m is 1 + u, from u itself, which 1 + u may have rounded.
     let is_near = u < 0.414;
     let s = (if is_near { u } else { m - 1.0 }) / (if is_near { u + 2.0 } else { m + 1.0 });
-    let z = s * s;
-    let series = polynomial_f64(
-        z,
-        [
-            1.0 / 15.0,
-            1.0 / 13.0,
-            1.0 / 11.0,
-            1.0 / 9.0,
-            1.0 / 7.0,
-            1.0 / 5.0,
-            1.0 / 3.0,
-            1.0,
-        ],
-    );
+    let series = artanh_by(s);
     2.0 * s * series + if is_near { 0.0 } else { e * LN_2 }
 }
 

@@ -155,11 +155,21 @@ impl Lines {
         blocks: usize,
         threads: u32,
     ) -> Outcome {
-        let gpu = cuda::gpu(call.device)?;
-        let shape = Shape::line(cuda::blocks_for(blocks, 1, gpu), threads);
-        // SAFETY: mirrors the kernels'; every operand was checked and is held.
-        unsafe { gpu.launch((kernel, suffix(compute)), shape, self) }
+        launch(call, (kernel, compute), (blocks, threads), self)
     }
+}
+
+/// Runs a kernel with so many blocks, as far as the device has room, on what it takes.
+fn launch<T: Copy>(
+    call: &Call,
+    (kernel, compute): (&'static str, Compute),
+    (blocks, threads): (usize, u32),
+    what: &T,
+) -> Outcome {
+    let gpu = cuda::gpu(call.device)?;
+    let shape = Shape::line(cuda::blocks_for(blocks, 1, gpu), threads);
+    // SAFETY: mirrors the kernels'; every operand was checked and is held.
+    unsafe { gpu.launch((kernel, suffix(compute)), shape, what) }
 }
 
 /// As in pieces.cuh: no total of a piece takes more bytes.
@@ -266,9 +276,6 @@ impl Pieces {
         blocks: usize,
         threads: u32,
     ) -> Outcome {
-        let gpu = cuda::gpu(call.device)?;
-        let shape = Shape::line(cuda::blocks_for(blocks, 1, gpu), threads);
-        // SAFETY: mirrors the kernels'; every operand was checked and is held.
-        unsafe { gpu.launch((kernel, suffix(compute)), shape, self) }
+        launch(call, (kernel, compute), (blocks, threads), self)
     }
 }
