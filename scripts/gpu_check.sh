@@ -12,15 +12,14 @@ cd "$root" || exit 1
 limit_mib=60
 
 pack() {
-  local target staged library deno bytes
+  local target library deno bytes
   target=$(realpath -m "$1")
   staged=$(mktemp -d)
-  trap 'rm -rf "$staged"' EXIT
+  trap 'rm -rf "${staged:-}"' EXIT
   library=${TORO_LIB:-native/target/release/libtoro.so}
   deno=$(deno eval 'console.log(Deno.execPath())')
-  git ls-files -z -- deno.json deno.lock mod.ts src ffi tests scripts native/emulator 'native/src/*.cu' 'native/src/*.cuh' |
+  git ls-files -z -- deno.json deno.lock mod.ts src ffi tests scripts examples native/emulator 'native/src/*.cu' 'native/src/*.cuh' |
     xargs -0 cp --parents -t "$staged" || exit 1
-  rm -rf "$staged/tests/golden"
   mkdir "$staged/bin"
   strip --strip-unneeded -o "$staged/bin/libtoro.so" "$library" || exit 1
   cp "$deno" "$staged/bin/deno" && strip "$staged/bin/deno" 2>/dev/null
