@@ -1,17 +1,23 @@
 """PyTorch's results for the calls that scripts/golden.ts writes: one JSON object a line in, one a line out.
 
 A call is {"key", "op", "args"}: tensors are {"tensor": dtype, "shape", "values"}, the last argument may be
-{"options": {...}}. Names follow the rule of the public API backwards: `indexPut_` is `index_put_`.
+{"options": {...}}. Names follow the rule of the public API backwards: `indexPut_` is `index_put_`. With "autocast", a
+kind of devices, the answer is types under autocast; those of CUDA need no GPU, for nothing is computed there.
 """
 
 import json
 import re
 import sys
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 torch.set_num_threads(1)
+LOW = {"cpu": torch.bfloat16, "cuda": torch.float16}
+# Kernels that call ops which autocast sees only where they are computed.
+NEEDS_GPU = ("affine_grid", "affineGrid", "pinv", "pca_lowrank", "pcaLowrank", "svd_lowrank", "svdLowrank")
 
 
 def snake(name):
@@ -103,10 +109,39 @@ def run(call):
     return find(op)(*args, **kwargs)
 
 
+def types(call, kind, casts):
+    torch.set_autocast_dtype(kind, LOW[kind])
+    torch.set_autocast_enabled(kind, casts)
+    try:
+        with FakeTensorMode() if kind == "cuda" else nullcontext(), torch.device(kind):
+            results = flat(run(call))
+            return [str(v.dtype).removeprefix("torch.") if isinstance(v, torch.Tensor) else kind_of(v) for v in results]
+    finally:
+        torch.clear_autocast_cache()
+        torch.set_autocast_enabled(kind, False)
+
+
+def kind_of(v):
+    return "boolean" if isinstance(v, bool) else "number"
+
+
+def autocast_types(call):
+    """Types of the results without autocast, null where PyTorch refuses the call, and with it."""
+    kind = call["autocast"]
+    if kind == "cuda" and call["op"].endswith(NEEDS_GPU):
+        raise NotImplementedError("needs a GPU")
+    try:
+        plain = types(call, kind, False)
+    except Exception:
+        plain = None
+    return [plain, types(call, kind, True)]
+
+
 for line in sys.stdin:
     call = json.loads(line)
     try:
-        result = {"key": call["key"], "results": [encode(v) for v in flat(run(call))]}
+        results = autocast_types(call) if "autocast" in call else [encode(v) for v in flat(run(call))]
+        result = {"key": call["key"], "results": results}
     except Exception as error:  # reported beside the results, so that one case does not hide the others
         result = {"key": call["key"], "throws": f"{type(error).__name__}: {error}".splitlines()[0]}
     print(json.dumps(result, separators=(",", ":")))

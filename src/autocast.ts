@@ -1,6 +1,7 @@
 /**
  * Autocasting: inside a region some ops take their tensors in a low precision, others in float32, whatever they are
- * given. Which ops is a table here; `op()` asks it once for each op when that is declared.
+ * given. Which ops is a table here; `op()` asks it once for each op when that is declared. tests/golden/autocast.json has PyTorch's
+ * answers for every op.
  *
  * @module
  */
@@ -43,45 +44,59 @@ const regions = new Mode<Region>();
 /** While an op works that has cast its tensors, those inside it cast nothing. */
 let suspended = false;
 
-const names = (text: string) => new Set(text.split(" "));
+/**
+ * What happens to an op's tensors: the low precision, float32, the widest float type among them, or nothing. Inside an op
+ * with a rule nothing more is cast.
+ */
+type Rule = "low" | "single" | "widest" | "none";
 
-/** What PyTorch casts down. */
-const LOWER: Record<Kind, ReadonlySet<string>> = {
-  cpu: names(
-    "addbmm addmm baddbmm bmm matmul mm linear vecdot prelu scaledDotProductAttention conv1d conv2d conv3d convTbc " +
-      "convTranspose1d convTranspose2d convTranspose3d",
-  ),
-  cuda: names(
-    "addbmm addmm addmv addr baddbmm bmm chainMatmul matmul mm multiDot mv linear vecdot prelu " +
-      "scaledDotProductAttention conv1d conv2d conv3d convTbc convTranspose1d convTranspose2d convTranspose3d",
-  ),
-};
+function rules(names: Record<Rule, string>): ReadonlyMap<string, Rule> {
+  const found = new Map<string, Rule>();
+  for (const [rule, text] of Object.entries(names)) {
+    for (const name of text.split(" ")) found.set(name, rule as Rule);
+  }
+  return found;
+}
 
-/** What PyTorch casts to float32. On CUDA it forbids `binaryCrossEntropy`; here that goes with the other losses. */
-const SINGLE: Record<Kind, ReadonlySet<string>> = {
-  cpu: names(
-    "adaptiveAvgPool3d adaptiveMaxPool3d avgPool3d binaryCrossEntropy binaryCrossEntropyWithLogits cdist cholesky " +
-      "choleskyEx choleskyInverse choleskySolve cond cosineEmbeddingLoss crossEntropy ctcLoss eig eigh eigvals eigvalsh " +
-      "fractionalMaxPool2d fractionalMaxPool3d geqrf gridSample hingeEmbeddingLoss householderProduct huberLoss inv invEx " +
-      "inverse klDiv l1Loss lstsq luSolve marginRankingLoss matrixRank maxPool3d maxUnpool2d maxUnpool3d mseLoss " +
-      "multiMarginLoss multilabelMarginLoss nanquantile nllLoss orgqr ormqr pinverse poissonNllLoss prod qr quantile " +
-      "smoothL1Loss softMarginLoss solve svd svdvals tensorinv tensorsolve trace triangularSolve tripletMarginLoss",
-  ),
-  cuda: names(
-    "acos asin binaryCrossEntropy binaryCrossEntropyWithLogits cdist cosh cosineEmbeddingLoss cosineSimilarity " +
-      "crossEntropy cumprod cumsum dist erfinv exp expm1 groupNorm hingeEmbeddingLoss huberLoss klDiv l1Loss layerNorm " +
-      "log log10 log1p log2 logSoftmax logsumexp marginRankingLoss matrixNorm mseLoss multiMarginLoss " +
-      "multilabelMarginLoss nllLoss norm pdist poissonNllLoss pow prod reciprocal renorm rsqrt sinh smoothL1Loss " +
-      "softMarginLoss softmax softplus sum tan tripletMarginLoss vectorNorm",
-  ),
-};
+const PRODUCTS =
+  "addbmm addmm baddbmm bmm matmul mm linear vecdot prelu scaledDotProductAttention conv1d " +
+  "conv2d conv3d convTbc convTranspose1d convTranspose2d convTranspose3d";
+/** Ops that are factorisations inside, which take no low precision. */
+const FACTORIZATIONS =
+  "cholesky choleskyEx choleskyInverse choleskySolve cond eig eigh eigvals eigvalsh geqrf " +
+  "householderProduct inv invEx inverse lstsq luSolve matrixRank orgqr ormqr pinverse qr solve svd svdvals tensorinv " +
+  "tensorsolve triangularSolve";
+const LOSSES =
+  "binaryCrossEntropy binaryCrossEntropyWithLogits cosineEmbeddingLoss crossEntropy hingeEmbeddingLoss " +
+  "huberLoss klDiv l1Loss marginRankingLoss mseLoss multiMarginLoss multilabelMarginLoss nllLoss poissonNllLoss " +
+  "smoothL1Loss softMarginLoss tripletMarginLoss";
+/** Ops of whose parts PyTorch's kernels call no op. */
+const WHOLE = "matrixExp polar solveEx";
 
-/** What PyTorch gives the widest float type among its tensors. */
-const WIDEST: Record<Kind, ReadonlySet<string>> = {
-  cpu: names("cat stack indexCopy"),
-  cuda: names(
-    "addcdiv addcmul atan2 bilinear cat cross dot gridSample indexCopy indexPut scatterAdd stack tensordot vdot",
-  ),
+/**
+ * PyTorch's rules. On CUDA it forbids `binaryCrossEntropy`, which here goes with the other losses; `cat` and `stack`
+ * there, and on either what has no rule, promote by themselves.
+ */
+const RULES: Record<Kind, ReadonlyMap<string, Rule>> = {
+  cpu: rules({
+    low: PRODUCTS,
+    single:
+      `adaptiveAvgPool3d adaptiveMaxPool3d avgPool3d cdist ctcLoss fractionalMaxPool2d fractionalMaxPool3d ` +
+      `gridSample lpPool3d lu matrixSqrth maxPool3d maxUnpool1d maxUnpool2d maxUnpool3d nanquantile padOutwards prod quantile trace ${FACTORIZATIONS} ${LOSSES}`,
+    widest: "cat stack indexCopy",
+    none: WHOLE,
+  }),
+  cuda: rules({
+    low: `addmv addr chainMatmul einsum multiDot mv ${PRODUCTS}`,
+    single:
+      `acos asin cdist cosh cosineSimilarity cumprod cumsum dist erfinv exp expm1 groupNorm layerNorm log log10 ` +
+      `log1p log2 logSoftmax logsumexp lpPool1d lpPool2d lpPool3d matrixNorm matrixSqrth multilabelSoftMarginLoss nativeLayerNorm norm pdist pow prod reciprocal renorm resample ` +
+      `rmsNorm rsqrt sinh softmax softplus square sum tan vectorNorm ${LOSSES}`,
+    widest:
+      "addcdiv addcmul atan2 bilinear cross dot gridSample indexPut inner scatterAdd tensordot vdot",
+    none:
+      `instanceNorm mvlgamma nativeGroupNorm pcaLowrank svdLowrank trace vander ${FACTORIZATIONS} ${WHOLE}`,
+  }),
 };
 
 let castTo: (t: Tensor, dtype: DType) => Tensor;
@@ -130,37 +145,32 @@ function mapTensors(args: readonly unknown[], change: (t: Tensor) => Tensor): un
   return args.map(each);
 }
 
-function convert(args: readonly unknown[], name: string, region: Region): unknown[] {
-  // A kind's widest float type: float32 where any of its tensors is; a float64 tensor promotes by itself.
-  const wide = new Set<Kind>();
-  const widens = WIDEST.cpu.has(name) || WIDEST.cuda.has(name);
-  if (widens) {
+/** The op with autocasting before it, where there is a rule for its name; else the op itself. */
+export function autocasting<F extends (...args: never[]) => unknown>(name: string, call: F): F {
+  const of = { cpu: RULES.cpu.get(name), cuda: RULES.cuda.get(name) };
+  if (of.cpu === undefined && of.cuda === undefined) return call;
+  return ((...args: never[]) => {
+    const region = regions.live === 0 || suspended ? undefined : regions.value();
+    if (region === undefined) return call(...args);
+    const ruleFor = (kind: Kind) => region[kind]?.enabled ? of[kind] : undefined;
+    // A float64 tensor promotes by itself.
+    const found = new Set<Rule>(), wide = new Set<Kind>();
     mapTensors(args, (t) => {
-      if (t.dtype === "float32") wide.add(kindOf(t));
+      const kind = kindOf(t), rule = ruleFor(kind);
+      if (rule !== undefined) found.add(rule);
+      if (t.dtype === "float32") wide.add(kind);
       return t;
     });
-  }
-  return mapTensors(args, (t) => {
-    const kind = kindOf(t), setting = region[kind];
-    if (!setting?.enabled) return t;
-    if (LOWER[kind].has(name)) return cast(t, setting.dtype, region);
-    const single = SINGLE[kind].has(name) || (WIDEST[kind].has(name) && wide.has(kind));
-    return single ? cast(t, "float32", region) : t;
-  });
-}
-
-/** The op with autocasting before it, where there is a rule for its name; else the op itself. */
-export function autocasting<F extends (...args: unknown[]) => unknown>(name: string, call: F): F {
-  const lists = [LOWER, SINGLE, WIDEST].flatMap(({ cpu, cuda }) => [cpu, cuda]);
-  if (!lists.some((list) => list.has(name))) return call;
-  return ((...args: unknown[]) => {
-    if (regions.live === 0 || suspended) return call(...args);
-    const region = regions.value();
-    if (!(region?.cpu?.enabled || region?.cuda?.enabled)) return call(...args);
-    const converted = convert(args, name, region);
+    if (found.size === 0) return call(...args);
+    const converted = mapTensors(args, (t) => {
+      const kind = kindOf(t), rule = ruleFor(kind);
+      if (rule === "low") return cast(t, region[kind]!.dtype, region);
+      const single = rule === "single" || (rule === "widest" && wide.has(kind));
+      return single ? cast(t, "float32", region) : t;
+    });
     suspended = true;
     try {
-      return call(...converted);
+      return call(...converted as never[]);
     } finally {
       suspended = false;
     }
@@ -171,7 +181,8 @@ export function autocasting<F extends (...args: unknown[]) => unknown>(name: str
  * Runs a synchronous or asynchronous function in mixed precision: products of matrices, linear layers, convolutions and
  * attention take their tensors in `dtype`; losses, some linear algebra and `prod` in float32; `cat` and `stack` in the
  * widest type given; all other ops as they come. The lists are PyTorch's, one for the CPU and one for CUDA, where sums,
- * exponentials, softmax and norms are taken in float32 too. float64 is left alone. Without a function it holds for the rest of a block: `using _ = autocast({ dtype: "bfloat16" })`.
+ * powers, exponentials, softmax, norms and `interpolate` are taken in float32 too. float64 is left alone. Without a
+ * function it holds for the rest of a block: `using _ = autocast({ dtype: "bfloat16" })`.
  *
  * Call only forward and the loss inside; backward runs in the types that forward used. Casts of weights are made once in
  * a region. Errors: ArgumentError for another dtype or device.

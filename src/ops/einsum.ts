@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { autocasting } from "../autocast.ts";
 import { ArgumentError, ShapeError, show } from "../errors.ts";
 import { shapeText } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
@@ -83,8 +84,18 @@ function contract(a: Labelled, b: Labelled, later: (label: string) => boolean): 
   const size = (list: readonly string[]) => list.map((l) => sizes.get(l)!);
   const count = (list: readonly string[]) => size(list).reduce((n, s) => n * s, 1);
   const labels = [...batch, ...left, ...right];
-  if (both.length === 0 && left.length === 0 && right.length === 0) {
-    return { t: mul(x.t, y.t), labels };
+  const ones = (list: readonly string[]) => list.map(() => 1);
+  if (inner.length === 0) {
+    const px = reshape(inOrder(x, [...batch, ...left]), [
+      ...size([...batch, ...left]),
+      ...ones(right),
+    ]);
+    const py = reshape(inOrder(y, [...batch, ...right]), [
+      ...size(batch),
+      ...ones(left),
+      ...size(right),
+    ]);
+    return { t: mul(px, py), labels };
   }
   const lead = batch.length > 0 ? [count(batch)] : [];
   const px = reshape(inOrder(x, [...batch, ...left, ...inner]), [
@@ -100,18 +111,7 @@ function contract(a: Labelled, b: Labelled, later: (label: string) => boolean): 
   return { t: reshape(matmul(px, py), size(labels)), labels };
 }
 
-/**
- * Sums of products by Einstein's convention: letters name dims, those that the output lacks are summed over, repeated
- * ones of an operand give its diagonal, `...` stands for dims that broadcast. Without `->` the output has the letters
- * that appear once, in alphabetical order. Types: as matmul.
- *
- * ```ts
- * import { einsum, ones } from "@toro/toro";
- * const y = einsum("bij,bjk->bik", ones([2, 3, 4]), ones([2, 4, 5])); // [2, 3, 5]
- * ```
- */
-export function einsum(equation: string, ...given: (Tensor | readonly Tensor[])[]): Tensor {
-  const tensors = given.flat() as Tensor[];
+const contracted = autocasting("einsum", (equation: string, tensors: readonly Tensor[]): Tensor => {
   if (typeof equation !== "string") fail(equation, "the equation must be a string");
   const [inputs, target, more] = equation.replaceAll(/\s/g, "").split("->");
   if (more !== undefined) fail(equation, "it has more than one arrow");
@@ -169,4 +169,18 @@ export function einsum(equation: string, ...given: (Tensor | readonly Tensor[])[
   }
   const final = reduced(result, (l) => output.includes(l));
   return inOrder(final, output);
+});
+
+/**
+ * Sums of products by Einstein's convention: letters name dims, those that the output lacks are summed over, repeated
+ * ones of an operand give its diagonal, `...` stands for dims that broadcast. Without `->` the output has the letters
+ * that appear once, in alphabetical order. Types: as matmul.
+ *
+ * ```ts
+ * import { einsum, ones } from "@toro/toro";
+ * const y = einsum("bij,bjk->bik", ones([2, 3, 4]), ones([2, 4, 5])); // [2, 3, 5]
+ * ```
+ */
+export function einsum(equation: string, ...given: (Tensor | readonly Tensor[])[]): Tensor {
+  return contracted(equation, given.flat() as Tensor[]);
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { autocasting } from "../autocast.ts";
 import { run, wordsOf } from "../../ffi/instruction.ts";
 import { words } from "../../ffi/library.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
@@ -243,7 +244,13 @@ export interface PadOptions {
 }
 
 const MODES: readonly PadMode[] = ["constant", "reflect", "replicate", "circular"];
-const CIRCULAR = 3;
+const [REFLECT, REPLICATE, CIRCULAR] = [1, 2, 3];
+
+/** The modes that autocast has a rule for. */
+const padOutwards = autocasting(
+  "padOutwards",
+  (x: Tensor, pads: readonly number[], code: number) => padAll(x, pads, code, 0),
+);
 
 /**
  * Widened at the ends of its last dims: `pad(x, [left, right, top, bottom, …])`, the last dim first; a negative
@@ -293,6 +300,7 @@ export const pad: (input: Tensor, pad: readonly number[], options?: PadOptions) 
       full[2 * (x.ndim - 1 - i)] = pads[2 * i];
       full[2 * (x.ndim - 1 - i) + 1] = pads[2 * i + 1];
     }
+    if (code === REPLICATE || code === REFLECT && k < 3) return padOutwards(x, full, code);
     if (code !== CIRCULAR || full.every((n) => n >= 0)) return padAll(x, full, code, value ?? 0);
     // What is cut off does not come round.
     const cut = padAll(x, full.map((n) => Math.min(n, 0)), 0, 0);

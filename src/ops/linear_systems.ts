@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { autocasting } from "../autocast.ts";
 import { inMode, record, wants } from "../autograd.ts";
 import { ArgumentError, ShapeError } from "../errors.ts";
 import { op } from "../op.ts";
@@ -177,20 +178,23 @@ export const solveEx: (
 );
 
 /** The inverse, and the code of the factorisation. */
-export function inverted(name: string, a: Tensor): { x: Tensor; info: Tensor } {
-  checkMatrix(name, a, true, "A");
-  const { lu, pivots, info } = factorLu(name, a.detach());
-  const x = inMode(
-    false,
-    () => contiguous(solvePacked(name, lu, pivots, unit(a, a.shape[a.ndim - 1]), false)),
-  );
-  if (wants(a)) {
-    record(name, [a], [x], ([g]) => [
-      g && mul(matmul(matmul(mT(x), g), mT(x)), -1),
-    ], [x]);
-  }
-  return { x, info };
-}
+export const inverted: (name: string, a: Tensor) => { x: Tensor; info: Tensor } = autocasting(
+  "inverse",
+  (name: string, a: Tensor) => {
+    checkMatrix(name, a, true, "A");
+    const { lu, pivots, info } = factorLu(name, a.detach());
+    const x = inMode(
+      false,
+      () => contiguous(solvePacked(name, lu, pivots, unit(a, a.shape[a.ndim - 1]), false)),
+    );
+    if (wants(a)) {
+      record(name, [a], [x], ([g]) => [
+        g && mul(matmul(matmul(mT(x), g), mT(x)), -1),
+      ], [x]);
+    }
+    return { x, info };
+  },
+);
 
 function inverseOp(name: string, param: string): (A: Tensor) => Tensor {
   return op(`${name}(${param})`, (a: Tensor) => {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { autocasting } from "../autocast.ts";
 import { ArgumentError, ShapeError, show } from "../errors.ts";
 import { op } from "../op.ts";
 import { numelOf, shapeText } from "../shape.ts";
@@ -22,6 +23,9 @@ export interface LocalResponseNormOptions {
   /** Summand; default 1. */
   k?: number;
 }
+
+/** With more than one dim behind the channels PyTorch pools over three, and autocast takes it for that. */
+const avgPoolWide = autocasting("avgPool3d", avgPool1d);
 
 /**
  * `y[c] = x[c] / (k + alpha · mean(x²))^beta`, the mean over `size` channels around c, zero where there are none.
@@ -54,7 +58,7 @@ export const localResponseNorm: (
     // Channels last, so that they are what is pooled.
     const squares = permute(reshape(mul(x, x), [n, c, places]), [0, 2, 1]);
     const wide = pad(squares, [Math.floor(size / 2), Math.floor((size - 1) / 2)]);
-    const mean = permute(avgPool1d(wide, size, 1), [0, 2, 1]);
+    const mean = permute((x.ndim > 3 ? avgPoolWide : avgPool1d)(wide, size, 1), [0, 2, 1]);
     return div(x, pow(add(mul(reshape(mean, x.shape), alpha), k), beta));
   },
 );

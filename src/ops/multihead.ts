@@ -12,6 +12,7 @@ import { scaledDotProductAttention } from "./attention.ts";
 import { zeros } from "./creation.ts";
 import { cat, pad } from "./joining.ts";
 import { maskedFill } from "./logic.ts";
+import { cast } from "./map.ts";
 import { linear, matmul } from "./matmul.ts";
 import { add, mul } from "./pointwise.ts";
 import { dropout } from "./dropout.ts";
@@ -186,7 +187,8 @@ export function attendByHeads(
   let out: Tensor, weights: Tensor | null = null;
   if (needWeights) {
     let scores = matmul(mul(q, Math.sqrt(1 / size)), transpose(k, -1, -2));
-    if (attnMask !== null) scores = add(scores, attnMask);
+    // In mixed precision the scores are of a half type, and stay so.
+    if (attnMask !== null) scores = add(scores, cast(attnMask, scores.dtype));
     weights = softmax(scores, -1);
     if (o.dropoutP > 0) weights = dropout(weights, o.dropoutP);
     out = matmul(weights, v);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { autocasting } from "../autocast.ts";
 import { run } from "../../ffi/instruction.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
 import { record, wants } from "../autograd.ts";
@@ -141,16 +142,34 @@ function interpolated(
   if (mode === "area") {
     return [adaptiveAvgPool1d, adaptiveAvgPool2d, adaptiveAvgPool3d][d - 1](x, sizes);
   }
-  const [n, c] = x.shape;
-  const form = [code, alignCorners ? 1 : 0, antialias ? 1 : 0];
-  const planes = reshape(x, [n * c, ...x.shape.slice(2)]);
-  if (bytes && code >= 2) {
-    const how = { cubic: code === 3, alignCorners: alignCorners ?? false, antialias };
-    return reshape(resampledBytes(planes, sizes, scales, how), [n, c, ...sizes]);
-  }
-  const words = [...form, ...(scales ?? sizes.map(() => 0))];
-  return reshape(resampled(name, planes, [n * c, ...sizes], words, false), [n, c, ...sizes]);
+  return resample(name, x, sizes, scales, { code, alignCorners: alignCorners ?? false, antialias });
 }
+
+/** Modes that weigh elements, of which autocast knows; `"area"` is a pool. */
+const resample = autocasting(
+  "resample",
+  (
+    name: string,
+    x: Tensor,
+    sizes: readonly number[],
+    scales: readonly number[] | null,
+    { code, alignCorners, antialias }: { code: number; alignCorners: boolean; antialias: boolean },
+  ): Tensor => {
+    const [n, c] = x.shape;
+    const planes = reshape(x, [n * c, ...x.shape.slice(2)]);
+    if (x.dtype === "uint8" && code >= 2) {
+      const how = { cubic: code === 3, alignCorners, antialias };
+      return reshape(resampledBytes(planes, sizes, scales, how), [n, c, ...sizes]);
+    }
+    const words = [
+      code,
+      Number(alignCorners),
+      Number(antialias),
+      ...(scales ?? sizes.map(() => 0)),
+    ];
+    return reshape(resampled(name, planes, [n * c, ...sizes], words, false), [n, c, ...sizes]);
+  },
+);
 
 /**
  * Brought to another size along the dims behind batch and channels, given by `size` or by `scaleFactor`. Modes: `"nearest"`
