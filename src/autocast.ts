@@ -87,7 +87,7 @@ const RULES: Record<Kind, ReadonlyMap<string, Rule>> = {
     none: WHOLE,
   }),
   cuda: rules({
-    low: `addmv addr chainMatmul einsum multiDot mv ${PRODUCTS}`,
+    low: `addmv addr chainMatmul einsum multiDot mv recurrentCell ${PRODUCTS}`,
     single:
       `acos asin cdist cosh cosineSimilarity cumprod cumsum dist erfinv exp expm1 groupNorm layerNorm log log10 ` +
       `log1p log2 logSoftmax logsumexp lpPool1d lpPool2d lpPool3d matrixNorm matrixSqrth multilabelSoftMarginLoss nativeLayerNorm norm pdist pow prod reciprocal renorm resample ` +

@@ -204,7 +204,8 @@ export abstract class RNNBase extends Module {
       );
     }
     const weight = this.weightIhL0;
-    if (x.info !== weight.info) {
+    // In mixed precision all are computed in float32.
+    if (x.info !== weight.info && !isAutocastEnabled(x.device)) {
       throw new DTypeError(
         `Cannot forward ${name} of input ${x.dtype}: its weights are ${weight.dtype}`,
         { op: name },
@@ -288,7 +289,10 @@ function statesOf(
     if (given === null) return zeros([count, batch, width], { dtype, device });
     const t = (given as unknown[])[i];
     const shape = single ? [count, width] : [count, batch, width];
-    if (!(t instanceof Tensor) || !sameShape(t.shape, shape) || t.dtype !== dtype) {
+    if (
+      !(t instanceof Tensor) || !sameShape(t.shape, shape) ||
+      t.dtype !== dtype && !isAutocastEnabled(device)
+    ) {
       throw new ShapeError(
         `Cannot forward ${name} with ${i === 0 ? "h0" : "c0"} ${show(t)}: it must be ${
           shapeText(shape)
@@ -309,8 +313,9 @@ function runLayers(
   [h0, c0]: [Tensor, Tensor | null],
   sizes: readonly number[] | null,
 ): [Tensor, Tensor, Tensor | null] {
-  // Under autocast PyTorch gives the low precision, but of the gated unit what it was given.
-  const lowers = rnn.kind !== "gru" && isAutocastEnabled(x.device) && x.dtype !== "float64";
+  // Under autocast PyTorch gives the low precision, but of the gated unit on the CPU what it was given.
+  const lowers = (rnn.kind !== "gru" || x.device !== "cpu") && isAutocastEnabled(x.device) &&
+    x.dtype !== "float64";
   const dtype = lowers ? getAutocastDtype(x.device) : x.dtype;
   // Half types are computed in float32, as every kernel does.
   const wide = (t: Tensor) => t.info.size < 4 ? cast(t, "float32") : t;

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { autocasting, isAutocastEnabled } from "../autocast.ts";
 import type { DType } from "../dtype.ts";
 import { ArgumentError, DTypeError, ShapeError, show } from "../errors.ts";
 import { bind, declare, parseSignature } from "../op.ts";
@@ -96,7 +97,9 @@ export abstract class RNNCellBase extends Module {
         { op: name },
       );
     }
-    if (x.info !== this.weightIh.info) {
+    // In mixed precision the types of input, states and weights may differ.
+    const mixed = isAutocastEnabled(x.device);
+    if (x.info !== this.weightIh.info && !mixed) {
       throw new DTypeError(
         `Cannot forward ${name} of input ${x.dtype}: its weights are ${this.weightIh.dtype}`,
         { op: name },
@@ -115,7 +118,7 @@ export abstract class RNNCellBase extends Module {
     const states = Array.from({ length: count }, (_, i) => {
       if (given === null) return rows(zeros(shape, { dtype: x.dtype, device: x.device }));
       const t = given[i] as unknown;
-      if (!(t instanceof Tensor) || !sameShape(t.shape, shape) || t.info !== x.info) {
+      if (!(t instanceof Tensor) || !sameShape(t.shape, shape) || t.info !== x.info && !mixed) {
         throw new ShapeError(
           `Cannot forward ${name} with state ${show(t)}: it must be ${
             shapeText(shape)
@@ -125,13 +128,12 @@ export abstract class RNNCellBase extends Module {
       }
       return rows(t);
     });
-    const [bias, newBias] = biases(this.kind, this.biasIh, this.biasHh);
-    const gates = linear(rows(x), this.weightIh, bias);
-    const [h, c] = cellStep(this.kind, gates, states[0], states[1] ?? null, {
-      weight: this.weightHh,
-      bias: newBias,
-      projection: null,
-    });
+    const [h, c] = step(this.kind, rows(x), states, [
+      this.weightIh,
+      this.weightHh,
+      this.biasIh,
+      this.biasHh,
+    ]);
     const results = c === null ? [h] : [h, c];
     return single ? results.map((t) => squeeze(t, 0)) : results;
   }
@@ -140,6 +142,18 @@ export abstract class RNNCellBase extends Module {
     return `${this.inputSize}, ${this.hiddenSize}${this.biasIh === null ? ", bias=false" : ""}`;
   }
 }
+
+/** Of all its tensors in the low precision on CUDA, in mixed precision. */
+const step = autocasting("recurrentCell", (
+  kind: CellKind,
+  x: Tensor,
+  [h, c]: readonly Tensor[],
+  [weightIh, weightHh, biasIh, biasHh]: readonly [Tensor, Tensor, Tensor | null, Tensor | null],
+): [Tensor, Tensor | null] => {
+  const [bias, newBias] = biases(kind, biasIh, biasHh);
+  const rest = { weight: weightHh, bias: newBias, projection: null };
+  return cellStep(kind, linear(x, weightIh, bias), h, c ?? null, rest);
+});
 
 type Bound = [number, number, boolean, string | null, DType | null];
 

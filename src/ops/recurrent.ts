@@ -12,6 +12,7 @@ import { empty, fromElements, type Tensor } from "../tensor.ts";
 import { composedGradients, windowOf } from "./composed.ts";
 import { filled } from "./creation.ts";
 import { cat, stack } from "./joining.ts";
+import { cast } from "./map.ts";
 import { tanh } from "./math.ts";
 import { linear, matmul } from "./matmul.ts";
 import { relu, sigmoid } from "./activation.ts";
@@ -87,7 +88,7 @@ export function cellStep(
   }
   const [xr, xz, xn] = chunk(x, 3, 1), [hr, hz, hn] = chunk(given, 3, 1);
   const r = sigmoid(add(xr, hr)), z = sigmoid(add(xz, hz));
-  const n = tanh(add(xn, mul(r, bias === null ? hn : add(hn, bias))));
+  const n = tanh(add(xn, mul(r, bias === null ? hn : add(hn, cast(bias, hn.dtype)))));
   return [add(n, mul(z, sub(h, n))), null];
 }
 
