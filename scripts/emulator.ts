@@ -1,6 +1,7 @@
 /**
  * Builds the CUDA emulator into native/target/emulator: the kernels (every `.cu` file under native/src, unchanged) compiled by g++
- * for the CPU, and stand-ins for the driver library, which runs them, and for cuBLASLt. Nothing of CUDA's own is needed.
+ * for the CPU, and stand-ins for the driver library, which runs them, for cuBLASLt and for cuDNN. Nothing of CUDA's own is
+ * needed.
  */
 import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -81,18 +82,28 @@ function isFresh(path: string, sources: readonly string[]): boolean {
   return sources.every((source) => statSync(source).mtimeMs < made);
 }
 
-/** Builds the stand-ins for the driver and for cuBLASLt, unless they are fresh; gives the driver's path. */
+/** Builds the stand-ins for NVIDIA's libraries, unless they are fresh; gives the driver's path. */
 async function buildLibraries(): Promise<string> {
   const driver = `${folder}/libcuda.so.1`;
   mkdirSync(folder, { recursive: true });
   const build = async (name: string, source: string, ...more: string[]) => {
     const library = `${folder}/${name}`;
-    if (isFresh(library, [source])) return;
+    if (isFresh(library, [source, `${emulator}/numbers.h`])) return;
     const flags = ["-std=c++20", "-O2", "-Wall", "-fPIC", "-shared", "-fvisibility=hidden"];
     await run("g++", [...flags, `-Wl,-soname,${name}`, source, ...more, "-o", library, "-ldl"]);
   };
+  const here = `-Wl,-rpath,${folder}`, part = "libcudnn_cnn.so.9";
   await build("libcuda.so.1", `${emulator}/driver.cpp`);
-  await build("libcublasLt.so.13", `${emulator}/cublas_lt.cpp`, driver, `-Wl,-rpath,${folder}`);
+  await build("libcublasLt.so.13", `${emulator}/cublas_lt.cpp`, driver, here);
+  await build(part, `${emulator}/cudnn.cpp`, driver, here);
+  // As NVIDIA ships it: the library has no work of its own, only parts.
+  await build(
+    "libcudnn.so.9",
+    `${folder}/${part}`,
+    "-Wl,--no-as-needed",
+    `${folder}/${part}`,
+    here,
+  );
   return driver;
 }
 
@@ -145,7 +156,18 @@ export async function buildPlanted(
   return { program, kernels };
 }
 
-/** The environment in which the library finds the emulator, and multiplies by its own kernels. */
+/** Builds the program that makes one mistake with the stand-in for cuDNN. */
+export async function buildPlantedCudnn(): Promise<string> {
+  const driver = await buildLibraries();
+  const program = `${folder}/planted_cudnn`, source = `${emulator}/planted_cudnn.cpp`;
+  if (!isFresh(program, [source, driver])) {
+    const flags = ["-std=c++20", "-O1", "-Wall", `-Wl,-rpath,${folder}`];
+    await run("g++", [...flags, source, driver, `${folder}/libcudnn_cnn.so.9`, "-o", program]);
+  }
+  return program;
+}
+
+/** The environment in which the library finds the emulator, and does everything by its own kernels. */
 export function emulated({ folder, kernels }: Emulator): Record<string, string> {
   return { TORO_CUDA_PATH: folder, TORO_CUDA_KERNELS: kernels, TORO_CUDA_LIBRARIES: "0" };
 }

@@ -41,6 +41,21 @@ export function facts(): CudaFacts {
   return known ??= native.job("cuda").json as CudaFacts;
 }
 
+/** A library of NVIDIA's that is used where it is found; without it the own kernels do its work. */
+export interface CudaLibrary {
+  /** As NVIDIA calls it. */
+  readonly name: string;
+  /** As `"9.28.1"`; null where it is not used. */
+  readonly version: string | null;
+  /** Why it is not used; null where it is. */
+  readonly reason: string | null;
+}
+
+/** cuBLASLt and cuDNN: their versions, or why they are not used. Opens them; needs no device. */
+export function libraries(): CudaLibrary[] {
+  return native.job("cuda_libraries").json as CudaLibrary[];
+}
+
 /** Why CUDA cannot be used; null when it can. */
 export function unavailableReason(): string | null {
   try {
@@ -139,7 +154,7 @@ export function memory(device: string | number = 0): CudaMemory {
   return memory;
 }
 
-/** How exactly float32 matrices are multiplied on CUDA. */
+/** How exactly float32 is multiplied on CUDA, in products of matrices and in convolutions. */
 export type Float32MatmulPrecision = "highest" | "high";
 
 /** What `setFloat32MatmulPrecision` set. */
@@ -148,8 +163,8 @@ export function getFloat32MatmulPrecision(): Float32MatmulPrecision {
 }
 
 /**
- * How exactly cuBLASLt multiplies float32 matrices: `"highest"`, the default, in float32; `"high"` with factors rounded to
- * TF32, which has 10 bits behind the point, several times faster. Without cuBLASLt products are in float32 always.
+ * How exactly cuBLASLt multiplies float32 matrices, and cuDNN convolves: `"highest"`, the default, in float32; `"high"` with
+ * factors rounded to TF32, which has 10 bits behind the point, several times faster. The own kernels always use float32.
  *
  * Errors: ArgumentError for another word.
  */

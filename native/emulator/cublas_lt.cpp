@@ -9,13 +9,15 @@
 #include <cstring>
 #include <initializer_list>
 
+#include "numbers.h"
+
 #define API extern "C" __attribute__((visibility("default")))
 
 extern "C" int cuLaunchHostFunc(void* stream, void (*work)(void*), void* data);
 
 using Status = int;
 enum : Status { SUCCESS = 0, NOT_INITIALIZED = 1, INVALID_VALUE = 7, NOT_SUPPORTED = 15 };
-enum : int { F32 = 0, F64 = 1, F16 = 2, BF16 = 14 };
+enum : int { BF16 = 14 };
 enum : int { SUM_32F = 68, SUM_64F = 70, SUM_TF32 = 77 };
 
 struct Desc {
@@ -54,6 +56,7 @@ template <class T> static Status take(T& field, const void* value, size_t bytes)
   return SUCCESS;
 }
 
+API size_t cublasLtGetVersion() { return 130000; }
 API Status cublasLtCreate(void** handle) {
   static char one;
   *handle = &one;
@@ -132,44 +135,6 @@ API Status cublasLtMatmulAlgoGetHeuristic(void* handle, void* desc, void* a, voi
   found->workspace = ((Preference*)preference)->workspace < WORKSPACE ? 0 : WORKSPACE;
   *count = 1;
   return SUCCESS;
-}
-
-static double half(uint16_t h) {
-  _Float16 x;
-  memcpy(&x, &h, 2);
-  return (double)(float)x;
-}
-static double element(const void* p, int type, int64_t i) {
-  if (type == F64) return ((const double*)p)[i];
-  if (type == F32) return ((const float*)p)[i];
-  uint16_t bits = ((const uint16_t*)p)[i];
-  if (type == F16) return half(bits);
-  uint32_t word = (uint32_t)bits << 16;
-  float x;
-  memcpy(&x, &word, 4);
-  return x;
-}
-static void put(void* p, int type, int64_t i, double x) {
-  if (type == F64) ((double*)p)[i] = x;
-  else if (type == F32) ((float*)p)[i] = (float)x;
-  else if (type == F16) {
-    _Float16 h = (_Float16)(float)x;
-    memcpy((uint16_t*)p + i, &h, 2);
-  } else {
-    float f = (float)x;
-    uint32_t word;
-    memcpy(&word, &f, 4);
-    ((uint16_t*)p)[i] = f != f ? 0x7fff : (uint16_t)((word + 0x7fff + (word >> 16 & 1)) >> 16);
-  }
-}
-// As TF32 has it: ten bits behind the point.
-static double rounded(double x) {
-  float f = (float)x;
-  uint32_t word;
-  memcpy(&word, &f, 4);
-  word = (word + 0x1000) & ~0x1fffu;
-  memcpy(&f, &word, 4);
-  return f;
 }
 
 struct Work {

@@ -160,6 +160,10 @@ API Result cuCtxSetCurrent(void* context) {
   current = (Context*)context;
   return SUCCESS;
 }
+API Result cuCtxGetCurrent(void** context) {
+  *context = current;
+  return SUCCESS;
+}
 API Result cuGetErrorName(Result code, const char** name) {
   switch (code) {
     case SUCCESS: *name = "CUDA_SUCCESS"; break;
@@ -202,6 +206,14 @@ API Result cuMemAlloc_v2(Address* address, size_t bytes) {
   *address = (Address)memory;
   blocks[*address] = {bytes, current->device};
   taken += bytes;
+  return SUCCESS;
+}
+API Result cuMemGetAddressRange_v2(Address* base, size_t* bytes, Address address) {
+  LOCK;
+  auto found = containing(blocks, address, 1);
+  if (found == blocks.end()) return NOT_FOUND;
+  *base = found->first;
+  *bytes = found->second.bytes;
   return SUCCESS;
 }
 API Result cuMemFree_v2(Address address) {
@@ -337,6 +349,11 @@ API Result cuStreamCreate(void** stream, unsigned) {
   auto* made = new Stream{current->device, {}};
   streams.push_back(made);
   *stream = made;
+  return SUCCESS;
+}
+API Result cuStreamGetCtx(void* stream, void** context) {
+  LOCK;
+  *context = contexts[((Stream*)stream)->device];
   return SUCCESS;
 }
 API Result cuStreamSynchronize(void* stream) {

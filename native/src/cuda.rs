@@ -3,15 +3,19 @@
 
 mod blocks;
 mod cublas_lt;
+mod cudnn;
 mod driver;
 pub mod events;
 mod gpu;
 mod kernels;
+mod libraries;
 pub mod pinned;
 
 pub use cublas_lt::{Matrix as LtMatrix, Places as LtPlaces, Product as LtProduct, Type as LtType};
+pub use cudnn::{Convolution, Pass, Sizes, Tensors, Type};
 pub use driver::{Address, folders};
 pub use gpu::{Alarm, Gpu, Shape};
+pub use libraries::describe as describe_libraries;
 
 use crate::device::Device;
 use crate::fault::{Fault, Outcome};

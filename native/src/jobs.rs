@@ -12,6 +12,7 @@ pub fn run(request: &[u8], owner: u32) -> Result<Vec<u8>, String> {
     match kind {
         "process" => Ok(layout(&process(), &[])),
         "cuda" => Ok(layout(&crate::cuda::describe(), &[])),
+        "cuda_libraries" => Ok(layout(&crate::cuda::describe_libraries(), &[])),
         "cuda_memory" => Ok(layout(&crate::cuda::memory(), &[])),
         _ => {
             let output = crate::io::run(kind, &request, owner)?;

@@ -39,6 +39,10 @@ function cudaFacts(): [string, string][] {
   return [
     ["cuda", `driver for CUDA ${driver}, at least ${minimumDriver}; no GPU has confirmed it yet`],
     ["cuda kernels", kernels],
+    ...cuda.libraries().map(({ name, version, reason }): [string, string] => [
+      `cuda ${name}`,
+      version ?? `no: ${reason}`,
+    ]),
     ...devices.map(({ name, bytes, capability }, i): [string, string] => [
       `cuda:${i}`,
       `${name}, ${(bytes / 2 ** 30).toFixed(1)} GiB, compute capability ${capability}`,

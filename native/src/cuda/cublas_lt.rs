@@ -2,6 +2,7 @@
 //! for each shape. Its matrices lie column by column; who calls sees to that.
 
 use super::driver::{self, Address, Handle};
+use super::libraries::{entries, version_text};
 use crate::fault::{Fault, Outcome};
 use core::ffi::{c_int, c_void};
 use std::collections::HashMap;
@@ -11,36 +12,18 @@ type Status = c_int;
 
 const NAMES: [&str; 3] = ["libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"];
 
-/// The entry points, all of which must be there.
-macro_rules! entries {
-    ($($name:ident = $symbol:literal ($($type:ty),*);)*) => {
-        struct Entries {
-            $($name: unsafe extern "C" fn($($type),*) -> Status,)*
-        }
-
-        impl Entries {
-            fn open() -> Option<Entries> {
-                let library = driver::open_any(&NAMES)?;
-                // SAFETY: the symbols have these types in cuBLASLt 12 and 13.
-                Some(unsafe { Entries {
-                    $($name: core::mem::transmute::<Handle, unsafe extern "C" fn($($type),*) -> Status>(driver::find(library, $symbol)?),)*
-                } })
-            }
-        }
-    };
-}
-
 entries! {
-    create = "cublasLtCreate" (*mut Handle);
-    desc_create = "cublasLtMatmulDescCreate" (*mut Handle, c_int, c_int);
-    desc_set = "cublasLtMatmulDescSetAttribute" (Handle, c_int, *const c_void, usize);
-    layout_create = "cublasLtMatrixLayoutCreate" (*mut Handle, c_int, u64, u64, i64);
-    layout_set = "cublasLtMatrixLayoutSetAttribute" (Handle, c_int, *const c_void, usize);
-    preference_create = "cublasLtMatmulPreferenceCreate" (*mut Handle);
-    preference_set = "cublasLtMatmulPreferenceSetAttribute" (Handle, c_int, *const c_void, usize);
-    preference_destroy = "cublasLtMatmulPreferenceDestroy" (Handle);
-    heuristic = "cublasLtMatmulAlgoGetHeuristic" (Handle, Handle, Handle, Handle, Handle, Handle, Handle, c_int, *mut Heuristic, *mut c_int);
-    matmul = "cublasLtMatmul" (Handle, Handle, *const c_void, Address, Handle, Address, Handle, *const c_void, Address, Handle, Address, Handle, *const Algorithm, Address, usize, Handle);
+    version = "cublasLtGetVersion" () -> usize;
+    create = "cublasLtCreate" (*mut Handle) -> Status;
+    desc_create = "cublasLtMatmulDescCreate" (*mut Handle, c_int, c_int) -> Status;
+    desc_set = "cublasLtMatmulDescSetAttribute" (Handle, c_int, *const c_void, usize) -> Status;
+    layout_create = "cublasLtMatrixLayoutCreate" (*mut Handle, c_int, u64, u64, i64) -> Status;
+    layout_set = "cublasLtMatrixLayoutSetAttribute" (Handle, c_int, *const c_void, usize) -> Status;
+    preference_create = "cublasLtMatmulPreferenceCreate" (*mut Handle) -> Status;
+    preference_set = "cublasLtMatmulPreferenceSetAttribute" (Handle, c_int, *const c_void, usize) -> Status;
+    preference_destroy = "cublasLtMatmulPreferenceDestroy" (Handle) -> Status;
+    heuristic = "cublasLtMatmulAlgoGetHeuristic" (Handle, Handle, Handle, Handle, Handle, Handle, Handle, c_int, *mut Heuristic, *mut c_int) -> Status;
+    matmul = "cublasLtMatmul" (Handle, Handle, *const c_void, Address, Handle, Address, Handle, *const c_void, Address, Handle, Address, Handle, *const Algorithm, Address, usize, Handle) -> Status;
 }
 
 /// Numbers of the API: attributes, element types, kinds of sums, what is done at the end of a product.
@@ -152,6 +135,16 @@ unsafe impl Send for CublasLt {}
 /// What an algorithm may use beside its operands.
 pub const WORKSPACE: usize = 32 << 20;
 
+fn open() -> Result<Entries, String> {
+    Entries::of(driver::open_any(&NAMES)?)
+}
+
+/// The library's version, or why it cannot be used.
+pub fn version() -> Result<String, String> {
+    // SAFETY: it takes nothing.
+    open().map(|entries| version_text(unsafe { (entries.version)() }))
+}
+
 fn checked(symbol: &str, status: Status) -> Outcome {
     match status {
         0 => Ok(()),
@@ -165,7 +158,7 @@ fn checked(symbol: &str, status: Status) -> Outcome {
 impl CublasLt {
     /// The library for the current context; None where it is not found or does not take this device.
     pub fn open() -> Option<CublasLt> {
-        let entries = Entries::open()?;
+        let entries = open().ok()?;
         let mut handle = core::ptr::null_mut();
         // SAFETY: the address of a value that outlives the call.
         (unsafe { (entries.create)(&mut handle) } == 0).then_some(CublasLt {

@@ -218,16 +218,23 @@ fn places() -> Vec<PathBuf> {
     found.chain(by_loader).collect()
 }
 
-/// Opens a library under the first of its names that is found, in the folders and then by the loader's own search.
-pub fn open_any(names: &[&str]) -> Option<Handle> {
+/// Opens a library under the first of its names that is found, in the folders and then by the loader's own search, or says
+/// what stood in the way.
+pub fn open_any(names: &[&str]) -> Result<Handle, String> {
     let in_folders = folders()
         .into_iter()
         .flat_map(|folder| names.iter().map(move |name| folder.join(name)))
         .filter(|path| path.exists());
     let by_loader = names.iter().map(PathBuf::from);
-    in_folders
-        .chain(by_loader)
-        .find_map(|path| open(&path).ok())
+    let mut reasons = Vec::new();
+    for path in in_folders.chain(by_loader) {
+        match open(&path) {
+            Ok(library) => return Ok(library),
+            Err(reason) => reasons.push(reason),
+        }
+    }
+    // What was found and could not be opened says most.
+    Err(reasons.into_iter().next().unwrap_or_default())
 }
 
 fn open(path: &std::path::Path) -> Result<Handle, String> {

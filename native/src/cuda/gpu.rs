@@ -2,9 +2,9 @@
 //! All work of a process on a device runs on one stream, in the order in which it was asked for.
 
 use super::blocks::{Blocks, Source, Usage};
-use super::cublas_lt::{CublasLt, Places, Product};
 use super::driver::{Address, Driver, Handle};
 use super::kernels;
+use super::libraries::Libraries;
 use super::pinned;
 use crate::device::Device;
 use crate::fault::{Fault, Outcome};
@@ -87,8 +87,7 @@ pub struct Gpu {
     functions: Mutex<HashMap<(&'static str, &'static str), Option<Function>>>,
     blocks: Mutex<Blocks>,
     alarm: *mut Alarm,
-    /// None where the library is not found or not wanted; looked for with the first product.
-    cublas_lt: OnceLock<Option<Mutex<CublasLt>>>,
+    pub(super) libraries: Libraries,
     /// What the device was lost by.
     lost: OnceLock<String>,
 }
@@ -119,7 +118,7 @@ const NO_TIME: c_uint = 2;
 /// Bytes that pass through one block of pinned memory.
 const STAGED: usize = 16 << 20;
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
 }
 
@@ -170,7 +169,7 @@ impl Gpu {
             functions: Mutex::default(),
             blocks: Mutex::new(Blocks::new(keeps)),
             alarm: alarm.cast(),
-            cublas_lt: OnceLock::new(),
+            libraries: Libraries::default(),
             lost: OnceLock::new(),
         })
     }
@@ -192,6 +191,11 @@ impl Gpu {
         Ok(())
     }
 
+    /// Makes the context current; the stream on which everything runs.
+    pub(super) fn entered(&self) -> Outcome<Handle> {
+        self.enter().map(|()| self.stream)
+    }
+
     fn loss(&self, why: &str) -> Fault {
         Fault::Lost(format!(
             "{} was lost: {why}; its tensors are gone, and this process cannot use it any more",
@@ -200,7 +204,7 @@ impl Gpu {
     }
 
     /// Remembers what the device was lost by: whatever is asked of it later fails for that.
-    fn noted<T>(&self, outcome: Outcome<T>) -> Outcome<T> {
+    pub(super) fn noted<T>(&self, outcome: Outcome<T>) -> Outcome<T> {
         outcome.map_err(|fault| match fault {
             Fault::Lost(why) => self.loss(self.lost.get_or_init(|| why)),
             other => other,
@@ -439,30 +443,6 @@ impl Gpu {
             )
         };
         self.noted(launched)
-    }
-
-    /// Has cuBLASLt multiply, behind all work so far; false where it is not there or has no algorithm for the product.
-    ///
-    /// # Safety
-    /// The places hold matrices of this device as the product describes them.
-    pub unsafe fn multiply(
-        &self,
-        product: &Product,
-        places: Places,
-        factors: (f64, f64),
-    ) -> Outcome<bool> {
-        self.enter()?;
-        let library = self.cublas_lt.get_or_init(|| {
-            let wanted = std::env::var("TORO_CUDA_LIBRARIES").as_deref() != Ok("0");
-            wanted.then(CublasLt::open).flatten().map(Mutex::new)
-        });
-        let Some(library) = library else {
-            return Ok(false);
-        };
-        let take = |bytes| lock(&self.blocks).take(bytes, self);
-        // SAFETY: the caller's promise; `enter` made the context current.
-        let done = unsafe { lock(library).run(product, places, factors, self.stream, take) };
-        self.noted(done)
     }
 
     /// An event behind all work so far; with a time, if it is to be compared with others.

@@ -12,6 +12,7 @@ mod depthwise;
 mod direct;
 mod exact;
 mod field;
+mod library;
 #[cfg(test)]
 mod tests;
 

@@ -1,8 +1,8 @@
-//! Convolutions on CUDA: the kernels of convolution.cu.
+//! Convolutions on CUDA: cuDNN's where it takes them (library.rs), else the kernels of convolution.cu.
 
-use super::{Geometry, compute};
+use super::{Geometry, compute, library};
 use crate::bail;
-use crate::cuda::{self, Scratch, Shape};
+use crate::cuda::{self, Pass, Scratch, Shape};
 use crate::dtype::{Compute, DType};
 use crate::fault::Outcome;
 use crate::instruction::{Call, Operand};
@@ -45,11 +45,11 @@ struct Arguments {
 const _: () = assert!(size_of::<Arguments>() == 504);
 
 /// Operands in the roles that they have in the forward pass, and a bias of so many channels.
-struct Roles<'a> {
-    x: &'a Operand,
-    w: &'a Operand,
-    y: &'a Operand,
-    bias: Option<&'a Operand>,
+pub struct Roles<'a> {
+    pub x: &'a Operand,
+    pub w: &'a Operand,
+    pub y: &'a Operand,
+    pub bias: Option<&'a Operand>,
 }
 
 impl Roles<'_> {
@@ -150,8 +150,9 @@ pub fn conv(call: &Call) -> Outcome {
     let (y, x, w) = (&call.outs()[0], &call.ins()[0], &call.ins()[1]);
     let bias = call.ins().get(2);
     let g = Geometry::of(call, x, w, y)?;
-    let arguments = Roles { x, w, y, bias }.arguments(call, &g, g.outs * g.groups)?;
-    if y.numel() == 0 {
+    let roles = Roles { x, w, y, bias };
+    let arguments = roles.arguments(call, &g, g.outs * g.groups)?;
+    if y.numel() == 0 || library::run(call, Pass::Forward, &g, &roles)? {
         return Ok(());
     }
     let sizes = (g.outs, g.batch * g.positions(), g.groups);
@@ -163,8 +164,9 @@ pub fn conv_input_grad(call: &Call) -> Outcome {
     let (x, y, w) = (&call.outs()[0], &call.ins()[0], &call.ins()[1]);
     let bias = call.ins().get(2);
     let g = Geometry::of(call, x, w, y)?;
-    let arguments = Roles { x, w, y, bias }.arguments(call, &g, g.ins * g.groups)?;
-    if x.numel() == 0 {
+    let roles = Roles { x, w, y, bias };
+    let arguments = roles.arguments(call, &g, g.ins * g.groups)?;
+    if x.numel() == 0 || library::run(call, Pass::Data, &g, &roles)? {
         return Ok(());
     }
     let sizes = (g.ins, g.batch * g.places(), g.groups);
@@ -182,8 +184,9 @@ pub fn conv_weight_grad(call: &Call) -> Outcome {
     let (w, y, x) = (&call.outs()[0], &call.ins()[0], &call.ins()[1]);
     let g = Geometry::of(call, x, w, y)?;
     let bias = None;
-    let mut arguments = Roles { x, w, y, bias }.arguments(call, &g, 0)?;
-    if w.numel() == 0 {
+    let roles = Roles { x, w, y, bias };
+    let mut arguments = roles.arguments(call, &g, 0)?;
+    if w.numel() == 0 || library::run(call, Pass::Filter, &g, &roles)? {
         return Ok(());
     }
     let gpu = cuda::gpu(call.device)?;
