@@ -19,7 +19,7 @@ export interface CudaFamily {
   bytes?: (...dims: number[]) => number;
   /** Floating-point operations of an iteration. */
   flops?: (...dims: number[]) => number;
-  /** Whether the own kernels are timed beside cuBLASLt's. */
+  /** Whether the own kernels are timed beside those of cuBLASLt or cuDNN. */
   hasOwn?: true;
 }
 
@@ -71,6 +71,19 @@ function product(dtype: "float32" | "bfloat16" | "float16"): CudaFamily {
     },
     flops: (m, k, n) => 2 * m * k * n,
     hasOwn: true,
+  };
+}
+
+/** A convolution by 3 x 3 that keeps channels and sides, forward and back. */
+function convolution(batch: number, channels: number, side: number): () => Tensor {
+  const dtype = "bfloat16";
+  const w = there(numbers(channels, channels, 3, 3).to(dtype));
+  const [x, g] = [0, 1].map(() => there(numbers(batch, channels, side, side).to(dtype)));
+  for (const t of [x, w]) t.requiresGrad = true;
+  return () => {
+    x.grad = w.grad = null;
+    F.conv2d(x, w, null, { padding: 1 }).backward(g);
+    return w.grad!;
   };
 }
 
@@ -201,6 +214,13 @@ export const cudaFamilies: Record<string, CudaFamily> = {
   "matmul float32 {} x {} x {}": product("float32"),
   "matmul bfloat16 {} x {} x {}": product("bfloat16"),
   "matmul float16 {} x {} x {}": product("float16"),
+  "conv2d bfloat16 {} x {} channels x {} squared, both ways": {
+    dims: [[32, 128, 56]],
+    tiny: [[2, 4, 5]],
+    prepare: convolution,
+    flops: (batch, channels, side) => 3 * 2 * 9 * batch * (channels * side) ** 2,
+    hasOwn: true,
+  },
   "recommender {} x {}, batch {}": {
     dims: [[1_000_000, 128, 8192]],
     tiny: [[50, 8, 16]],

@@ -55,6 +55,20 @@ def product(dtype):
     return prepare
 
 
+def convolution(compiled, batch, channels, side):
+    w = there(numbers(channels, channels, 3, 3).to(torch.bfloat16)).requires_grad_()
+    x, g = (there(numbers(batch, channels, side, side).to(torch.bfloat16)) for _ in range(2))
+    x.requires_grad_()
+    f = compiled(lambda x, w: F.conv2d(x, w, padding=1))
+
+    def step():
+        x.grad = w.grad = None
+        f(x, w).backward(g)
+        return w.grad
+
+    return step
+
+
 class Recommender(nn.Module):
     def __init__(self, users, width, sparse):
         super().__init__()
@@ -152,6 +166,7 @@ FAMILIES = {
     "matmul float32 {} x {} x {}": product(torch.float32),
     "matmul bfloat16 {} x {} x {}": product(torch.bfloat16),
     "matmul float16 {} x {} x {}": product(torch.float16),
+    "conv2d bfloat16 {} x {} channels x {} squared, both ways": convolution,
     "recommender {} x {}, batch {}": recommender,
     "GPT-2 of {} layers, {} heads, {} wide, {} tokens known, {} x {}, bfloat16": gpt2,
 }
