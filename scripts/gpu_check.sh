@@ -78,23 +78,6 @@ if [[ -n $reason ]]; then
   eval "$settings"
   tiny=(--tiny)
 fi
-deno run -A scripts/doctor.ts | tee "$out/machine.txt"
-
-step "suite" 150 "$out/suite.txt" "${test[@]}" "${suite[@]}"
-if command -v compute-sanitizer >/dev/null && [[ ${#tiny[@]} == 0 ]]; then
-  # Each finds what the others do not; a part of the kernels under the slower ones.
-  kernels=("${test[@]}" tests/cuda/cases_test.ts)
-  export TORO_CUDA_CACHE=0
-  step "memcheck" 70 "$out/memcheck.txt" compute-sanitizer --tool memcheck --error-exitcode 9 \
-    "${kernels[@]}" --filter '/^(softmax|layerNorm|batchNorm|embedding|matmul|sum|sort|cumsum|crossEntropy|gelu|conv2d) on/'
-  for tool in racecheck synccheck initcheck; do
-    step "$tool" 35 "$out/$tool.txt" compute-sanitizer --tool $tool --error-exitcode 9 \
-      "${kernels[@]}" --filter '/^(softmax|layerNorm|matmul|sum) on/'
-  done
-  unset TORO_CUDA_CACHE
-else
-  echo "compute-sanitizer: not there"
-fi
 python=()
 for candidate in ${TORO_TORCH_PYTHON:-} python3 .venv/torch/bin/python; do
   if command -v "$candidate" >/dev/null && "$candidate" -c 'import torch' 2>/dev/null; then
@@ -103,6 +86,29 @@ for candidate in ${TORO_TORCH_PYTHON:-} python3 .venv/torch/bin/python; do
   fi
 done
 [[ ${#python[@]} -gt 0 ]] || echo "No Python with torch: Toro is timed alone"
+if [[ ${#python[@]} -gt 0 && ${#tiny[@]} == 0 && -z ${TORO_CUDA_PATH:-} ]]; then
+  # PyTorch brings cuBLASLt and cuDNN, and then both sides use the same.
+  TORO_CUDA_PATH=$("${python[1]}" -c 'import nvidia
+print(":".join(f"{path}/{part}/lib" for path in nvidia.__path__ for part in ("cu13", "cudnn")))' 2>/dev/null) &&
+    export TORO_CUDA_PATH
+fi
+deno run -A scripts/doctor.ts | tee "$out/machine.txt"
+
+step "suite" 150 "$out/suite.txt" "${test[@]}" "${suite[@]}"
+if command -v compute-sanitizer >/dev/null && [[ ${#tiny[@]} == 0 ]]; then
+  # Each finds what the others do not; a part of the kernels under the slower ones. The own ones are meant.
+  kernels=("${test[@]}" tests/cuda/cases_test.ts)
+  export TORO_CUDA_CACHE=0 TORO_CUDA_LIBRARIES=0
+  step "memcheck" 70 "$out/memcheck.txt" compute-sanitizer --tool memcheck --error-exitcode 9 \
+    "${kernels[@]}" --filter '/^(softmax|layerNorm|batchNorm|embedding|matmul|sum|sort|cumsum|crossEntropy|gelu|conv2d) on/'
+  for tool in racecheck synccheck initcheck; do
+    step "$tool" 35 "$out/$tool.txt" compute-sanitizer --tool $tool --error-exitcode 9 \
+      "${kernels[@]}" --filter '/^(softmax|layerNorm|matmul|sum) on/'
+  done
+  unset TORO_CUDA_CACHE TORO_CUDA_LIBRARIES
+else
+  echo "compute-sanitizer: not there"
+fi
 step "bench" 210 "$out/bench.txt" deno run -A scripts/bench/main.ts --device cuda "${tiny[@]}" "${python[@]}" \
   --json "$out/bench.json"
 [[ -f $out/bench.md ]] && cat "$out/bench.md"
