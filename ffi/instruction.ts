@@ -3,6 +3,7 @@
  * [words, opcode, operands, scalars, operand…, scalar…], outputs first.
  */
 import { execute, words } from "./library.ts";
+import { OP } from "./opcodes.gen.ts";
 
 /** What an operand needs of a tensor. */
 export interface Operand {
@@ -15,6 +16,10 @@ export interface Operand {
     readonly byteOffset: number;
     /** Makes the bytes usable, or throws. */
     settle(op: string): void;
+    /** Who is yet to read the bytes; null for nobody. */
+    readonly readers: readonly unknown[] | null;
+    /** Lets them read, before the bytes change. */
+    beforeWrite(): void;
   };
   readonly info: { readonly code: number; readonly size: number };
   readonly shape: readonly number[];
@@ -121,6 +126,22 @@ export function run(
   runRaw(opcode, outs, ins, scalars);
 }
 
+let waiting: (() => void) | null = null;
+
+/** Has a function called before the next instruction. */
+export function onNextInstruction(f: () => void): void {
+  waiting = f;
+}
+
+function runWaiting(): void {
+  const f = waiting!;
+  waiting = null;
+  f();
+}
+
+/** Instructions that also change what they read: optimisers' steps. */
+const changesInputs = (opcode: number) => opcode >= OP.optim_step && opcode <= OP.rows_step;
+
 /** Runs one instruction on storages as they are: for code that knows about row-sparse and lazy storages itself. */
 export function runRaw(
   opcode: number,
@@ -128,6 +149,15 @@ export function runRaw(
   ins: readonly (Operand | number | bigint)[],
   scalars: readonly ScalarWord[] = [],
 ): void {
+  if (waiting !== null) runWaiting();
+  for (let i = 0; i < outs.length; i++) {
+    if (outs[i].storage.readers !== null) outs[i].storage.beforeWrite();
+  }
+  if (changesInputs(opcode)) {
+    for (const t of ins) {
+      if (typeof t === "object" && t.storage.readers !== null) t.storage.beforeWrite();
+    }
+  }
   at = 4;
   for (let i = 0; i < outs.length; i++) putOperand(outs[i]);
   for (let i = 0; i < ins.length; i++) {
@@ -160,6 +190,8 @@ export function runFlat(
   if (out.storage.state !== 0) out.storage.settle(op);
   if (typeof a === "object" && a.storage.state !== 0) a.storage.settle(op);
   if (b !== null && typeof b === "object" && b.storage.state !== 0) b.storage.settle(op);
+  if (waiting !== null) runWaiting();
+  if (out.storage.readers !== null) out.storage.beforeWrite();
   at = 4;
   flat[0] = numel;
   putAs(out, flat, unit);
@@ -178,4 +210,20 @@ export function runFlat(
     for (let i = 0; i < scalars.length; i++) putScalar(scalars[i]);
   }
   finish(opcode, b === null ? 2 : 3, count);
+}
+
+/** Runs a chain of elementwise ops on contiguous tensors of one dtype into one that nobody has read or written. */
+export function runFused(
+  op: string,
+  out: Operand,
+  leaves: readonly Operand[],
+  program: readonly number[],
+): void {
+  for (const t of leaves) if (t.storage.state !== 0) t.storage.settle(op);
+  at = 4;
+  flat[0] = out.shape[0];
+  putAs(out, flat, unit);
+  for (const t of leaves) putAs(t, flat, unit);
+  for (const x of program) putScalar(x);
+  finish(OP.fused, 1 + leaves.length, program.length);
 }

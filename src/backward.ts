@@ -93,7 +93,10 @@ function freeing(
     held.add(g.storage.block);
     for (const part of g.storage.pending?.parts?.() ?? []) held.add(part.block);
   }
-  for (const storage of made) if (!storage.kept && !held.has(storage.block)) storage.dispose();
+  // The last first, so that nothing runs to be read by what goes too.
+  for (const storage of made.reverse()) {
+    if (!storage.kept && !held.has(storage.block)) storage.dispose();
+  }
   return captured;
 }
 

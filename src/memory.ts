@@ -59,6 +59,8 @@ export class Storage {
   isPinned = false;
   /** What to do before the bytes are read, while `state` has PENDING. */
   pending: Pending | null = null;
+  /** Storages that may wait for an op that reads this one. */
+  readers: WeakRef<Storage>[] | null = null;
 
   constructor(block: Block, byteOffset: number, bytes: number, device: number) {
     this.block = block;
@@ -80,8 +82,29 @@ export class Storage {
     this.pending?.settle(this);
   }
 
+  /** Notes that another storage waits for an op that reads this one. */
+  isReadBy(reader: Storage): void {
+    const readers = this.readers ??= [];
+    // What waits no more leaves its place when there are twice as many.
+    if (readers.length >= 8 && (readers.length & (readers.length - 1)) === 0) {
+      this.readers = readers.filter((ref) => isWaiting(ref.deref()));
+    }
+    this.readers!.push(new WeakRef(reader));
+  }
+
+  /** Lets ops that read it run, before its bytes change or go. */
+  beforeWrite(): void {
+    const readers = this.readers ?? [];
+    this.readers = null;
+    for (const ref of readers) {
+      const reader = ref.deref();
+      if (isWaiting(reader)) reader.settle("run");
+    }
+  }
+
   /** Takes the memory of another storage, which nobody else knows, for all tensors that share this one. */
   adopt({ block, byteOffset, bytes, isPinned }: Storage): void {
+    if (this.readers !== null) this.beforeWrite();
     this.block = block;
     this.isPinned = isPinned;
     this.byteOffset = byteOffset;
@@ -92,12 +115,15 @@ export class Storage {
   /** Ends the storage now. Small ones share a block, which lives until its last one is gone. */
   dispose(): void {
     if (this.state & DISPOSED) return;
+    if (this.readers !== null) this.beforeWrite();
     this.state |= DISPOSED;
     this.pending = null;
     if (this.bytes > SMALL || this.device !== 0 || this.isPinned) release(this.block);
     this.block = GONE;
   }
 }
+
+const isWaiting = (storage: Storage | undefined): storage is Storage => storage?.state === PENDING;
 
 const GONE = new Block(-1, 0);
 
@@ -143,6 +169,11 @@ export function noteStorages(list: Storage[] | null): Storage[] | null {
   return before;
 }
 
+/** Notes a new storage in the innermost open scope. */
+export function noteStorage(storage: Storage): void {
+  if (scoped !== null) scoped.push(storage);
+}
+
 /** Runs a function whose storages belong to no scope: parameters, optimiser state, what loaders and savers make. */
 export function unscoped<T>(body: () => T): T {
   const before = noteStorages(null);
@@ -160,7 +191,7 @@ export const requested: { bytes: number } = { bytes: 0 };
 export function allocate(bytes: number, device: number): Storage {
   requested.bytes += bytes;
   const storage = make(bytes, device);
-  if (scoped !== null) scoped.push(storage);
+  noteStorage(storage);
   return storage;
 }
 
@@ -172,7 +203,7 @@ export function allocatePinned(bytes: number): Storage {
   requested.bytes += bytes;
   const storage = new Storage(newBlock(Math.max(bytes, 1), PINNED), 0, bytes, 0);
   storage.isPinned = true;
-  if (scoped !== null) scoped.push(storage);
+  noteStorage(storage);
   return storage;
 }
 

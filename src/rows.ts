@@ -6,7 +6,7 @@
  */
 import { run } from "../ffi/instruction.ts";
 import { OP } from "../ffi/opcodes.gen.ts";
-import { Block, PENDING, type Pending, Storage } from "./memory.ts";
+import { Block, PENDING, type Pending, Storage, unscoped } from "./memory.ts";
 import { DTYPES } from "./dtype.ts";
 import { empty, Tensor } from "./tensor.ts";
 
@@ -39,7 +39,8 @@ export class RowSparse implements Pending {
   settle(storage: Storage): void {
     const { info, shape: [, columns] } = this.values;
     const rows = columns === 0 ? 0 : storage.bytes / info.size / columns;
-    const dense = empty([rows, columns], info, storage.device);
+    // It takes the place of a storage that may outlive the scope that is open.
+    const dense = unscoped(() => empty([rows, columns], info, storage.device));
     run("fill", OP.fill, [dense], [], [info.code, 0]);
     this.addTo(dense);
     storage.block = dense.storage.block;

@@ -32,7 +32,8 @@ export function scope<T>(body?: () => T): T | Scope {
     noteStorages(outer);
     const held = new Set<Storage>();
     reach(result, held, new Set());
-    for (const storage of made) {
+    // The last first, so that nothing runs to be read by what goes too.
+    for (const storage of made.reverse()) {
       // What stays belongs to the scope around, if there is one.
       if (held.has(storage) || storage.kept) outer?.push(storage);
       else storage.dispose();

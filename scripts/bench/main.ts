@@ -2,11 +2,11 @@
  * `deno task bench`: Toro against PyTorch in one run on one machine. Each row alternates between the two, pair by
  * pair, with two threads each; it shows medians, the ratio PyTorch ÷ Toro (above 1 Toro is faster), its spread, the
  * share of this machine's limit that Toro reaches, and Toro's peak of resident memory. The first second of a row
- * is thrown away on both sides. Results are compared before anything is timed.
+ * is thrown away on both sides. PyTorch's process is a new one for each family of rows. Results are compared before anything is timed.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { libraryInfo, option } from "../../ffi/library.ts";
-import { arange, processMemory, type Tensor } from "@toro/toro";
+import { arange, emptyCache, processMemory, type Tensor } from "@toro/toro";
 import { benchCuda } from "./cuda.ts";
 import type { Family } from "./family.ts";
 import { type Limits, measureLimits, ofLimit } from "./limits.ts";
@@ -139,7 +139,7 @@ const limits: Limits = await measureLimits(
   folder,
   flags.simd === undefined || flags.simd === "avx512" ? undefined : "avx2",
 );
-const torch = new Torch(python, env);
+let torch = new Torch(python, env);
 const twins = new Set(await torch.ask<string[]>({ do: "families" }));
 const alone = [...Object.keys(families).filter((name) => !twins.delete(name)), ...twins];
 if (alone.length > 0) throw new Error(`Only one side knows ${alone.join("; ")}`);
@@ -290,7 +290,15 @@ function markdown(): string {
 }
 
 const lines: Line[] = [];
+let family = rows[0]?.family;
 for (const row of rows) {
+  if (row.family !== family) {
+    // A row must not depend on what earlier ones left in the allocators.
+    family = row.family;
+    await torch.close();
+    torch = new Torch(python, env);
+    emptyCache();
+  }
   try {
     if (flags.check) {
       await prepared(row);

@@ -30,9 +30,10 @@ import {
   type Scalar,
 } from "../dtype.ts";
 import { ArgumentError, DeviceError, DTypeError, ShapeError, show } from "../errors.ts";
+import { LARGE, putOff } from "../fusion.ts";
 import { op } from "../op.ts";
 import { rowsOf } from "../rows.ts";
-import { broadcastShapes, broadcastStrides, sameShape, shapeText } from "../shape.ts";
+import { broadcastShapes, broadcastStrides, numelOf, sameShape, shapeText } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
 import { sumTo } from "./reduction.ts";
 
@@ -117,6 +118,12 @@ export function mapInto(
     : tb === null
     ? ta.shape
     : broadcastShapes(ta.shape, tb.shape, name);
+  if (compute === outInfo && (ta ?? tb!).numel >= LARGE) {
+    const wa = ta ?? word(a as Scalar, compute);
+    const operands = b === null ? [wa] : [wa, tb ?? word(b as Scalar, compute)];
+    const later = putOff(name, opcode, operands, shape, outInfo, scalars);
+    if (later !== null) return later;
+  }
   const out = empty(shape, outInfo, (ta ?? tb!).storage.device);
   mapOut(name, opcode, out, a, b, compute, scalars);
   return out;
@@ -168,7 +175,13 @@ export function mapAll(
   scalars: readonly ScalarWord[] = [],
 ): Tensor {
   const device = operands.find((o) => o instanceof Tensor)?.storage.device ?? 0;
-  const out = empty(commonShape(name, operands), outInfo, device);
+  const shape = commonShape(name, operands);
+  if (compute === outInfo && numelOf(shape) >= LARGE) {
+    const words = operands.map((o) => o instanceof Tensor ? o : word(o, compute));
+    const later = putOff(name, opcode, words, shape, outInfo, scalars);
+    if (later !== null) return later;
+  }
+  const out = empty(shape, outInfo, device);
   mapAllOut(name, opcode, out, operands, compute, scalars);
   return out;
 }

@@ -2,7 +2,7 @@
 //! Chunks of elements are brought into the compute type, run through the op's kernel, and stored; operands that
 //! already are dense and of the compute type are used where they lie.
 
-use crate::dtype::{Element, Number};
+use crate::dtype::{DType, Element, Number};
 use crate::fault::Outcome;
 use crate::instruction::{Call, MAX_DIMS, Operand, Scalar};
 use crate::ops::moving;
@@ -270,6 +270,21 @@ pub unsafe fn stream_out<C: Number>(o: &Operand, from: usize, n: usize, x: *cons
     });
 }
 
+/// Rounds n values, at most a chunk, to what a dtype can hold.
+///
+/// # Safety
+/// `x` has n values.
+pub unsafe fn round<C: Number>(dtype: DType, x: *mut C, n: usize) {
+    with_dtype!(dtype, E => {
+        let mut stored = [const { MaybeUninit::<E>::uninit() }; CHUNK];
+        // SAFETY: the buffer has room for a chunk.
+        unsafe {
+            store_run::<E, C>(x, stored.as_mut_ptr().cast(), 1, n);
+            load_run::<E, C>(stored.as_ptr().cast(), 1, x, n);
+        }
+    });
+}
+
 /// Operand addresses that threads share; each thread writes its own elements only.
 #[derive(Clone, Copy)]
 pub struct Shared<'a>(pub &'a [Operand]);
@@ -439,6 +454,8 @@ macro_rules! maps {
                 map
             };
         } )*
+        /// The rows' kernels by name.
+        pub static MAPS: &[(&str, &$crate::ops::map::Map)] = &[$((stringify!($name), &$name::MAP)),*];
         pub const ROWS: &[$crate::instruction::Row] = &[$(
             $crate::instruction::Row {
                 name: stringify!($name),

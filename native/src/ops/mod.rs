@@ -9,6 +9,7 @@ pub mod embedding;
 pub mod embedding_bag;
 pub mod extreme;
 pub mod folding;
+pub mod fused;
 pub mod grid_sampling;
 pub mod grouping;
 pub mod indexing;
@@ -88,6 +89,7 @@ pub fn table() -> &'static [Row] {
             resampling::ROWS,
             grid_sampling::ROWS,
             transfer::ROWS,
+            fused::ROWS,
         ]
         .concat()
     })

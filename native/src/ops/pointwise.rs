@@ -300,7 +300,8 @@ crate::maps! {
 /// sin, cos and tan: their fast forms hold for arguments that are not huge, so whole slices go through math.rs.
 macro_rules! trig {
     ($($name:ident: $slice:ident),*) => {
-        pub const TRIG: &[Row] = &[$( {
+        $( mod $name {
+            use super::*;
             /// # Safety
             /// As [`map::Kernel`]: n elements of each operand; the output is none of the inputs.
             unsafe fn single(ins: [*const f32; 3], out: *mut f32, n: usize, _: &[Scalar]) {
@@ -315,9 +316,13 @@ macro_rules! trig {
                     unsafe { *out.add(i) = (*ins[0].add(i)).$name() };
                 }
             }
-            static MAP: Map = Map { f32: Some(single), f64: Some(double), i64: None };
-            Row { name: stringify!($name), outs: 1, ins: (1, 1), scalars: (1, 1), alias: true, run: |call| map::run(call, &MAP), cuda: Some(|call| map::cuda::run(call, concat!("map_", stringify!($name)))) }
-        } ),*];
+            pub static MAP: Map = Map { f32: Some(single), f64: Some(double), i64: None };
+        } )*
+        /// The kernels of `TRIG` by name.
+        pub static TRIG_MAPS: &[(&str, &Map)] = &[$((stringify!($name), &$name::MAP)),*];
+        pub const TRIG: &[Row] = &[$(
+            Row { name: stringify!($name), outs: 1, ins: (1, 1), scalars: (1, 1), alias: true, run: |call| map::run(call, &$name::MAP), cuda: Some(|call| map::cuda::run(call, concat!("map_", stringify!($name)))) }
+        ),*];
     };
 }
 trig!(sin: sin_slice, cos: cos_slice, tan: tan_slice);
@@ -386,13 +391,6 @@ pub mod division {
                 i64: if b == 0 { 0 } else { a.wrapping_rem(b) }
             }
         }
-        /// In the order of ROWS.
-        pub static MAPS: [&crate::ops::map::Map; 4] = [
-            &div_floor::MAP,
-            &div_trunc::MAP,
-            &remainder::MAP,
-            &fmod::MAP,
-        ];
     }
 
     const fn row(i: usize, run: fn(&Call) -> Outcome, cuda: fn(&Call) -> Outcome) -> Row {
@@ -406,22 +404,22 @@ pub mod division {
     pub const ROWS: &[Row] = &[
         row(
             0,
-            |call| run(call, kernels::MAPS[0], "floorDivide"),
+            |call| run(call, kernels::MAPS[0].1, "floorDivide"),
             |call| map::cuda::run_with_alarm(call, "map_div_floor"),
         ),
         row(
             1,
-            |call| run(call, kernels::MAPS[1], "div with roundingMode trunc"),
+            |call| run(call, kernels::MAPS[1].1, "div with roundingMode trunc"),
             |call| map::cuda::run_with_alarm(call, "map_div_trunc"),
         ),
         row(
             2,
-            |call| run(call, kernels::MAPS[2], "remainder"),
+            |call| run(call, kernels::MAPS[2].1, "remainder"),
             |call| map::cuda::run_with_alarm(call, "map_remainder"),
         ),
         row(
             3,
-            |call| run(call, kernels::MAPS[3], "fmod"),
+            |call| run(call, kernels::MAPS[3].1, "fmod"),
             |call| map::cuda::run_with_alarm(call, "map_fmod"),
         ),
     ];

@@ -3,6 +3,7 @@
 
 mod creation;
 mod embedding;
+mod fused;
 mod indexing;
 mod joining;
 mod layers;
@@ -24,6 +25,7 @@ pub fn generator(row: &Row) -> Option<Generate> {
     let families = [
         creation::generator,
         embedding::generator,
+        fused::generator,
         indexing::generator,
         joining::generator,
         layers::generator,
