@@ -2,7 +2,6 @@
 //! stays in the first-level cache. Each step runs the kernel that the op has on its own, and is rounded to the
 //! operands' type as the op's result would be, so the bits are the same.
 
-
 use crate::fault::Outcome;
 use crate::instruction::{Call, Row, Scalar};
 use crate::ops::map::{self, Kernel, Map, Pick, Shared, Space};
