@@ -8,7 +8,7 @@ import {
   randn,
   scope,
   setMemoryLimit,
-  Tensor,
+  type Tensor,
   tensor,
 } from "@toro/toro";
 import { forgetRegrets, LARGE, STEPS } from "../src/fusion.ts";
