@@ -31,6 +31,7 @@ import {
 } from "../dtype.ts";
 import { ArgumentError, DeviceError, DTypeError, ShapeError, show } from "../errors.ts";
 import { LARGE, putOff } from "../fusion.ts";
+import { allocate } from "../memory.ts";
 import { op } from "../op.ts";
 import { rowsOf } from "../rows.ts";
 import { broadcastShapes, broadcastStrides, numelOf, sameShape, shapeText } from "../shape.ts";
@@ -113,20 +114,45 @@ export function mapInto(
   scalars?: readonly ScalarWord[],
 ): Tensor {
   const ta = a instanceof Tensor ? a : null, tb = b instanceof Tensor ? b : null;
-  const shape = ta === null
-    ? tb!.shape
-    : tb === null
-    ? ta.shape
-    : broadcastShapes(ta.shape, tb.shape, name);
-  if (compute === outInfo && (ta ?? tb!).numel >= LARGE) {
+  const like = (ta ?? tb)!;
+  const alike = ta === null || tb === null || sameShape(ta.shape, tb.shape);
+  if (
+    alike && like.numel < LARGE && isPlain(like) && (ta === null || tb === null || isPlain(tb))
+  ) {
+    // What small tensors are: the result has the dims of the operands, and nothing is looked at twice.
+    const { shape, strides, numel, storage } = like;
+    const out = new Tensor(
+      allocate(numel * outInfo.size, storage.device),
+      outInfo,
+      shape,
+      strides,
+      0,
+    );
+    const wa = ta ?? word(a as Scalar, compute);
+    const wb = b === null ? null : tb ?? word(b as Scalar, compute);
+    runFlat(name, opcode, compute.code, numel, out, wa, wb, scalars);
+    return out;
+  }
+  const shape = alike ? like.shape : broadcastShapes(ta.shape, tb.shape, name);
+  if (compute === outInfo && like.numel >= LARGE) {
     const wa = ta ?? word(a as Scalar, compute);
     const operands = b === null ? [wa] : [wa, tb ?? word(b as Scalar, compute)];
     const later = putOff(name, opcode, operands, shape, outInfo, scalars);
     if (later !== null) return later;
   }
-  const out = empty(shape, outInfo, (ta ?? tb!).storage.device);
+  const out = empty(shape, outInfo, like.storage.device);
   mapOut(name, opcode, out, a, b, compute, scalars);
   return out;
+}
+
+/** Whether a tensor has the very strides that a new one of its shape has. */
+function isPlain({ shape, strides }: Tensor): boolean {
+  let expected = 1;
+  for (let i = shape.length - 1; i >= 0; i--) {
+    if (strides[i] !== expected) return false;
+    expected *= Math.max(shape[i], 1);
+  }
+  return true;
 }
 
 /** Runs an elementwise opcode of one or two operands into a given tensor, to whose shape they broadcast. */
