@@ -14,16 +14,38 @@ pub fn pays(bytes: usize) -> bool {
 /// # Safety
 /// So many bytes can be read and written, and the two do not overlap.
 pub unsafe fn copy(from: *const u8, to: *mut u8, bytes: usize) {
+    // SAFETY: as promised by the caller.
+    unsafe { copy_ahead(from, to, bytes, &[]) }
+}
+
+/// What is read next, brought into the cache while something is written: an address, and how many bytes of it belong
+/// to a line of the output. It need not be an address of memory at all.
+pub type Ahead = (*const u8, usize);
+
+/// As [`copy`], with reading ahead: the processor's own prefetching ends with each chunk, and begins anew with the next.
+///
+/// # Safety
+/// As for [`copy`].
+pub unsafe fn copy_ahead(from: *const u8, to: *mut u8, bytes: usize, ahead: &[Ahead]) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: the caller's promise; streamed stores are aligned to 16 bytes behind the head, and SSE2 is always there.
+    // SAFETY: the caller's promise; streamed stores are aligned to 16 bytes behind the head, SSE2 is always there, and a
+    // prefetch touches nothing.
     unsafe {
-        use core::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_stream_si128};
+        use core::arch::x86_64::{
+            __m128i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm_stream_si128,
+        };
         // Whole lines are streamed: parts of one would go out one by one.
         let head = to.align_offset(64).min(bytes);
         let end = head + (bytes - head) / 64 * 64;
         core::ptr::copy_nonoverlapping(from, to, head);
         let mut at = head;
         while at < end {
+            for &(next, size) in ahead {
+                for line in (0..size).step_by(64) {
+                    let place = next.wrapping_add(at / 64 * size + line);
+                    _mm_prefetch(place.cast(), _MM_HINT_T0);
+                }
+            }
             let line: [__m128i; 4] =
                 core::array::from_fn(|i| _mm_loadu_si128(from.add(at + 16 * i).cast()));
             for (i, part) in line.into_iter().enumerate() {
@@ -36,6 +58,7 @@ pub unsafe fn copy(from: *const u8, to: *mut u8, bytes: usize) {
     #[cfg(not(target_arch = "x86_64"))]
     // SAFETY: the caller's promise.
     unsafe {
+        let _ = ahead;
         core::ptr::copy_nonoverlapping(from, to, bytes)
     };
 }

@@ -168,6 +168,7 @@ fn typed<C: Pick>(call: &Call) -> Outcome {
     let shared = Shared(call.all());
     let space = Space::new(call.name, &call.all()[..1])?;
     let is_rounded = out.dtype != C::DTYPE;
+    let reads = || (1..=leaves).map(|i| shared.get(i));
     pool::parallel_ranges(numel, GRAIN, &|range| {
         let mut brought = [const { MaybeUninit::<[C; CHUNK]>::uninit() }; LEAVES];
         let mut made = [const { MaybeUninit::<[C; CHUNK]>::uninit() }; STEPS];
@@ -212,7 +213,7 @@ fn typed<C: Pick>(call: &Call) -> Outcome {
                 unsafe { (step.kernel)(ins, to, n, &step.numbers) };
                 if is_last && streams {
                     // SAFETY: n values, at most a chunk; a fence follows.
-                    unsafe { map::stream_out::<C>(o, from, n, to) };
+                    unsafe { map::stream_out::<C>(o, from, n, to, reads()) };
                 } else if is_last && is_rounded {
                     // SAFETY: n values go into the checked output.
                     unsafe { map::store::<C>(&space, 0, o, from, n, to) };

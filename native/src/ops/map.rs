@@ -16,6 +16,8 @@ pub const CHUNK: usize = 1024;
 /// Elements that one thread takes at a time: about 5 µs of a cheap op, so that claiming costs nothing.
 const GRAIN: usize = 32 * 1024;
 const MOST: usize = 4;
+/// Inputs that are read ahead at most.
+const MOST_AHEAD: usize = 8;
 
 /// `out[i] = op(a[i], b[i], c[i])` for n dense elements; `out` overlaps no input, so that loops vectorise.
 pub type Kernel<T> = unsafe fn(ins: [*const T; 3], out: *mut T, n: usize, scalars: &[Scalar]);
@@ -253,20 +255,38 @@ pub unsafe fn store<C: Number>(
     }));
 }
 
-/// As `store` for at most a chunk of operand 0, past the caches; a `stream::fence` must follow.
+/// As `store` for at most a chunk of operand 0, past the caches; a `stream::fence` must follow. Meanwhile the next chunk of
+/// `reads`, dense inputs, comes into the cache.
 ///
 /// # Safety
 /// `x` has n values; the operand was checked, and is dense.
-pub unsafe fn stream_out<C: Number>(o: &Operand, from: usize, n: usize, x: *const C) {
+pub unsafe fn stream_out<'a, C: Number>(
+    o: &Operand,
+    from: usize,
+    n: usize,
+    x: *const C,
+    reads: impl Iterator<Item = &'a Operand>,
+) {
+    let line = 64 / o.dtype.size();
+    let (mut ahead, mut count) = ([(core::ptr::null(), 0); MOST_AHEAD], 0);
+    for (place, read) in ahead.iter_mut().zip(reads) {
+        let size = read.dtype.size();
+        *place = (
+            read.ptr.cast_const().wrapping_add((from + n) * size),
+            line * size,
+        );
+        count += 1;
+    }
+    let ahead = &ahead[..count];
     // SAFETY: as promised by the caller; the buffer has room for a chunk.
     with_dtype!(o.dtype, E => unsafe {
         let to = o.ptr.cast::<E>().add(from).cast();
         if o.dtype == C::DTYPE {
-            return stream::copy(x.cast(), to, n * size_of::<E>());
+            return stream::copy_ahead(x.cast(), to, n * size_of::<E>(), ahead);
         }
         let mut stored = [const { MaybeUninit::<E>::uninit() }; CHUNK];
         store_run::<E, C>(x, stored.as_mut_ptr().cast(), 1, n);
-        stream::copy(stored.as_ptr().cast(), to, n * size_of::<E>());
+        stream::copy_ahead(stored.as_ptr().cast(), to, n * size_of::<E>(), ahead);
     });
 }
 
@@ -353,6 +373,11 @@ fn typed<C: Number>(call: &Call, kernel: Kernel<C>) -> Outcome {
         GRAIN
     };
     let shared = Shared(operands);
+    let reads = || {
+        (1..count)
+            .filter(|&k| space.is_dense(k))
+            .map(|k| shared.get(k))
+    };
     pool::parallel_ranges(space.numel, GRAIN, &|range| {
         let mut buffers = [const { MaybeUninit::<[C; CHUNK]>::uninit() }; MOST];
         for k in 1..count {
@@ -397,7 +422,7 @@ fn typed<C: Number>(call: &Call, kernel: Kernel<C>) -> Outcome {
                 unsafe {
                     kernel(ins, x, n, scalars);
                     if streams {
-                        stream_out::<C>(o, from, n, x);
+                        stream_out::<C>(o, from, n, x, reads());
                     } else {
                         store::<C>(&space, 0, o, from, n, x);
                     }

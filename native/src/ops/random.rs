@@ -44,7 +44,7 @@ fn put<C: Number>(space: &Space, out: &Operand, from: usize, part: &[C], streams
     // SAFETY: `part` has as many values, at most a chunk; what streams is dense.
     unsafe {
         if streams {
-            map::stream_out::<C>(out, from, part.len(), part.as_ptr());
+            map::stream_out::<C>(out, from, part.len(), part.as_ptr(), core::iter::empty());
         } else {
             map::store::<C>(space, 0, out, from, part.len(), part.as_ptr());
         }
