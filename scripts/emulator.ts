@@ -180,7 +180,7 @@ function runtime(name: string): string {
 
 /**
  * What a process needs beside `emulated` to run sanitized kernels. Reports go to files whose names begin with `log`; an
- * empty one writes them to the standard error.
+ * empty one writes them to the standard error. With TORO_CUDA_BRIEF tests leave out what brings no other accesses to memory.
  */
 export function sanitized(sanitizer: Sanitizer, log: string): Record<string, string> {
   const common = `${log === "" ? "" : `log_path=${log}:`}halt_on_error=0`;
@@ -195,12 +195,14 @@ export function sanitized(sanitizer: Sanitizer, log: string): Record<string, str
         UBSAN_OPTIONS: `${common}:print_stacktrace=1`,
         // Each storage is a block of its own size, with red zones around it.
         TORO_CUDA_CACHE: "0",
+        TORO_CUDA_BRIEF: "1",
       };
     case "tsan":
       return {
         LD_PRELOAD: runtime("libtsan.so"),
         TSAN_OPTIONS: `${common}:ignore_noninstrumented_modules=1`,
         TORO_CUDA_CACHE: "0",
+        TORO_CUDA_BRIEF: "1",
       };
   }
 }

@@ -32,6 +32,8 @@ export interface Stage {
   env?: Record<string, string>;
   /** Whether it runs tests: then its summaries are counted, and none at all is a failure. */
   tests?: boolean;
+  /** Whether its output is shown as a whole when it has ended, since others run beside it. */
+  atEnd?: boolean;
 }
 
 /** All stages together end after this many minutes, so that a hung test cannot hold a machine. */
@@ -41,12 +43,17 @@ const deadline = Date.now() + limitMinutes * 60_000;
 /** As much of a command's output as is kept for counting; summaries stand at the end. */
 const keptChars = 1 << 22;
 
-/** Runs a command, shows its output as it comes, and counts the tests in it. */
+/** Runs a command, shows its output, and counts the tests in it. */
 export async function runStage(stage: Stage): Promise<Outcome> {
   const words = stage.command.map((word) => word === Deno.execPath() ? "deno" : word);
-  heading(`${stage.name}: ${words.join(" ")}`);
+  const title = `${stage.name}: ${words.join(" ")}`;
+  if (!stage.atEnd) heading(title);
   const start = performance.now();
   const { code, output } = await run(stage);
+  if (stage.atEnd) {
+    heading(title);
+    console.log(output);
+  }
   const seconds = (performance.now() - start) / 1000;
   const counts = stage.tests ? count(output) : { passed: 0, failed: 0, skipped: 0 };
   const ran = counts.passed + counts.failed > 0;
@@ -100,7 +107,7 @@ function heading(text: string): void {
   console.log(`\n==> ${text}`);
 }
 
-function run({ command: [file, ...args], cwd = root, env }: Stage): Promise<
+function run({ command: [file, ...args], cwd = root, env, atEnd }: Stage): Promise<
   { code: number; output: string }
 > {
   const { promise, resolve } = Promise.withResolvers<{ code: number; output: string }>();
@@ -140,7 +147,7 @@ function run({ command: [file, ...args], cwd = root, env }: Stage): Promise<
   ) {
     const decoder = new TextDecoder();
     stream.on("data", (chunk: Uint8Array) => {
-      for (let at = 0; at < chunk.length;) at += sink.writeSync(chunk.subarray(at));
+      for (let at = 0; at < chunk.length && !atEnd;) at += sink.writeSync(chunk.subarray(at));
       output = (output + decoder.decode(chunk, { stream: true })).slice(-keptChars);
     });
   }

@@ -1,11 +1,20 @@
 /**
  * `deno task test:cuda [PATHS]`: builds library and emulator and runs the tests of tests/cuda on it, in every order of
- * threads and, those of kernels, with every sanitizer. Prints families of ops × order × sanitizer; what is listed as
- * running and did not run in one of them is a failure. With paths only the tests under them run, without sanitizers.
+ * threads and, those of kernels, with every sanitizer; two runs at a time, since each takes one processor. Prints families
+ * of ops × order × sanitizer; what is listed as running and did not run in one of them is a failure. With paths only the
+ * tests under them run, without sanitizers.
  */
 import { existsSync } from "node:fs";
 import { buildStage, demandTools } from "./build.ts";
-import { buildEmulator, emulated, sanitized, type Sanitizer } from "./emulator.ts";
+import {
+  buildEmulator,
+  buildPlanted,
+  buildPlantedCudnn,
+  emulated,
+  type Emulator,
+  sanitized,
+  type Sanitizer,
+} from "./emulator.ts";
 import { type Outcome, report, root, runStage, type Stage } from "./stages.ts";
 import { denoTest } from "./test.ts";
 
@@ -33,8 +42,15 @@ export const GATE: readonly Run[] = [
   { order: "reverse", sanitizer: "tsan" },
 ];
 
-/** The tests of kernels alone: every op, and the ways that only long lines take. */
-const KERNELS = ["tests/cuda/cases_test.ts", "tests/cuda/long_test.ts"];
+/** The tests of kernels alone: every op, and the ways that only long lines, several tiles and optimisers take. */
+const KERNELS = ["cases", "long", "large", "kernels", "optim"].map((name) =>
+  `tests/cuda/${name}_test.ts`
+);
+
+/** So many runs at a time. */
+const LANES = 2;
+/** What takes longest begins first. */
+const LONGEST: readonly Sanitizer[] = ["tsan", "asan", "plain"];
 
 /** Ops that held, by family. */
 type Found = Record<string, string[]>;
@@ -45,30 +61,36 @@ export async function cudaTests(
   paths: readonly string[] = [],
 ): Promise<Outcome[]> {
   const scratch = Deno.makeTempDirSync({ prefix: "toro_cuda_" });
-  const outcomes: Outcome[] = [], table = new Map<string, Found>();
-  for (const run of runs) {
-    const { order, sanitizer } = run;
-    const name = sanitizer === "plain" ? `cuda ${order}` : `cuda ${order} ${sanitizer}`;
-    let emulator: Record<string, string>;
+  const outcomes = new Map<Run, Outcome>(), table = new Map<string, Found>();
+  const ready: [Run, Emulator][] = [];
+  const inOrder = LONGEST.flatMap((s) => runs.filter(({ sanitizer }) => sanitizer === s));
+  for (const run of inOrder) {
+    // One after the other, for they share parts; the planted bugs too, which tests run.
     try {
-      emulator = emulated(await buildEmulator(sanitizer));
+      await buildPlanted(run.sanitizer);
+      await buildPlantedCudnn();
+      ready.push([run, await buildEmulator(run.sanitizer)]);
     } catch (error) {
       console.error(`Cannot build the emulator: ${error instanceof Error ? error.message : error}`);
-      outcomes.push({ name, seconds: 0, ok: false, counts: { passed: 0, failed: 1, skipped: 0 } });
-      continue;
+      const counts = { passed: 0, failed: 1, skipped: 0 };
+      outcomes.set(run, { name: `cuda ${key(run)}`, seconds: 0, ok: false, counts });
     }
+  }
+  const one = async (run: Run, emulator: Emulator) => {
+    const { order, sanitizer } = run;
     const log = `${scratch}/${order}_${sanitizer}`, found = `${log}.json`;
     const tests = paths.length > 0 ? paths : sanitizer === "plain" ? ["tests/cuda"] : KERNELS;
     const stage: Stage = {
-      name,
+      name: `cuda ${key(run)}`,
       command: [...denoTest, ...(sanitizer === "plain" ? [] : ["--no-check"]), ...tests],
       env: {
-        ...emulator,
+        ...emulated(emulator),
         ...sanitized(sanitizer, log),
         ...ORDERS[order],
         TORO_CUDA_FOUND: found,
       },
       tests: true,
+      atEnd: true,
     };
     const outcome = await runStage(stage);
     if (existsSync(found)) table.set(key(run), JSON.parse(Deno.readTextFileSync(found)));
@@ -80,11 +102,16 @@ export async function cudaTests(
         reports.map((path) => Deno.readTextFileSync(path)).join("\n"),
       );
     }
-    outcomes.push(outcome);
-  }
+    outcomes.set(run, outcome);
+  };
+  const left = ready[Symbol.iterator]();
+  const lane = async () => {
+    for (const [run, emulator] of left) await one(run, emulator);
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
   Deno.removeSync(scratch, { recursive: true });
-  if (paths.length === 0) outcomes.push(completeness(runs, table));
-  return outcomes;
+  const results = runs.map((run) => outcomes.get(run)!);
+  return paths.length > 0 ? results : [...results, completeness(runs, table)];
 }
 
 const key = ({ order, sanitizer }: Run) => sanitizer === "plain" ? order : `${order} ${sanitizer}`;
