@@ -104,6 +104,7 @@ struct Registration {
   static emulator::Registration registration_##name{                                                     \
       {#name, emulator::Caller<&name>::call, emulator::Caller<&name>::bytes, threads, nullptr}};         \
   extern "C" void name(__VA_ARGS__)
+#define WIDE_KERNEL KERNEL
 #define SHARED(type, name) type* name = (type*)emulator::current->shared
 
 #define threadIdx (emulator::current->index)

@@ -10,6 +10,12 @@
 #include <stdint.h>
 // KERNEL(name, threads, parameters…): at most so many threads in a block.
 #define KERNEL(name, threads, ...) extern "C" __global__ void __launch_bounds__(threads) name(__VA_ARGS__)
+// For kernels that ptxas would rather let spill than have fewer blocks on a processor. On sm_80 and sm_90 it needs neither.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ != 800 && __CUDA_ARCH__ != 900
+#define WIDE_KERNEL(name, threads, ...) extern "C" __global__ void __launch_bounds__(threads, 1) name(__VA_ARGS__)
+#else
+#define WIDE_KERNEL KERNEL
+#endif
 #define SHARED(type, name) extern __shared__ __align__(16) unsigned char name##_bytes[]; type* name = (type*)name##_bytes
 
 __device__ __forceinline__ float half_to_float(uint16_t h) {

@@ -257,12 +257,12 @@ template <class C, bool OF_KEYS> DEVICE void attention_grad_keys(const Attention
 }  // namespace
 
 #define ATTENTION(name)                                                                  \
-  KERNEL(name##_f32, THREADS, const __grid_constant__ Attention p) { name<float>(p); }   \
-  KERNEL(name##_f64, THREADS, const __grid_constant__ Attention p) { name<double>(p); }
+  WIDE_KERNEL(name##_f32, THREADS, const __grid_constant__ Attention p) { name<float>(p); }   \
+  WIDE_KERNEL(name##_f64, THREADS, const __grid_constant__ Attention p) { name<double>(p); }
 ATTENTION(attention)
 ATTENTION(attention_delta)
 ATTENTION(attention_grad_q)
-KERNEL(attention_grad_k_f32, THREADS, const __grid_constant__ Attention p) { attention_grad_keys<float, true>(p); }
-KERNEL(attention_grad_k_f64, THREADS, const __grid_constant__ Attention p) { attention_grad_keys<double, true>(p); }
-KERNEL(attention_grad_v_f32, THREADS, const __grid_constant__ Attention p) { attention_grad_keys<float, false>(p); }
-KERNEL(attention_grad_v_f64, THREADS, const __grid_constant__ Attention p) { attention_grad_keys<double, false>(p); }
+WIDE_KERNEL(attention_grad_k_f32, THREADS, const __grid_constant__ Attention p) { attention_grad_keys<float, true>(p); }
+WIDE_KERNEL(attention_grad_k_f64, THREADS, const __grid_constant__ Attention p) { attention_grad_keys<double, true>(p); }
+WIDE_KERNEL(attention_grad_v_f32, THREADS, const __grid_constant__ Attention p) { attention_grad_keys<float, false>(p); }
+WIDE_KERNEL(attention_grad_v_f64, THREADS, const __grid_constant__ Attention p) { attention_grad_keys<double, false>(p); }
