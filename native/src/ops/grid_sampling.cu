@@ -1,6 +1,7 @@
 // Planes read at given points, forward and backward: the kernels of grid_sampling.rs. Along each dim a point takes a few
-// taps; two dims are three of which the first has one tap. The gradient of x gathers: for each element of a plane the
-// points that take it are listed (counted, summed up, filled in, brought in order), so that sums do not depend on time.
+// taps; two dims are three of which the first has one tap. The gradient of x gathers: what points take is grouped by the
+// element of the plane, so that sums do not depend on time.
+#include "grouping/grouping.cuh"
 #include "view/view.cuh"
 
 using namespace toro;
@@ -19,17 +20,17 @@ enum Padding : int { ZEROS, BORDER, REFLECTION };
 // (N, O, O, O, d) with the last dim of x first.
 struct Sample {
   int64_t batch, channels, plane, points;
-  // Of which sample the lists are.
+  // Of which sample the groups are.
   int64_t sample;
   int32_t mode, padding, align, d;
   View<5> y, x, grid, gx, ggrid;
-  // Taps of a sample (points, 3, 4); for each element of the plane how many points take it, where its list ends and,
-  // once that is filled, begins; the lists, of a point times 64 and the numbers of its taps.
+  // Of that sample: the taps (points, 3, 4); for each way in which a point takes one of its first, second and third taps
+  // the element of the plane, or, outside, how many there are; these ways grouped by element.
   void* taps;
-  uint32_t *counts, *starts;
-  uint64_t* lists;
+  uint64_t* keys;
+  Groups groups;
 };
-static_assert(sizeof(Sample) == 568, "as in grid_sampling/cuda.rs");
+static_assert(sizeof(Sample) == 584, "as in grid_sampling/cuda.rs");
 
 // One element that a point takes along a dim, with the weight and its slope by the coordinate.
 template <class C> struct Tap {
@@ -37,6 +38,7 @@ template <class C> struct Tap {
   int64_t place;
 };
 
+// Loops over taps are not unrolled: with 64 copies of what they do nvcc does not come to an end for sm_100 and sm_120.
 DEVICE int taps_of(const Sample& p, int d) { return d == 0 && p.d == 2 ? 1 : p.mode == LINEAR ? 2 : p.mode == NEAREST ? 1 : 4; }
 
 // A coordinate brought inside; its slope too.
@@ -123,12 +125,15 @@ template <class C> DEVICE void find_all(const Sample& p, int64_t n, int64_t poin
 
 // Calls f(place in memory less the start, taps) for the elements that a point takes.
 template <class C, class F> DEVICE void each(const Sample& p, const View<5>& x, const Tap<C> (&taps)[3][4], F f) {
+#pragma unroll 1
   for (int i = 0; i < taps_of(p, 0); i++) {
     const Tap<C>& a = taps[0][i];
     if (a.place == OUTSIDE) continue;
+#pragma unroll 1
     for (int j = 0; j < taps_of(p, 1); j++) {
       const Tap<C>& b = taps[1][j];
       if (b.place == OUTSIDE) continue;
+#pragma unroll 1
       for (int k = 0; k < taps_of(p, 2); k++) {
         const Tap<C>& c = taps[2][k];
         if (c.place == OUTSIDE) continue;
@@ -194,116 +199,60 @@ template <class C> DEVICE void grid_sample_slopes(const Sample& p) {
   }
 }
 
-// ---- the lists of one sample
+// ---- the gradient of x, sample by sample
 
-template <class C> DEVICE Tap<C>* taps_at(const Sample& p, int64_t point) { return (Tap<C>*)p.taps + point * 12; }
+DEVICE int ways_of(const Sample& p) { return taps_of(p, 0) * taps_of(p, 1) * taps_of(p, 2); }
 
-DEVICE uint64_t entry_of(int64_t point, int i, int j, int k) { return (uint64_t)point * 64 + (uint64_t)(i * 16 + j * 4 + k); }
-
-// Calls f(element of the plane, entry) for the elements that a point takes.
-template <class C, class F> DEVICE void each_element(const Sample& p, int64_t point, F f) {
-  const Tap<C>* taps = taps_at<C>(p, point);
-  for (int i = 0; i < taps_of(p, 0); i++) {
-    for (int j = 0; j < taps_of(p, 1); j++) {
-      for (int k = 0; k < taps_of(p, 2); k++) {
-        int64_t a = taps[i].place, b = taps[4 + j].place, c = taps[8 + k].place;
-        if (a == OUTSIDE || b == OUTSIDE || c == OUTSIDE) continue;
-        f((a * p.x.dims[3] + b) * p.x.dims[4] + c, entry_of(point, i, j, k));
-      }
-    }
-  }
-}
-
-// Notes the taps of every point, and sets the counts to 0.
+// Notes the taps of every point and what they are of; sets the sample's gradient to 0, for elements that nobody takes.
 template <class C> DEVICE void grid_sample_taps(const Sample& p) {
-  for (int64_t i = thread_number(); i < p.plane; i += thread_count()) p.counts[i] = 0;
+  for (int64_t i = thread_number(); i < p.channels * p.plane; i += thread_count()) {
+    int64_t to = p.sample * p.gx.strides[0] + i / p.plane * p.gx.strides[1] + point_place(p.gx, i % p.plane);
+    store_quick<C>(p.gx.data, p.gx.dtype, to, (C)0);
+  }
   for (int64_t point = thread_number(); point < p.points; point += thread_count()) {
     Tap<C> taps[3][4];
     find_all(p, p.sample, point, taps);
+    Tap<C>* kept = (Tap<C>*)p.taps + point * 12;
+    uint64_t* key = p.keys + point * ways_of(p);
     for (int d = 0; d < 3; d++) {
-      for (int t = 0; t < taps_of(p, d); t++) taps_at<C>(p, point)[d * 4 + t] = taps[d][t];
+#pragma unroll 1
+      for (int t = 0; t < taps_of(p, d); t++) kept[d * 4 + t] = taps[d][t];
     }
-  }
-}
-
-template <class C> DEVICE void grid_sample_count(const Sample& p) {
-  for (int64_t point = thread_number(); point < p.points; point += thread_count()) {
-    each_element<C>(p, point, [&](int64_t element, uint64_t) { atomicAdd(&p.counts[element], 1u); });
-  }
-}
-
-// Where each list ends, by one block: a thread sums up a part of the plane, then all learn what lies before theirs.
-DEVICE void sum_counts(const Sample& p) {
-  __shared__ uint32_t sums[THREADS];
-  int64_t part = (p.plane + THREADS - 1) / THREADS, first = threadIdx.x * part;
-  int64_t end = first + part < p.plane ? first + part : p.plane;
-  uint32_t sum = 0;
-  for (int64_t i = first; i < end; i++) sum += p.counts[i];
-  sums[threadIdx.x] = sum;
-  __syncthreads();
-  uint32_t before = 0;
-  for (int t = 0; t < (int)threadIdx.x; t++) before += sums[t];
-  for (int64_t i = first; i < end; i++) {
-    before += p.counts[i];
-    p.starts[i] = before;
-  }
-}
-
-// Fills the lists from behind, in any order; then `starts` says where they begin.
-template <class C> DEVICE void grid_sample_fill(const Sample& p) {
-  for (int64_t point = thread_number(); point < p.points; point += thread_count()) {
-    each_element<C>(p, point, [&](int64_t element, uint64_t entry) {
-      p.lists[atomicAdd(&p.starts[element], ~0u) - 1] = entry;
-    });
-  }
-}
-
-// Lets the entry at i sink to its place in a heap of n with the greatest on top.
-DEVICE void sink(uint64_t* heap, uint32_t i, uint32_t n) {
-  uint64_t x = heap[i];
-  for (uint32_t child = 2 * i + 1; child < n; child = 2 * i + 1) {
-    if (child + 1 < n && heap[child + 1] > heap[child]) child++;
-    if (heap[child] <= x) break;
-    heap[i] = heap[child];
-    i = child;
-  }
-  heap[i] = x;
-}
-
-// Brings each list in the order of its points. Most are short; a heap keeps long ones from taking the square of that.
-DEVICE void order_lists(const Sample& p) {
-  for (int64_t element = thread_number(); element < p.plane; element += thread_count()) {
-    uint64_t* list = p.lists + p.starts[element];
-    uint32_t n = p.counts[element];
-    for (uint32_t i = n / 2; i-- > 0;) sink(list, i, n);
-    for (uint32_t last = n; last-- > 1;) {
-      uint64_t most = list[0];
-      list[0] = list[last];
-      list[last] = most;
-      sink(list, 0, last);
+#pragma unroll 1
+    for (int i = 0; i < taps_of(p, 0); i++) {
+#pragma unroll 1
+      for (int j = 0; j < taps_of(p, 1); j++) {
+#pragma unroll 1
+        for (int k = 0; k < taps_of(p, 2); k++) {
+          int64_t a = taps[0][i].place, b = taps[1][j].place, c = taps[2][k].place;
+          bool is_outside = a == OUTSIDE || b == OUTSIDE || c == OUTSIDE;
+          *key++ = is_outside ? (uint64_t)p.plane : (uint64_t)((a * p.x.dims[3] + b) * p.x.dims[4] + c);
+        }
+      }
     }
   }
 }
 
 template <class C> DEVICE void grid_sample_gather(const Sample& p) {
-  int64_t chunks = (p.channels + CHANNELS - 1) / CHANNELS;
-  for (int64_t i = thread_number(); i < chunks * p.plane; i += thread_count()) {
-    int64_t element = i % p.plane, first = i / p.plane * CHANNELS;
+  const Groups& groups = p.groups;
+  int64_t count = *groups.count, chunks = (p.channels + CHANNELS - 1) / CHANNELS;
+  int ways = ways_of(p), second = taps_of(p, 1), third = taps_of(p, 2);
+  for (int64_t i = thread_number(); i < chunks * count; i += thread_count()) {
+    int64_t group = i % count, first = i / count * CHANNELS;
     int64_t end = first + CHANNELS < p.channels ? first + CHANNELS : p.channels;
-    const uint64_t* list = p.lists + p.starts[element];
-    uint32_t n = p.counts[element];
-    int64_t to = p.sample * p.gx.strides[0] + point_place(p.gx, element);
+    uint32_t from = groups.starts[group], to = groups.starts[group + 1];
+    int64_t place = p.sample * p.gx.strides[0] + point_place(p.gx, (int64_t)groups.keys[from]);
     for (int64_t channel = first; channel < end; channel++) {
-      int64_t from = p.sample * p.y.strides[0] + channel * p.y.strides[1];
+      int64_t start = p.sample * p.y.strides[0] + channel * p.y.strides[1];
       C sum = (C)0;
-      for (uint32_t e = 0; e < n; e++) {
-        int64_t point = (int64_t)(list[e] / 64);
-        int which = (int)(list[e] % 64);
-        const Tap<C>* taps = taps_at<C>(p, point);
-        C weight = taps[which / 16].weight * taps[4 + which / 4 % 4].weight * taps[8 + which % 4].weight;
-        sum += weight * load_quick<C>(p.y.data, p.y.dtype, from + point_place(p.y, point));
+      for (uint32_t e = from; e < to; e++) {
+        int64_t point = groups.order[e] / ways;
+        int way = (int)(groups.order[e] % ways);
+        const Tap<C>* taps = (const Tap<C>*)p.taps + point * 12;
+        C weight = taps[way / third / second].weight * taps[4 + way / third % second].weight * taps[8 + way % third].weight;
+        sum += weight * load_quick<C>(p.y.data, p.y.dtype, start + point_place(p.y, point));
       }
-      store_quick<C>(p.gx.data, p.gx.dtype, to + channel * p.gx.strides[1], sum);
+      store_quick<C>(p.gx.data, p.gx.dtype, place + channel * p.gx.strides[1], sum);
     }
   }
 }
@@ -311,13 +260,9 @@ template <class C> DEVICE void grid_sample_gather(const Sample& p) {
 }  // namespace
 
 #define SAMPLES(name)                                                                \
-  KERNEL(name##_f32, THREADS, const __grid_constant__ Sample p) { name<float>(p); }  \
-  KERNEL(name##_f64, THREADS, const __grid_constant__ Sample p) { name<double>(p); }
+  WIDE_KERNEL(name##_f32, THREADS, const __grid_constant__ Sample p) { name<float>(p); }  \
+  WIDE_KERNEL(name##_f64, THREADS, const __grid_constant__ Sample p) { name<double>(p); }
 SAMPLES(grid_sample)
 SAMPLES(grid_sample_slopes)
 SAMPLES(grid_sample_taps)
-SAMPLES(grid_sample_count)
-SAMPLES(grid_sample_fill)
 SAMPLES(grid_sample_gather)
-KERNEL(grid_sample_sum, THREADS, const __grid_constant__ Sample p) { sum_counts(p); }
-KERNEL(grid_sample_order, THREADS, const __grid_constant__ Sample p) { order_lists(p); }

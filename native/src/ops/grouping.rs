@@ -4,30 +4,24 @@
 use crate::cuda::{self, Gpu, Scratch, Shape};
 use crate::fault::Outcome;
 use crate::instruction::Call;
+use crate::ops::radix::{self, Pairs};
 use crate::ops::walk::cuda::{THREADS, launch_in};
 
 /// As in grouping.cu.
 pub const TILE: usize = 2048;
-const DIGITS: usize = 64;
-const BITS: u32 = 6;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Arguments {
     n: i64,
     tiles: i64,
-    shift: i32,
-    is_first: i32,
     limit: u64,
     keys: u64,
-    keys_out: u64,
-    order: u64,
-    order_out: u64,
     counts: u64,
     starts: u64,
     count: u64,
 }
-const _: () = assert!(size_of::<Arguments>() == 88);
+const _: () = assert!(size_of::<Arguments>() == 56);
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -38,7 +32,7 @@ struct Scan {
 
 /// What kernels see of groups; mirrors Groups in grouping.cuh.
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct View {
     keys: u64,
     order: u64,
@@ -49,7 +43,7 @@ pub struct View {
 /// Room for n keys (uint64) that a kernel of the caller's fills.
 pub struct Keys {
     gpu: &'static Gpu,
-    scratch: Scratch,
+    pairs: Pairs,
     n: usize,
 }
 
@@ -61,20 +55,19 @@ impl Keys {
         let gpu = cuda::gpu(call.device)?;
         Ok(Keys {
             gpu,
-            scratch: Scratch::new(gpu, n * 8)?,
+            pairs: Pairs::new(gpu, n, 8)?,
             n,
         })
     }
 
     pub fn address(&self) -> u64 {
-        self.scratch.address()
+        self.pairs.keys()
     }
 }
 
 /// Things grouped by key.
 pub struct Groups {
-    keys: Scratch,
-    order: Scratch,
+    sorted: Pairs,
     starts: Scratch,
     /// One int64: how many groups there are.
     count: Scratch,
@@ -83,51 +76,27 @@ pub struct Groups {
 impl Groups {
     /// Groups what has a key below the limit; keys from there on belong to no group and must not be above it.
     pub fn new(call: &Call, keys: Keys, limit: u64) -> Outcome<Groups> {
-        let Keys {
-            gpu,
-            scratch: mut from,
-            n,
-        } = keys;
+        let Keys { gpu, pairs, n } = keys;
+        let bits = (u64::BITS - limit.leading_zeros()).max(1);
+        let sorted = radix::sort(gpu, pairs, n, bits.div_ceil(8) as usize, false)?;
         let tiles = n.div_ceil(TILE);
-        let mut to = Scratch::new(gpu, n * 8)?;
-        let mut order = Scratch::new(gpu, n * 4)?;
-        let mut order_to = Scratch::new(gpu, n * 4)?;
-        let counts = Scratch::new(gpu, (tiles * DIGITS + 1) * 8)?;
+        let counts = Scratch::new(gpu, (tiles + 1) * 8)?;
         let starts = Scratch::new(gpu, (n + 1) * 4)?;
         let count = Scratch::new(gpu, 8)?;
-        let mut a = Arguments {
+        let a = Arguments {
             n: n as i64,
             tiles: tiles as i64,
-            shift: 0,
-            is_first: 1,
             limit,
-            keys: 0,
-            keys_out: 0,
-            order: 0,
-            order_out: 0,
+            keys: sorted.keys(),
             counts: counts.address(),
             starts: starts.address(),
             count: count.address(),
         };
-        let bits = (u64::BITS - limit.leading_zeros()).max(1);
-        for shift in (0..bits).step_by(BITS as usize) {
-            (a.keys, a.keys_out) = (from.address(), to.address());
-            (a.order, a.order_out) = (order.address(), order_to.address());
-            a.shift = shift as i32;
-            a.is_first = i32::from(shift == 0);
-            launch_in(call, ("group_count", ""), tiles, &a)?;
-            scan(gpu, counts.address(), tiles * DIGITS)?;
-            launch_in(call, ("group_scatter", ""), tiles, &a)?;
-            core::mem::swap(&mut from, &mut to);
-            core::mem::swap(&mut order, &mut order_to);
-        }
-        a.keys = from.address();
         launch_in(call, ("group_heads", ""), tiles, &a)?;
         scan(gpu, counts.address(), tiles)?;
         launch_in(call, ("group_starts", ""), tiles.max(1), &a)?;
         Ok(Groups {
-            keys: from,
-            order,
+            sorted,
             starts,
             count,
         })
@@ -135,8 +104,8 @@ impl Groups {
 
     pub fn view(&self) -> View {
         View {
-            keys: self.keys.address(),
-            order: self.order.address(),
+            keys: self.sorted.keys(),
+            order: self.sorted.places(),
             starts: self.starts.address(),
             count: self.count.address(),
         }

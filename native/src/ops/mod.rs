@@ -29,6 +29,7 @@ pub mod optim;
 pub mod pointwise;
 pub mod pooling;
 pub mod quantized;
+pub mod radix;
 pub mod random;
 pub mod real;
 pub mod recurrent;

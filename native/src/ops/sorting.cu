@@ -2,8 +2,7 @@
 // whose order NaN comes last and -0 equals +0; a key goes with the element's place in its slice, so that every order is total.
 //
 // Where few elements are asked for, or slices are short, tiles of 2,048 are sorted in shared memory and each keeps its first
-// ones, level by level until one tile is left. Else slices are sorted by radix, byte by byte from the lowest: a kernel counts
-// the bytes of each tile, one joins the counts, one places the elements; their order within a tile stays.
+// ones, level by level until one tile is left. Else keys are sorted by radix.cu.
 #include "lines/pieces.cuh"
 
 using namespace toro;
@@ -11,9 +10,6 @@ using namespace toro;
 namespace {
 
 constexpr int SORT_TILE = 2048;
-constexpr int RADIX_TILE = 4096;
-constexpr int BUCKETS = 256;
-constexpr int WARPS = LINE_THREADS / 32;
 
 // Mirrors Sort in sorting/cuda.rs.
 struct Sort {
@@ -28,11 +24,9 @@ struct Sort {
   void* sorted_keys;
   const uint32_t* places;
   uint32_t* sorted_places;
-  uint32_t* counts;    // slices, buckets, tiles
-  uint32_t* totals;    // slices, buckets
-  int32_t byte, is_descending;
+  int32_t is_descending, unused;
 };
-static_assert(sizeof(Sort) == 2640, "as in sorting/cuda.rs");
+static_assert(sizeof(Sort) == 2624, "as in sorting/cuda.rs");
 
 template <class U> DEVICE U float_key(U bits, U infinity) {
   constexpr U SIGN = (U)((U)1 << (sizeof(U) * 8 - 1));
@@ -122,7 +116,7 @@ template <class K> DEVICE void sort_tiles(const Sort& a) {
   }
 }
 
-// ---- by radix
+// ---- for a sort by radix
 
 // Keys and places of all elements, in an order that is already there (of one slice) or that in which they lie.
 template <class K> DEVICE void sort_keys(const Sort& a) {
@@ -130,85 +124,6 @@ template <class K> DEVICE void sort_keys(const Sort& a) {
     int64_t slice = i / a.length, at = a.places ? a.places[i] : i - slice * a.length;
     ((K*)a.sorted_keys)[i] = key_at<K>(a, line_start(a.lines, 2, a.first_slice + slice), at);
     a.sorted_places[i] = (uint32_t)at;
-  }
-}
-
-// How often each byte occurs in each tile.
-template <class K> DEVICE void sort_count(const Sort& a) {
-  __shared__ uint32_t counts[BUCKETS];
-  for (int64_t b = blockIdx.x; b < a.slices * a.tiles; b += gridDim.x) {
-    int64_t slice = b / a.tiles, tile = b % a.tiles, begin = tile * RADIX_TILE;
-    int64_t end = begin + RADIX_TILE < a.length ? begin + RADIX_TILE : a.length;
-    counts[threadIdx.x] = 0;
-    __syncthreads();
-    const K* keys = (const K*)a.keys + slice * a.length;
-    for (int64_t i = begin + threadIdx.x; i < end; i += LINE_THREADS) atomicAdd(&counts[keys[i] >> a.byte * 8 & 255], 1u);
-    __syncthreads();
-    a.counts[(slice * BUCKETS + threadIdx.x) * a.tiles + tile] = counts[threadIdx.x];
-  }
-}
-
-DEVICE int64_t sum_of(int64_t a, int64_t b) { return a + b; }
-
-// The counts of a byte become those of the tiles before; a block takes one byte of one slice.
-DEVICE void sort_offsets(const Sort& a) {
-  for (int64_t row = blockIdx.x; row < a.slices * BUCKETS; row += gridDim.x) {
-    uint32_t* counts = a.counts + row * a.tiles;
-    int64_t before = 0;
-    for (int64_t tile = 0; tile < a.tiles; tile += LINE_THREADS) {
-      int64_t i = tile + threadIdx.x, own = i < a.tiles ? counts[i] : 0, all;
-      int64_t up_to = scan_block(own, (int64_t)0, sum_of, &all);
-      if (i < a.tiles) counts[i] = (uint32_t)(before + up_to - own);
-      before += all;
-    }
-    if (threadIdx.x == 0) a.totals[row] = (uint32_t)before;
-  }
-}
-
-// Places the elements of each tile behind those of the tiles before, byte by byte. A warp takes a run of the tile, 32
-// elements at a time; how many of the same byte lanes before it have, a lane learns by votes.
-template <class K> DEVICE void sort_place(const Sort& a) {
-  __shared__ uint32_t next[WARPS][BUCKETS];
-  int lane = threadIdx.x & 31, warp = threadIdx.x / 32;
-  for (int64_t b = blockIdx.x; b < a.slices * a.tiles; b += gridDim.x) {
-    int64_t slice = b / a.tiles, tile = b % a.tiles;
-    int64_t begin = tile * RADIX_TILE + warp * (RADIX_TILE / WARPS);
-    int64_t end = begin + RADIX_TILE / WARPS < a.length ? begin + RADIX_TILE / WARPS : a.length;
-    const K* keys = (const K*)a.keys + slice * a.length;
-    const uint32_t* places = a.places + slice * a.length;
-    for (int i = lane; i < BUCKETS; i += 32) next[warp][i] = 0;
-    __syncwarp();
-    for (int64_t i = begin + lane; i < end; i += 32) atomicAdd(&next[warp][keys[i] >> a.byte * 8 & 255], 1u);
-    int64_t all, own = a.totals[slice * BUCKETS + threadIdx.x];
-    int64_t at = scan_block(own, (int64_t)0, sum_of, &all) - own + a.counts[(slice * BUCKETS + threadIdx.x) * a.tiles + tile];
-    for (int w = 0; w < WARPS; w++) {
-      uint32_t count = next[w][threadIdx.x];
-      next[w][threadIdx.x] = (uint32_t)at;
-      at += count;
-    }
-    __syncthreads();
-    for (int64_t first = begin; first < end; first += 32) {
-      int64_t i = first + lane;
-      bool is_there = i < end;
-      K key = is_there ? keys[i] : (K)0;
-      int digit = (int)(key >> a.byte * 8 & 255);
-      unsigned same = __ballot_sync(ALL, is_there);
-#pragma unroll
-      for (int bit = 0; bit < 8; bit++) {
-        unsigned votes = __ballot_sync(ALL, digit >> bit & 1);
-        same &= digit >> bit & 1 ? votes : ~votes;
-      }
-      uint32_t place = next[warp][digit] + __popc(same & ((1u << lane) - 1));
-      __syncwarp();
-      if (is_there) {
-        if (lane == __ffs((int)same) - 1) next[warp][digit] += __popc(same);
-        ((K*)a.sorted_keys)[slice * a.length + place] = key;
-        a.sorted_places[slice * a.length + place] = places[i];
-      }
-      __syncwarp();
-    }
-    // Before the next tile's counts come in.
-    __syncthreads();
   }
 }
 
@@ -236,7 +151,4 @@ DEVICE void sort_store(const Sort& a) {
   KERNEL(name##_u64, LINE_THREADS, const __grid_constant__ Sort a) { name<uint64_t>(a); }
 SORT_KERNELS(sort_tiles)
 SORT_KERNELS(sort_keys)
-SORT_KERNELS(sort_count)
-SORT_KERNELS(sort_place)
-KERNEL(sort_offsets_all, LINE_THREADS, const __grid_constant__ Sort a) { sort_offsets(a); }
 KERNEL(sort_store_all, LINE_THREADS, const __grid_constant__ Sort a) { sort_store(a); }

@@ -1,11 +1,12 @@
-//! Grid sampling on CUDA: the kernels of grid_sampling.cu. The gradient of x goes sample by sample, each with lists of
-//! which points take an element of its plane.
+//! Grid sampling on CUDA: the kernels of grid_sampling.cu. The gradient of x goes sample by sample, what
+//! points take grouped by the element of the plane.
 
 use super::Geometry;
 use crate::cuda::{self, Scratch, Shape};
 use crate::dtype::Compute;
 use crate::fault::Outcome;
 use crate::instruction::{Call, Operand};
+use crate::ops::grouping::{self, Groups, Keys};
 use crate::ops::map::cuda::suffix;
 use crate::ops::view::View;
 
@@ -34,11 +35,10 @@ struct Arguments {
     gx: View<5>,
     ggrid: View<5>,
     taps: u64,
-    counts: u64,
-    starts: u64,
-    lists: u64,
+    keys: u64,
+    groups: grouping::View,
 }
-const _: () = assert!(size_of::<Arguments>() == 568);
+const _: () = assert!(size_of::<Arguments>() == 584);
 
 impl Arguments {
     fn new(g: &Geometry, y: &Operand, x: &Operand, grid: &Operand) -> Arguments {
@@ -58,9 +58,8 @@ impl Arguments {
             gx: View::NONE,
             ggrid: View::NONE,
             taps: 0,
-            counts: 0,
-            starts: 0,
-            lists: 0,
+            keys: 0,
+            groups: grouping::View::default(),
         }
     }
 
@@ -109,28 +108,22 @@ pub fn grid_sample_grad(call: &Call) -> Outcome {
         return Ok(());
     }
     a.gx = View::of(gx, 2);
-    let entries = g.points.checked_mul(g.form.taps().pow(g.d as u32));
-    let entries = entries.filter(|&n| n < 1 << 32);
-    let Some(entries) = entries else {
-        return call.require(false, || format!("{} points are too many", g.points));
-    };
+    let ways = g.points.saturating_mul(g.form.taps().pow(g.d as u32));
     let gpu = cuda::gpu(call.device)?;
     let size = if compute == Compute::F64 { 24 } else { 16 };
     let taps = Scratch::new(gpu, g.points * TAPS * size)?;
-    let counts = Scratch::new(gpu, g.plane * 4)?;
-    let starts = Scratch::new(gpu, g.plane * 4)?;
-    let lists = Scratch::new(gpu, entries * 8)?;
-    (a.taps, a.counts) = (taps.address(), counts.address());
-    (a.starts, a.lists) = (starts.address(), lists.address());
+    a.taps = taps.address();
     let chunks = g.channels.div_ceil(CHANNELS);
     for sample in 0..g.batch {
         a.sample = sample as i64;
-        a.launch(call, of("grid_sample_taps"), g.points.max(g.plane))?;
-        a.launch(call, of("grid_sample_count"), g.points)?;
-        a.launch(call, ("grid_sample_sum", ""), 1)?;
-        a.launch(call, of("grid_sample_fill"), g.points)?;
-        a.launch(call, ("grid_sample_order", ""), g.plane)?;
-        a.launch(call, of("grid_sample_gather"), chunks * g.plane)?;
+        let keys = Keys::new(call, ways)?;
+        a.keys = keys.address();
+        let things = g.points.max(g.channels * g.plane);
+        a.launch(call, of("grid_sample_taps"), things)?;
+        let groups = Groups::new(call, keys, g.plane as u64)?;
+        a.groups = groups.view();
+        let things = chunks * ways.min(g.plane);
+        a.launch(call, of("grid_sample_gather"), things)?;
     }
     Ok(())
 }

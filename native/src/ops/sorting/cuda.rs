@@ -2,16 +2,15 @@
 
 use super::Slices;
 use crate::bail;
-use crate::cuda::{self, Address, Gpu, Scratch, Shape};
+use crate::cuda::{self, Gpu, Shape};
 use crate::dtype::DType;
 use crate::fault::Outcome;
 use crate::instruction::{Call, Operand};
 use crate::ops::lines::{Lines, Part, THREADS};
+use crate::ops::radix::{self, Pairs};
 
 /// As in sorting.cu.
 const SORT_TILE: usize = 2048;
-const RADIX_TILE: usize = 4096;
-const BUCKETS: usize = 256;
 /// Where no more of each slice is asked for, tiles are sorted level by level; else slices by radix.
 const FEW: usize = 256;
 /// Elements of slices that are sorted at a time, which bounds the memory beside.
@@ -32,12 +31,10 @@ struct Sort {
     sorted_keys: u64,
     places: u64,
     sorted_places: u64,
-    counts: u64,
-    totals: u64,
-    byte: i32,
     is_descending: i32,
+    unused: i32,
 }
-const _: () = assert!(size_of::<Sort>() == 2640);
+const _: () = assert!(size_of::<Sort>() == 2624);
 
 /// Slices that are put in order, in groups.
 struct Sorter {
@@ -59,10 +56,8 @@ impl Sorter {
             sorted_keys: 0,
             places: 0,
             sorted_places: 0,
-            counts: 0,
-            totals: 0,
-            byte: 0,
             is_descending: i32::from(is_descending),
+            unused: 0,
             lines,
         };
         Ok(Sorter {
@@ -78,75 +73,47 @@ impl Sorter {
 
     fn launch(&self, kernel: &'static str, a: &Sort, blocks: usize, threads: u32) -> Outcome {
         let suffix = match kernel {
-            "sort_offsets" | "sort_store" => "_all",
+            "sort_store" => "_all",
             _ if self.key_bytes() == 8 => "_u64",
             _ => "_u32",
         };
         let shape = Shape::line(cuda::blocks_for(blocks, 1, self.gpu), threads);
-        // SAFETY: mirrors the kernels'; operands were checked and are held, scratch memory has the sizes that
-        // `tiled` and `radix` give it.
+        // SAFETY: mirrors the kernels'; operands were checked and are held, pairs are as many as `tiled` and `radix`
+        // say.
         unsafe { self.gpu.launch((kernel, suffix), shape, a) }
     }
 
-    /// Keys and places side by side for so many elements.
-    fn pairs(&self, elements: usize) -> Outcome<(Scratch, Address, Address)> {
-        let keys = elements * self.key_bytes();
-        let scratch = Scratch::new(self.gpu, keys + elements * 4)?;
-        let at = scratch.address();
-        Ok((scratch, at, at + keys as u64))
-    }
-
     /// The first `keep` of each slice, by tiles: the memory of their places.
-    fn tiled(&self, group: &mut Sort, keep: usize) -> Outcome<Scratch> {
+    fn tiled(&self, group: &mut Sort, keep: usize) -> Outcome<Pairs> {
         let (slices, n) = (group.slices as usize, group.length as usize);
         let tiles = n.div_ceil(SORT_TILE);
         let last = n - (tiles - 1) * SORT_TILE;
         let kept = (tiles - 1) * keep + last.min(keep);
-        let (scratch, keys, places) = self.pairs(slices * kept)?;
+        let pairs = Pairs::new(self.gpu, slices * kept, self.key_bytes())?;
         (group.tiles, group.keep) = (tiles as i64, keep as i64);
-        (group.sorted_keys, group.sorted_places) = (keys, places);
+        (group.sorted_keys, group.sorted_places) = (pairs.keys(), pairs.places());
         let width = n.min(SORT_TILE).next_power_of_two();
         let threads = (width / 2).clamp(32, THREADS as usize) as u32;
         self.launch("sort_tiles", group, slices * tiles, threads)?;
-        (group.keys, group.places) = (keys, places);
+        (group.keys, group.places) = (pairs.keys(), pairs.places());
         group.length = kept as i64;
         if tiles == 1 {
-            Ok(scratch)
+            Ok(pairs)
         } else {
             self.tiled(group, keep)
         }
     }
 
     /// All of each slice, by radix: the memory of their places. An order in `group.places` is kept among equal keys.
-    fn radix(&self, group: &mut Sort) -> Outcome<Scratch> {
+    fn radix(&self, group: &mut Sort) -> Outcome<Pairs> {
         let (slices, n) = (group.slices as usize, group.length as usize);
-        let tiles = n.div_ceil(RADIX_TILE);
-        let rows = slices * BUCKETS;
-        let counts = Scratch::new(self.gpu, rows * (tiles + 1) * 4)?;
-        group.tiles = tiles as i64;
-        group.counts = counts.address();
-        group.totals = counts.address() + (rows * tiles * 4) as u64;
-        let (mut held, keys, places) = self.pairs(slices * n)?;
-        let (mut spare, other_keys, other_places) = self.pairs(slices * n)?;
-        (group.sorted_keys, group.sorted_places) = (keys, places);
-        self.launch(
-            "sort_keys",
-            group,
-            (slices * n).div_ceil(THREADS as usize),
-            THREADS,
-        )?;
-        (group.keys, group.places) = (keys, places);
-        (group.sorted_keys, group.sorted_places) = (other_keys, other_places);
-        for byte in 0..self.dtype.size() {
-            group.byte = byte as i32;
-            self.launch("sort_count", group, slices * tiles, THREADS)?;
-            self.launch("sort_offsets", group, rows, THREADS)?;
-            self.launch("sort_place", group, slices * tiles, THREADS)?;
-            core::mem::swap(&mut group.keys, &mut group.sorted_keys);
-            core::mem::swap(&mut group.places, &mut group.sorted_places);
-            core::mem::swap(&mut held, &mut spare);
-        }
-        Ok(held)
+        let pairs = Pairs::new(self.gpu, slices * n, self.key_bytes())?;
+        (group.sorted_keys, group.sorted_places) = (pairs.keys(), pairs.places());
+        let blocks = (slices * n).div_ceil(THREADS as usize);
+        self.launch("sort_keys", group, blocks, THREADS)?;
+        let sorted = radix::sort(self.gpu, pairs, n, self.dtype.size(), true)?;
+        group.places = sorted.places();
+        Ok(sorted)
     }
 
     /// Stores places `from..from + wanted` of each slice's order.
@@ -241,7 +208,7 @@ pub fn sort_rows(call: &Call, out: &Operand, x: &Operand) -> Outcome {
     let sorter = Sorter::new(call, lines, x.dtype, false)?;
     let mut group = sorter.arguments;
     group.slices = 1;
-    let mut order: Option<Scratch> = None;
+    let mut order: Option<Pairs> = None;
     for column in (0..width).rev() {
         group.first_slice = column as i64;
         let next = sorter.radix(&mut group)?;
