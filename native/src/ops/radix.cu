@@ -10,6 +10,7 @@ namespace {
 constexpr int THREADS = SCAN_THREADS;
 constexpr int TILE = 4096;
 constexpr int BUCKETS = 256;
+constexpr int FEW = 16;  // tiles
 constexpr int WARPS = THREADS / 32;
 static_assert(THREADS == BUCKETS, "a thread takes a bucket");
 
@@ -47,8 +48,21 @@ template <class K> DEVICE void radix_count(const Radix& a) {
 
 DEVICE int64_t sum_of(int64_t a, int64_t b) { return a + b; }
 
-// The counts of a byte become those of the tiles before; a block takes one byte of one slice.
+// The counts of a byte become those of the tiles before. A block takes one byte of one slice or, of few tiles, each of its
+// threads does.
 DEVICE void radix_offsets(const Radix& a) {
+  if (a.tiles <= FEW) {
+    for (int64_t row = thread_number(); row < a.slices * BUCKETS; row += thread_count()) {
+      uint32_t before = 0;
+      for (int64_t i = row * a.tiles; i < (row + 1) * a.tiles; i++) {
+        uint32_t own = a.counts[i];
+        a.counts[i] = before;
+        before += own;
+      }
+      a.totals[row] = before;
+    }
+    return;
+  }
   for (int64_t row = blockIdx.x; row < a.slices * BUCKETS; row += gridDim.x) {
     uint32_t* counts = a.counts + row * a.tiles;
     int64_t before = 0;

@@ -7,6 +7,8 @@ use crate::ops::walk::cuda::THREADS;
 /// As in radix.cu.
 const TILE: usize = 4096;
 const BUCKETS: usize = 256;
+/// With so few tiles a block joins the counts of a slice, else one for each byte does.
+const FEW: usize = 16;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -64,6 +66,7 @@ pub fn sort(
     }
     let (slices, tiles) = (pairs.elements / length, length.div_ceil(TILE));
     let rows = slices * BUCKETS;
+    let joins = if tiles <= FEW { slices } else { rows };
     let counts = Scratch::new(gpu, rows * (tiles + 1) * 4)?;
     let mut from = pairs;
     let mut to = Pairs::new(gpu, from.elements, from.key_bytes)?;
@@ -88,7 +91,7 @@ pub fn sort(
         };
         for (kernel, blocks) in [
             (("radix_count", suffix), slices * tiles),
-            (("radix_offsets", "_all"), rows),
+            (("radix_offsets", "_all"), joins),
             (("radix_place", suffix), slices * tiles),
         ] {
             let shape = Shape::line(cuda::blocks_for(blocks, 1, gpu), THREADS);
