@@ -157,6 +157,11 @@ export function read(handle: number, offset: number, data: ArrayBufferView): voi
   check(open().toro_read(thread, handle, offset, asBuffer(data), data.byteLength));
 }
 
+/** Copies one element's bytes out of a storage to the start of the thread's buffer, `words`. */
+export function readElement(handle: number, offset: number, size: number): void {
+  check(open().toro_read(thread, handle, offset, bytes, size));
+}
+
 /** What the native allocator says of itself. */
 export interface NativeMemory {
   liveBytes: number;

@@ -90,8 +90,15 @@ export class Tensor {
         { op: "item" },
       );
     }
-    const value = readElements(this, "item")[0];
-    return typeof value === "bigint" ? safeNumber(value, "item") : Number(value);
+    const { storage, info, offset } = this;
+    if (storage.state !== 0) storage.settle("item");
+    native.readElement(storage.handle, storage.byteOffset + offset * info.size, info.size);
+    if (info === DTYPES.bfloat16) {
+      FIRST_BITS[0] = FIRST.bfloat16[0] << 16;
+      return FIRST.float32[0];
+    }
+    const value = FIRST[info.name][0];
+    return typeof value === "bigint" ? safeNumber(value, "item") : value;
   }
 
   /** The elements as nested arrays of numbers, bools as 0 and 1. */
@@ -189,6 +196,12 @@ const ARRAYS = {
   uint8: Uint8Array,
   bool: Uint8Array,
 } as const;
+
+/** The start of the thread's buffer as an element of each type. */
+const FIRST = Object.fromEntries(
+  Object.entries(ARRAYS).map(([name, Kind]) => [name, new Kind(native.words.buffer, 0, 1)]),
+) as { readonly [D in DType]: InstanceType<typeof ARRAYS[D]> };
+const FIRST_BITS = new Uint32Array(native.words.buffer, 0, 1);
 
 /** The fields that say which elements of which storage a tensor has. */
 type Window = {

@@ -184,8 +184,8 @@ async function compare(name: string, out: Tensor): Promise<void> {
 
 const median = (xs: number[]): number => xs.toSorted((a, b) => a - b)[xs.length >> 1];
 
-/** Measurements' worth of iterations that are thrown away. */
-const WARM_UP = 10;
+/** Milliseconds of iterations that are thrown away. */
+const WARM_UP = 1000;
 
 async function measure(row: Row): Promise<Line> {
   const { work, bar = null } = families[row.family];
@@ -200,10 +200,11 @@ async function measure(row: Row): Promise<Line> {
   const ask = (times: number) => torch.ask<number>({ do: "run", times });
   // As many iterations a measurement as fill some 100 ms.
   const often = (ms: number) => Math.max(1, Math.min(20_000, Math.floor(100 / Math.max(ms, 1e-3))));
-  const times = often(run(3)), theirTimes = often(await ask(3));
+  const first = run(3), theirFirst = await ask(3);
+  const times = often(first), theirTimes = often(theirFirst);
   // Both sides for a second first: by then Toro has collected, and memory is reused as in any longer run.
-  run(WARM_UP * times);
-  await ask(WARM_UP * theirTimes);
+  run(Math.ceil(Math.min(10 * times, WARM_UP / first)));
+  await ask(Math.ceil(Math.min(10 * theirTimes, WARM_UP / theirFirst)));
   const toroMs: number[] = [], torchMs: number[] = [];
   const isCrossed = () => {
     const ratios = toroMs.map((ms, i) => torchMs[i] / ms);

@@ -34,9 +34,10 @@ export async function startUp(
 ): Promise<{ toro: Start[]; torch: Start[] }> {
   const script = await Deno.makeTempFile({ suffix: ".ts" });
   await Deno.writeTextFile(script, TORO);
+  const config = ["--config", `${root}deno.json`];
   const toro: Start[] = [], torch: Start[] = [];
   for (let pair = 0; pair <= pairs; pair++) {
-    toro.push(await start(Deno.execPath(), ["run", "-A", "--no-check", script]));
+    toro.push(await start(Deno.execPath(), ["run", "-A", "--no-check", ...config, script]));
     torch.push(await start(python, ["-c", TORCH]));
   }
   await Deno.remove(script);
