@@ -441,10 +441,12 @@ unsafe fn stream_spread<C: Real>(
         }
         // SAFETY: as above.
         unsafe {
-            stream::copy(
+            let next = x.wrapping_add(from + size).cast();
+            stream::copy_ahead(
                 part.as_ptr().cast(),
                 gx.add(from).cast(),
                 size * size_of::<C>(),
+                &[(next, 64)],
             );
         }
     }

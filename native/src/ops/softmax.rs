@@ -331,7 +331,12 @@ fn run<C: Real, const K: usize>(call: &Call) -> Outcome {
                         line_backward::<C>(ends[1], ends[2], ends[0], n, log);
                     }
                     if streams {
-                        stream::copy(beside.as_ptr().cast(), out.cast(), n * size_of::<C>());
+                        let next: [stream::Ahead; K] = core::array::from_fn(|k| {
+                            let line = places[k].at(here[k] + stride[k]);
+                            (line.cast_const(), if direct[k] { 64 } else { 0 })
+                        });
+                        let bytes = n * size_of::<C>();
+                        stream::copy_ahead(beside.as_ptr().cast(), out.cast(), bytes, &next[1..]);
                     } else if !direct[0] {
                         places[0].scatter(here[0], along[0], areas[0].cast_const(), n);
                     }
