@@ -184,7 +184,7 @@ async function compare(name: string, out: Tensor): Promise<void> {
 
 const median = (xs: number[]): number => xs.toSorted((a, b) => a - b)[xs.length >> 1];
 
-/** Milliseconds of iterations that are thrown away. */
+/** Milliseconds for which a row runs before it is measured. */
 const WARM_UP = 1000;
 
 async function measure(row: Row): Promise<Line> {
@@ -200,11 +200,11 @@ async function measure(row: Row): Promise<Line> {
   const ask = (times: number) => torch.ask<number>({ do: "run", times });
   // As many iterations a measurement as fill some 100 ms.
   const often = (ms: number) => Math.max(1, Math.min(20_000, Math.floor(100 / Math.max(ms, 1e-3))));
-  const first = run(3), theirFirst = await ask(3);
-  const times = often(first), theirTimes = often(theirFirst);
   // Both sides for a second first: by then Toro has collected, and memory is reused as in any longer run.
-  run(Math.ceil(Math.min(10 * times, WARM_UP / first)));
-  await ask(Math.ceil(Math.min(10 * theirTimes, WARM_UP / theirFirst)));
+  const begin = performance.now();
+  while (performance.now() - begin < WARM_UP) iteration();
+  await ask(Math.ceil(WARM_UP / Math.max(await ask(3), 0.01)));
+  const times = often(run(3)), theirTimes = often(await ask(3));
   const toroMs: number[] = [], torchMs: number[] = [];
   const isCrossed = () => {
     const ratios = toroMs.map((ms, i) => torchMs[i] / ms);
