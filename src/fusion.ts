@@ -28,18 +28,8 @@ export const STEPS: ReadonlySet<number> = new Set<number>([
   ...[OP.sqrt, OP.rsqrt, OP.square, OP.pow, OP.maximum, OP.minimum, OP.fmax, OP.fmin, OP.clamp],
   ...[OP.exp, OP.exp2, OP.expm1, OP.log, OP.log2, OP.log10, OP.log1p],
   ...[OP.sin, OP.cos, OP.tan, OP.asin, OP.acos, OP.atan, OP.sinh, OP.cosh, OP.tanh],
-  ...[
-    OP.asinh,
-    OP.acosh,
-    OP.atanh,
-    OP.erf,
-    OP.erfc,
-    OP.floor,
-    OP.ceil,
-    OP.trunc,
-    OP.frac,
-    OP.round,
-  ],
+  ...[OP.asinh, OP.acosh, OP.atanh, OP.erf, OP.erfc],
+  ...[OP.floor, OP.ceil, OP.trunc, OP.frac, OP.round],
   ...[OP.relu, OP.leaky_relu, OP.elu, OP.gelu, OP.gelu_tanh, OP.silu, OP.sigmoid],
 ]);
 
@@ -50,13 +40,7 @@ const MOST_STEPS = 8;
 const MOST_LEAVES = 8;
 
 /** A contiguous tensor that a chain reads, as it was when the op was called. */
-interface Leaf {
-  readonly storage: Storage;
-  readonly info: DTypeInfo;
-  readonly shape: readonly number[];
-  readonly strides: readonly number[];
-  readonly offset: number;
-}
+type Leaf = Pick<Tensor, "storage" | "info" | "shape" | "strides" | "offset">;
 
 /** An op that has not run. */
 class Waiting implements Pending {

@@ -84,22 +84,22 @@ export class Storage {
 
   /** Notes that another storage waits for an op that reads this one. */
   isReadBy(reader: Storage): void {
-    const readers = this.readers ??= [];
+    let readers = this.readers ?? [];
     // What waits no more leaves its place when there are twice as many.
     if (readers.length >= 8 && (readers.length & (readers.length - 1)) === 0) {
-      this.readers = readers.filter((ref) => isWaiting(ref.deref()));
+      readers = readers.filter((ref) => isWaiting(ref.deref()));
     }
-    this.readers!.push(new WeakRef(reader));
+    readers.push(new WeakRef(reader));
+    this.readers = readers;
   }
 
-  /** Lets ops that read it run, before its bytes change or go. */
+  /** Lets ops that read it run, before its bytes change or go. Where one finds no memory, all are still known. */
   beforeWrite(): void {
-    const readers = this.readers ?? [];
-    this.readers = null;
-    for (const ref of readers) {
+    for (const ref of this.readers ?? []) {
       const reader = ref.deref();
       if (isWaiting(reader)) reader.settle("run");
     }
+    this.readers = null;
   }
 
   /** Takes the memory of another storage, which nobody else knows, for all tensors that share this one. */

@@ -194,6 +194,14 @@ Deno.test("without memory the error comes to who reads the result, and it can be
     assertThrows(() => x.mul(2).add(1).sum(), Error, "Cannot allocate");
     setMemoryLimit(budgetBytes);
     assertEquals(y.toTypedArray()[3], 2);
+    // A change in place that finds no memory for what reads the old elements leaves them, and can be tried again.
+    forgetRegrets();
+    const doubled = x.mul(2), more = doubled.add(1);
+    setMemoryLimit(memory().liveBytes + 1024 * 1024);
+    assertThrows(() => x.zero_(), Error, "Cannot allocate");
+    setMemoryLimit(budgetBytes);
+    x.zero_();
+    assertEquals([doubled, more, x].map((t) => t.toTypedArray()[3]), [2, 3, 0]);
   } finally {
     setMemoryLimit(budgetBytes);
   }

@@ -115,6 +115,8 @@ export function mapInto(
 ): Tensor {
   const ta = a instanceof Tensor ? a : null, tb = b instanceof Tensor ? b : null;
   const like = (ta ?? tb)!;
+  const wa = ta ?? word(a as Scalar, compute);
+  const wb = b === null ? null : tb ?? word(b as Scalar, compute);
   const alike = ta === null || tb === null || sameShape(ta.shape, tb.shape);
   if (
     alike && like.numel < LARGE && isPlain(like) && (ta === null || tb === null || isPlain(tb))
@@ -128,16 +130,12 @@ export function mapInto(
       strides,
       0,
     );
-    const wa = ta ?? word(a as Scalar, compute);
-    const wb = b === null ? null : tb ?? word(b as Scalar, compute);
     runFlat(name, opcode, compute.code, numel, out, wa, wb, scalars);
     return out;
   }
   const shape = alike ? like.shape : broadcastShapes(ta.shape, tb.shape, name);
   if (compute === outInfo && like.numel >= LARGE) {
-    const wa = ta ?? word(a as Scalar, compute);
-    const operands = b === null ? [wa] : [wa, tb ?? word(b as Scalar, compute)];
-    const later = putOff(name, opcode, operands, shape, outInfo, scalars);
+    const later = putOff(name, opcode, wb === null ? [wa] : [wa, wb], shape, outInfo, scalars);
     if (later !== null) return later;
   }
   const out = empty(shape, outInfo, like.storage.device);

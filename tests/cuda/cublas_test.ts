@@ -3,21 +3,12 @@
  * products, batches, layouts, epilogues and dtypes give what the CPU gives, and the library was asked where it can be.
  */
 import { assert, assertEquals } from "@std/assert";
-
-const root = new URL("../../", import.meta.url).href;
+import { root, runScript } from "./script.ts";
 
 /** Runs a script with the library on; what it prints as JSON, and the products that the library logged. */
 async function run(source: string): Promise<{ out: unknown; products: string[] }> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["eval", "--ext=ts", source],
-    env: { TORO_CUDA_LIBRARIES: "", EMULATOR_LOG: "1", EMULATOR_LAZY: "1" },
-  }).output();
-  const log = new TextDecoder().decode(stderr);
-  assertEquals(code, 0, log);
-  return {
-    out: JSON.parse(new TextDecoder().decode(stdout).trim().split("\n").at(-1)!),
-    products: [...log.matchAll(/^emulator: cublasLt (.*)$/gm)].map((m) => m[1]),
-  };
+  const { out, log } = await runScript(source);
+  return { out, products: [...log.matchAll(/^emulator: cublasLt (.*)$/gm)].map((m) => m[1]) };
 }
 
 Deno.test("the products of the case table, in every dtype and layout, are the CPU's", async () => {

@@ -6,8 +6,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { buildPlantedCudnn } from "../../scripts/emulator.ts";
 import { inFolder } from "../folder.ts";
-
-const root = new URL("../../", import.meta.url).href;
+import { root, runScript } from "./script.ts";
 
 /** What a script printed as JSON, the calls that cuDNN logged, and whether the own kernels convolved. */
 interface Report {
@@ -18,15 +17,10 @@ interface Report {
 
 /** Runs a script with the library on, unless the environment says otherwise. Nothing may be wrong with any call. */
 async function run(source: string, env: Record<string, string> = {}): Promise<Report> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["eval", "--ext=ts", source],
-    env: { TORO_CUDA_LIBRARIES: "", EMULATOR_LOG: "1", EMULATOR_LAZY: "1", ...env },
-  }).output();
-  const log = new TextDecoder().decode(stderr);
-  assertEquals(code, 0, log);
+  const { out, log } = await runScript(source, env);
   assert(!log.includes("is wrong"), log);
   return {
-    out: JSON.parse(new TextDecoder().decode(stdout).trim().split("\n").at(-1)!),
+    out,
     calls: [...log.matchAll(/^emulator: cudnn(\w+ .*)$/gm)].map((m) => m[1]),
     own: /^emulator: conv/m.test(log),
   };

@@ -2,7 +2,7 @@
 //! for each shape. Its matrices lie column by column; who calls sees to that.
 
 use super::driver::{self, Address, Handle};
-use super::libraries::{entries, version_text};
+use super::libraries::{Factors, entries, version_text};
 use crate::fault::{Fault, Outcome};
 use core::ffi::{c_int, c_void};
 use std::collections::HashMap;
@@ -193,15 +193,7 @@ impl CublasLt {
             Some(address) => address,
             None => *self.workspace.insert(take(WORKSPACE)?),
         };
-        let wide = product.d.kind == Type::F64;
-        let (narrow, exact) = ([alpha as f32, beta as f32], [alpha, beta]);
-        let scalar = |i: usize| -> *const c_void {
-            if wide {
-                core::ptr::from_ref(&exact[i]).cast()
-            } else {
-                core::ptr::from_ref(&narrow[i]).cast()
-            }
-        };
+        let factors = Factors::new([alpha, beta], product.d.kind == Type::F64);
         // SAFETY: the caller's promise; the plan's parts are the library's own.
         unsafe {
             if product.bias.is_some() {
@@ -210,12 +202,12 @@ impl CublasLt {
             let status = (self.entries.matmul)(
                 self.handle,
                 plan.desc,
-                scalar(0),
+                factors.at(0),
                 places.a,
                 plan.a,
                 places.b,
                 plan.b,
-                scalar(1),
+                factors.at(1),
                 places.d,
                 plan.d,
                 places.d,

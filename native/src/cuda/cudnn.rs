@@ -6,7 +6,7 @@
 
 use super::Scratch;
 use super::driver::{self, Address, Handle};
-use super::libraries::{entries, version_text};
+use super::libraries::{Factors, entries, version_text};
 use crate::fault::{Fault, Outcome};
 use core::ffi::{CStr, c_char, c_int, c_void};
 use std::collections::HashMap;
@@ -304,14 +304,8 @@ impl Cudnn {
             Pass::Data => ("cudnnConvolutionBackwardData", e.data, [w, y, x]),
             Pass::Filter => ("cudnnConvolutionBackwardFilter", e.filter, [x, y, w]),
         };
-        let (narrow, wide) = ([0f32, 1.0], [0f64, 1.0]);
-        let scalar = |i: usize| -> *const c_void {
-            match c.kind {
-                Type::F64 => core::ptr::from_ref(&wide[i]).cast(),
-                _ => core::ptr::from_ref(&narrow[i]).cast(),
-            }
-        };
-        let (zero, one) = (scalar(0), scalar(1));
+        let factors = Factors::new([0.0, 1.0], c.kind == Type::F64);
+        let (zero, one) = (factors.at(0), factors.at(1));
         let [a, b, result] = &plan.parts;
         // SAFETY: the caller's promise; the plan's parts are the library's own.
         unsafe {

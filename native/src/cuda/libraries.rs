@@ -6,6 +6,7 @@ use super::cudnn::{self, Convolution, Cudnn, Tensors};
 use super::gpu::{Gpu, lock};
 use super::{Scratch, driver::Handle};
 use crate::fault::Outcome;
+use core::ffi::c_void;
 use serde_json::{Value, json};
 use std::sync::{Mutex, OnceLock};
 
@@ -29,6 +30,32 @@ macro_rules! entries {
     };
 }
 pub(super) use entries;
+
+/// Two factors as a library reads them: of float64 where that is what it computes in, else of float32.
+pub struct Factors {
+    narrow: [f32; 2],
+    wide: [f64; 2],
+    is_wide: bool,
+}
+
+impl Factors {
+    pub fn new(wide: [f64; 2], is_wide: bool) -> Factors {
+        Factors {
+            narrow: wide.map(|x| x as f32),
+            wide,
+            is_wide,
+        }
+    }
+
+    /// The address of one of them, good while they live.
+    pub fn at(&self, i: usize) -> *const c_void {
+        if self.is_wide {
+            core::ptr::from_ref(&self.wide[i]).cast()
+        } else {
+            core::ptr::from_ref(&self.narrow[i]).cast()
+        }
+    }
+}
 
 /// 92801 as 9.28.1.
 pub fn version_text(version: usize) -> String {
