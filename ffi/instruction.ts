@@ -172,6 +172,7 @@ export function runRaw(
 /** A contiguous run of elements needs one dim only, which is quicker to write and to check. */
 const flat: number[] = [0];
 const unit: readonly number[] = [1];
+const still: readonly number[] = [0];
 
 /**
  * Runs an elementwise instruction on tensors of one shape, all contiguous: the shortest way through. `scalars` are
@@ -212,18 +213,23 @@ export function runFlat(
   finish(opcode, b === null ? 2 : 3, count);
 }
 
-/** Runs a chain of elementwise ops on contiguous tensors of one dtype into one that nobody has read or written. */
+/** What a chain reads: a contiguous tensor, or one whose first element stands for all. */
+export interface Leaf extends Operand {
+  readonly isRepeated: boolean;
+}
+
+/** Runs a chain of elementwise ops on tensors of one dtype into one that nobody has read or written. */
 export function runFused(
   op: string,
   out: Operand,
-  leaves: readonly Operand[],
+  leaves: readonly Leaf[],
   program: readonly number[],
 ): void {
   for (const t of leaves) if (t.storage.state !== 0) t.storage.settle(op);
   at = 4;
   flat[0] = out.shape[0];
   putAs(out, flat, unit);
-  for (const t of leaves) putAs(t, flat, unit);
+  for (const t of leaves) putAs(t, flat, t.isRepeated ? still : unit);
   for (const x of program) putScalar(x);
   finish(OP.fused, 1 + leaves.length, program.length);
 }

@@ -39,8 +39,10 @@ export const LARGE: number = 1 << 18;
 const MOST_STEPS = 8;
 const MOST_LEAVES = 8;
 
-/** A contiguous tensor that a chain reads, as it was when the op was called. */
-type Leaf = Pick<Tensor, "storage" | "info" | "shape" | "strides" | "offset">;
+/** A tensor that a chain reads, as it was when the op was called: contiguous, or one number that is repeated. */
+type Leaf = Pick<Tensor, "storage" | "info" | "shape" | "strides" | "offset"> & {
+  readonly isRepeated: boolean;
+};
 
 /** An op that has not run. */
 class Waiting implements Pending {
@@ -93,7 +95,8 @@ class Waiting implements Pending {
     // It takes the place of a storage that whatever scope is open knows already.
     const out = unscoped(() => empty([this.#numel], this.#info));
     const [a, b = null, c] = this.#arguments;
-    if (steps.length > 1 || c !== undefined || a instanceof Waiting || b instanceof Waiting) {
+    const isOne = steps.length === 1 && c === undefined && !leaves.some((l) => l.isRepeated);
+    if (!isOne || a instanceof Waiting || b instanceof Waiting) {
       runFused(this.#name, out, leaves, program(steps, leaves));
     } else {
       const { code } = this.#info;
@@ -128,7 +131,8 @@ const program = (steps: readonly Waiting[], leaves: readonly Leaf[]) => [
   ...steps.flatMap((step) => step.words(steps, leaves)),
 ];
 
-const isSame = (a: Leaf, b: Leaf) => a.storage === b.storage && a.offset === b.offset;
+const isSame = (a: Leaf, b: Leaf) =>
+  a.storage === b.storage && a.offset === b.offset && a.isRepeated === b.isRepeated;
 
 /** The op that was called last, while it waits. */
 let head: { waiting: Waiting; storage: Storage } | null = null;
@@ -177,10 +181,13 @@ export function forgetRegrets(): void {
   patience = SHORTEST;
 }
 
+/** Whether the first element stands for all, as in what was expanded from one number. */
+const isRepeated = (t: Tensor) => t.strides.every((s, i) => s === 0 || t.shape[i] === 1);
+
 /** Whether a tensor is one that a chain can read. */
 function isFit(t: Tensor, shape: readonly number[], info: DTypeInfo): boolean {
   return t.info === info && t.storage.device === 0 && (t.storage.state & DISPOSED) === 0 &&
-    sameShape(t.shape, shape) && t.isContiguous() && !wants(t);
+    !wants(t) && (isRepeated(t) || (sameShape(t.shape, shape) && t.isContiguous()));
 }
 
 /** A tensor's elements, or the op that they wait for, where that is the last one and has room for one more. */
@@ -188,7 +195,8 @@ function argument(o: Tensor | number, joins: boolean): Leaf | Waiting | number |
   if (typeof o === "number") return o;
   const { storage, info, shape, strides, offset } = o;
   if (joins && storage === head?.storage && offset === 0) return head.waiting;
-  return storage.state & PENDING ? null : { storage, info, shape, strides, offset };
+  if (storage.state & PENDING) return null;
+  return { storage, info, shape, strides, offset, isRepeated: isRepeated(o) };
 }
 
 /** The result of an elementwise op that may wait; null when the op must run now. */

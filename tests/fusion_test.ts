@@ -65,6 +65,30 @@ for (const dtype of ["float32", "float64", "bfloat16", "float16"] as const) {
   });
 }
 
+Deno.test("one number that stands for all is a part of a chain", () => {
+  forgetRegrets();
+  for (const dtype of ["float32", "bfloat16"] as const) {
+    const x = randn([2, N]).to(dtype), one = tensor(0.75).to(dtype);
+    for (
+      const number of [one, one.view([1, 1]), one.expand([2, N]), x.narrow(0, 1, 1).narrow(1, 7, 1)]
+    ) {
+      const before = requested.bytes;
+      const chain = settled(x.mul(2).mul(number).add(number));
+      assertEquals(requested.bytes - before, 2 * N * x.info.size);
+      const alone = settled(settled(settled(x.mul(2)).mul(number)).add(number));
+      assertSame(chain, alone);
+    }
+    const line = settled(x.mul(2).mul(x.narrow(0, 0, 1)));
+    assertSame(
+      line,
+      settled(settled(x.mul(2)).mul(settled(x.narrow(0, 0, 1).expand([2, N]).contiguous()))),
+    );
+  }
+  const p = randn([N]), q = p.clone().requiresGrad_();
+  q.square().sum().backward();
+  assertSame(q.grad as Tensor, settled(p.mul(2)));
+});
+
 Deno.test("what lies inside a chain is there for who reads it later", () => {
   forgetRegrets();
   const x = randn([N]), y = randn([N]);

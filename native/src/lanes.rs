@@ -3,12 +3,16 @@
 //! that LLVM vectorises itself, rounds twice there.
 
 use crate::simd::{self, Level};
+use crate::stream;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
 #[cfg(target_arch = "x86_64")]
 mod x86;
 #[cfg(target_arch = "x86_64")]
 pub use x86::{Avx2, Avx512};
+
+/// The most lanes of any kind.
+pub const MOST: usize = 16;
 
 /// Adding 1.5 · 2²³ rounds to the nearest integer and leaves it in the low bits.
 pub const ROUND: f32 = 12_582_912.0;
@@ -33,6 +37,69 @@ pub trait Lanes:
     /// # Safety
     /// COUNT numbers can be written.
     unsafe fn store(self, to: *mut f32);
+
+    /// As `store`, past the caches; a `stream::fence` must follow. One number alone is stored as always.
+    ///
+    /// # Safety
+    /// COUNT numbers can be written, aligned to their own size.
+    unsafe fn stream(self, to: *mut f32);
+
+    /// `n` numbers, no more than COUNT, and `rest` behind them.
+    ///
+    /// # Safety
+    /// n numbers can be read.
+    #[inline(always)]
+    unsafe fn load_some(from: *const f32, n: usize, rest: f32) -> Self {
+        // SAFETY: the caller's promise; the buffer has room for every kind of lanes.
+        unsafe {
+            if n == Self::COUNT {
+                return Self::load(from);
+            }
+            let mut part = [rest; MOST];
+            part.as_mut_ptr().copy_from_nonoverlapping(from, n);
+            Self::load(part.as_ptr())
+        }
+    }
+    /// The first n numbers, no more than COUNT.
+    ///
+    /// # Safety
+    /// n numbers can be written.
+    #[inline(always)]
+    unsafe fn store_some(self, to: *mut f32, n: usize) {
+        // SAFETY: as above.
+        unsafe {
+            let mut part = [0.0f32; MOST];
+            self.store(part.as_mut_ptr());
+            to.copy_from_nonoverlapping(part.as_ptr(), n);
+        }
+    }
+    /// The numbers one by one, the first COUNT of them.
+    #[inline(always)]
+    fn numbers(self) -> [f32; MOST] {
+        let mut numbers = [0.0; MOST];
+        // SAFETY: there is room for every kind of lanes.
+        unsafe { self.store(numbers.as_mut_ptr()) };
+        numbers
+    }
+    /// The sum of all lanes.
+    #[inline(always)]
+    fn total(self) -> f64 {
+        let numbers = self.numbers().map(f64::from);
+        let mut sums = [0.0; 4];
+        for (i, x) in numbers.iter().enumerate() {
+            sums[i % 4] += x;
+        }
+        (sums[0] + sums[1]) + (sums[2] + sums[3])
+    }
+    /// The greatest of all lanes; NaN is passed over.
+    #[inline(always)]
+    fn most(self) -> f32 {
+        let mut most = f32::NEG_INFINITY;
+        for &x in &self.numbers()[..Self::COUNT] {
+            most = if x > most { x } else { most };
+        }
+        most
+    }
 
     /// self · b + c, rounded once where the processor does.
     fn mul_add(self, b: Self, c: Self) -> Self;
@@ -158,6 +225,11 @@ impl Lanes for f32 {
         unsafe { *to = self }
     }
     #[inline(always)]
+    unsafe fn stream(self, to: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { *to = self }
+    }
+    #[inline(always)]
     fn mul_add(self, b: f32, c: f32) -> f32 {
         self * b + c
     }
@@ -240,44 +312,89 @@ impl Lanes for f32 {
     }
 }
 
-/// [`run`] with lanes of one kind.
+/// Work that is written for lanes of any kind.
+pub trait Job {
+    type Out;
+    /// To be marked `#[inline(always)]`, so that it is compiled for the instructions of V.
+    ///
+    /// # Safety
+    /// As the job says; the processor has the instructions of V.
+    unsafe fn with<V: Lanes>(self) -> Self::Out;
+}
+
+/// Does a job with the instructions of the level in use.
 ///
 /// # Safety
-/// As for [`run`].
+/// As the job says.
+pub unsafe fn dispatch<J: Job>(job: J) -> J::Out {
+    // SAFETY: a level is only ever in use if the processor has its instructions; the rest is the caller's promise.
+    unsafe { dispatch_at(simd::level(), job) }
+}
+
+/// [`dispatch`] with the instructions of a level.
+///
+/// # Safety
+/// As the job says, and the processor has that level.
+pub unsafe fn dispatch_at<J: Job>(level: Level, job: J) -> J::Out {
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(
+        enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512cd,avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt"
+    )]
+    unsafe fn avx512<J: Job>(job: J) -> J::Out {
+        // SAFETY: the caller's promise, passed on; so below.
+        unsafe { job.with::<Avx512>() }
+    }
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt")]
+    unsafe fn avx2<J: Job>(job: J) -> J::Out {
+        // SAFETY: as above.
+        unsafe { job.with::<Avx2>() }
+    }
+    // SAFETY: as above.
+    unsafe {
+        match level {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => avx512(job),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => avx2(job),
+            _ => job.with::<f32>(),
+        }
+    }
+}
+
+/// `out[at..at + count] = value(at, count)` for n numbers: `count` is COUNT but at the ends. STREAMED goes past the caches.
+/// The closure is to be `#[inline(always)]`, so that it is compiled for the instructions of V.
+///
+/// # Safety
+/// `out` has room for n; where it is STREAMED, a `stream::fence` follows.
 #[inline(always)]
-unsafe fn each<V: Lanes, const N: usize, F: Formula<N>>(
-    formula: F,
-    ins: [*const f32; 3],
+pub unsafe fn produce<V: Lanes, const STREAMED: bool>(
     out: *mut f32,
     n: usize,
+    value: impl Fn(usize, usize) -> V,
 ) {
-    const { assert!(N <= 3 && V::COUNT <= 16) };
-    let whole = n - n % V::COUNT;
     let mut at = 0;
-    while at < whole {
-        let mut x = [V::all(0.0); N];
-        // SAFETY: COUNT numbers from `at` on lie within n.
-        unsafe {
-            for (x, from) in x.iter_mut().zip(ins) {
-                *x = V::load(from.add(at));
+    // SAFETY: `at + count` is n at most; what is streamed is aligned.
+    unsafe {
+        if STREAMED && V::COUNT > 1 {
+            let head = out.align_offset(64).min(n);
+            while at < head {
+                let count = V::COUNT.min(head - at);
+                value(at, count).store_some(out.add(at), count);
+                at += count;
             }
-            formula.value(x).store(out.add(at));
         }
-        at += V::COUNT;
-    }
-    if whole < n {
-        let rest = n - whole;
-        let mut x = [V::all(0.0); N];
-        let mut part = [1.0f32; 16];
-        // SAFETY: a vector's numbers at most, of which `rest` come from the inputs and go to the output.
-        unsafe {
-            for (x, from) in x.iter_mut().zip(ins) {
-                part.as_mut_ptr()
-                    .copy_from_nonoverlapping(from.add(whole), rest);
-                *x = V::load(part.as_ptr());
+        while at + V::COUNT <= n {
+            let v = value(at, V::COUNT);
+            if STREAMED {
+                v.stream(out.add(at));
+            } else {
+                v.store(out.add(at));
             }
-            formula.value(x).store(part.as_mut_ptr());
-            out.add(whole).copy_from_nonoverlapping(part.as_ptr(), rest);
+            at += V::COUNT;
+        }
+        if at < n {
+            value(at, n - at).store_some(out.add(at), n - at);
         }
     }
 }
@@ -287,66 +404,77 @@ pub trait Formula<const N: usize>: Copy {
     fn value<V: Lanes>(self, x: [V; N]) -> V;
 }
 
+/// How many numbers before their use an input of what is streamed is asked for.
+pub const AHEAD: usize = 256;
+
+/// A formula for n numbers.
+struct Each<const N: usize, const STREAMED: bool, F> {
+    formula: F,
+    ins: [*const f32; 3],
+    out: *mut f32,
+    n: usize,
+}
+
+impl<const N: usize, const STREAMED: bool, F: Formula<N>> Job for Each<N, STREAMED, F> {
+    type Out = ();
+    #[inline(always)]
+    unsafe fn with<V: Lanes>(self) {
+        const { assert!(N <= 3 && V::COUNT <= MOST) };
+        // SAFETY: the caller of `run_at` gives n numbers of each.
+        unsafe {
+            produce::<V, STREAMED>(
+                self.out,
+                self.n,
+                #[inline(always)]
+                |at, count| {
+                    let mut x = [V::all(0.0); N];
+                    for (x, from) in x.iter_mut().zip(self.ins) {
+                        if STREAMED {
+                            stream::prefetch(from.wrapping_add(at + AHEAD));
+                        }
+                        *x = V::load_some(from.add(at), count, 1.0);
+                    }
+                    self.formula.value(x)
+                },
+            )
+        }
+    }
+}
+
 /// `out[i] = formula(a[i], b[i], c[i])` for n numbers, with the instructions of the level in use. A number's result does
-/// not depend on its place.
+/// not depend on its place. STREAMED goes past the caches, and a `stream::fence` must follow.
 ///
 /// # Safety
 /// Each of the first N inputs has n numbers, `out` has room for as many and overlaps none.
-pub unsafe fn run<const N: usize, F: Formula<N>>(
+pub unsafe fn run<const N: usize, const STREAMED: bool, F: Formula<N>>(
     formula: F,
     ins: [*const f32; 3],
     out: *mut f32,
     n: usize,
 ) {
-    // SAFETY: a level is only ever in use if the processor has its instructions; the rest is the caller's promise.
-    unsafe { run_at(simd::level(), formula, ins, out, n) }
+    // SAFETY: the caller's promise.
+    unsafe { run_at::<N, STREAMED, F>(simd::level(), formula, ins, out, n) }
 }
 
 /// [`run`] with the instructions of a level that the processor has.
 ///
 /// # Safety
 /// As for [`run`], and the processor has that level.
-pub unsafe fn run_at<const N: usize, F: Formula<N>>(
+pub unsafe fn run_at<const N: usize, const STREAMED: bool, F: Formula<N>>(
     level: Level,
     formula: F,
     ins: [*const f32; 3],
     out: *mut f32,
     n: usize,
 ) {
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(
-        enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512cd,avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt"
-    )]
-    unsafe fn avx512<const N: usize, F: Formula<N>>(
-        f: F,
-        ins: [*const f32; 3],
-        out: *mut f32,
-        n: usize,
-    ) {
-        // SAFETY: the caller's promise, passed on; so below.
-        unsafe { each::<Avx512, N, F>(f, ins, out, n) }
-    }
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt")]
-    unsafe fn avx2<const N: usize, F: Formula<N>>(
-        f: F,
-        ins: [*const f32; 3],
-        out: *mut f32,
-        n: usize,
-    ) {
-        // SAFETY: as above.
-        unsafe { each::<Avx2, N, F>(f, ins, out, n) }
-    }
-    // SAFETY: as above.
-    unsafe {
-        match level {
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => avx512(formula, ins, out, n),
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => avx2(formula, ins, out, n),
-            _ => each::<f32, N, F>(formula, ins, out, n),
-        }
-    }
+    let job = Each::<N, STREAMED, F> {
+        formula,
+        ins,
+        out,
+        n,
+    };
+    // SAFETY: the caller's promise.
+    unsafe { dispatch_at(level, job) }
 }
 
 /// Declares a [`Formula`](crate::lanes::Formula): `formula!(Name [x, y] { value in terms of x and y })`.

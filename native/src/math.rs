@@ -90,12 +90,6 @@ macro_rules! singles {
 }
 singles!(exp_f32: exp, log_f32: log, log1p_f32: log1p, expm1_f32: expm1, tanh_f32: tanh, sigmoid_f32: sigmoid);
 
-/// √x
-#[inline(always)]
-pub fn sqrt_f32(x: f32) -> f32 {
-    x.sqrt()
-}
-
 /// 1 / √x
 #[inline(always)]
 pub fn rsqrt_f32(x: f32) -> f32 {

@@ -1,6 +1,8 @@
 //! Stores past the caches. A plain store to a line that no cache holds reads the line first and throws another out; a
 //! non-temporal one does neither. That pays for outputs which no cache would keep until they are read.
 
+use crate::lanes::{self, Job, Lanes};
+
 /// Smaller outputs (bytes) go through the caches, where the next op finds them: half of a usual last-level cache.
 const LEAST: usize = 16 << 20;
 
@@ -27,40 +29,116 @@ pub type Ahead = (*const u8, usize);
 /// # Safety
 /// As for [`copy`].
 pub unsafe fn copy_ahead(from: *const u8, to: *mut u8, bytes: usize, ahead: &[Ahead]) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: the caller's promise; streamed stores are aligned to 16 bytes behind the head, SSE2 is always there, and a
-    // prefetch touches nothing.
-    unsafe {
-        use core::arch::x86_64::{
-            __m128i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm_stream_si128,
-        };
-        // Whole lines are streamed: parts of one would go out one by one.
-        let head = to.align_offset(64).min(bytes);
-        let end = head + (bytes - head) / 64 * 64;
-        core::ptr::copy_nonoverlapping(from, to, head);
-        let mut at = head;
-        while at < end {
-            for &(next, size) in ahead {
-                for line in (0..size).step_by(64) {
-                    let place = next.wrapping_add(at / 64 * size + line);
-                    _mm_prefetch(place.cast(), _MM_HINT_T0);
-                }
+    let rows = Rows {
+        from,
+        to,
+        steps: (0, 0),
+        bytes,
+        rows: 1,
+        ahead,
+    };
+    // SAFETY: as promised by the caller.
+    unsafe { lanes::dispatch(rows) }
+}
+
+/// As [`copy`] for so many rows, whose first bytes lie `steps` bytes apart on each side.
+///
+/// # Safety
+/// As for [`copy`], for each of them.
+pub unsafe fn copy_rows(
+    from: *const u8,
+    to: *mut u8,
+    steps: (isize, isize),
+    bytes: usize,
+    rows: usize,
+) {
+    let rows = Rows {
+        from,
+        to,
+        steps,
+        bytes,
+        rows,
+        ahead: &[],
+    };
+    // SAFETY: as promised by the caller.
+    unsafe { lanes::dispatch(rows) }
+}
+
+struct Rows<'a> {
+    from: *const u8,
+    to: *mut u8,
+    steps: (isize, isize),
+    bytes: usize,
+    rows: usize,
+    ahead: &'a [Ahead],
+}
+
+impl Job for Rows<'_> {
+    type Out = ();
+    #[inline(always)]
+    unsafe fn with<V: Lanes>(self) {
+        for row in 0..self.rows as isize {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let (from, to) = (
+                    self.from.offset(row * self.steps.0),
+                    self.to.offset(row * self.steps.1),
+                );
+                self.row::<V>(from, to);
             }
-            let line: [__m128i; 4] =
-                core::array::from_fn(|i| _mm_loadu_si128(from.add(at + 16 * i).cast()));
-            for (i, part) in line.into_iter().enumerate() {
-                _mm_stream_si128(to.add(at + 16 * i).cast(), part);
-            }
-            at += 64;
         }
-        core::ptr::copy_nonoverlapping(from.add(end), to.add(end), bytes - end);
+    }
+}
+
+impl Rows<'_> {
+    #[inline(always)]
+    unsafe fn row<V: Lanes>(&self, from: *const u8, to: *mut u8) {
+        // SAFETY: the caller gives `bytes` of each; whole lines are aligned.
+        unsafe {
+            if V::COUNT == 1 {
+                return core::ptr::copy_nonoverlapping(from, to, self.bytes);
+            }
+            // Whole lines are streamed: parts of one would go out one by one.
+            let head = to.align_offset(64).min(self.bytes);
+            let end = head + (self.bytes - head) / 64 * 64;
+            if head > 0 {
+                core::ptr::copy_nonoverlapping(from, to, head);
+            }
+            let mut at = head;
+            while at < end {
+                for &(next, size) in self.ahead {
+                    let mut line = 0;
+                    while line < size {
+                        prefetch(next.wrapping_add(at / 64 * size + line));
+                        line += 64;
+                    }
+                }
+                let (from, to) = (from.add(at).cast::<f32>(), to.add(at).cast::<f32>());
+                let mut k = 0;
+                while k < 16 {
+                    V::load(from.add(k)).stream(to.add(k));
+                    k += V::COUNT;
+                }
+                at += 64;
+            }
+            if end < self.bytes {
+                core::ptr::copy_nonoverlapping(from.add(end), to.add(end), self.bytes - end);
+            }
+        }
+    }
+}
+
+/// Brings a line into the cache. It need not be an address of memory.
+#[inline(always)]
+pub fn prefetch<T>(from: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch touches nothing, and SSE is always there.
+    unsafe {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(from.cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
-    // SAFETY: the caller's promise.
-    unsafe {
-        let _ = ahead;
-        core::ptr::copy_nonoverlapping(from, to, bytes)
-    };
+    let _ = from;
 }
 
 /// Makes what this thread has streamed visible to whom it hands its work on: a release store does not.

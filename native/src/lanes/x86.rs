@@ -77,6 +77,11 @@ impl Lanes for Avx2 {
         // SAFETY: the caller's promise.
         unsafe { _mm256_storeu_ps(to, self.0) }
     }
+    #[inline(always)]
+    unsafe fn stream(self, to: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_stream_ps(to, self.0) }
+    }
     methods! {
         mul_add(b, c) = _mm256_fmadd_ps;
         fused(b, c) = _mm256_fmadd_ps;
@@ -169,6 +174,23 @@ impl Lanes for Avx512 {
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: the caller's promise.
         unsafe { _mm512_storeu_ps(to, self.0) }
+    }
+    #[inline(always)]
+    unsafe fn stream(self, to: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { _mm512_stream_ps(to, self.0) }
+    }
+    #[inline(always)]
+    fn total(self) -> f64 {
+        unsafe {
+            let low = _mm512_cvtps_pd(_mm512_castps512_ps256(self.0));
+            let high = _mm512_cvtps_pd(_mm512_extractf32x8_ps::<1>(self.0));
+            _mm512_reduce_add_pd(_mm512_add_pd(low, high))
+        }
+    }
+    #[inline(always)]
+    fn most(self) -> f32 {
+        unsafe { _mm512_reduce_max_ps(self.0) }
     }
     methods! {
         mul_add(b, c) = _mm512_fmadd_ps;

@@ -148,18 +148,19 @@ pub fn atan<V: Lanes>(x: V) -> V {
 macro_rules! trig_slice {
     ($name:ident, $fast:ident, $exact:expr, $line:literal) => {
         #[doc = $line]
-        /// for any x: the few arguments past [`TRIG_LIMIT`] are looked for block by block and done one by one.
+        /// for any x: the few arguments past [`TRIG_LIMIT`] are looked for block by block and done one by one. STREAMED
+        /// goes past the caches.
         ///
         /// # Safety
-        /// n numbers can be read and written; the two do not overlap.
-        pub unsafe fn $name(x: *const f32, y: *mut f32, n: usize) {
+        /// n numbers can be read and written; the two do not overlap. Where it is STREAMED, a `stream::fence` follows.
+        pub unsafe fn $name<const STREAMED: bool>(x: *const f32, y: *mut f32, n: usize) {
             $crate::formula!(Fast [x] { $fast(x) });
             for from in (0..n).step_by(BLOCK) {
                 let size = BLOCK.min(n - from);
                 // SAFETY: the block lies within n.
                 unsafe {
                     let (x, y) = (x.add(from), y.add(from));
-                    $crate::lanes::run(Fast, [x; 3], y, size);
+                    $crate::lanes::run::<1, STREAMED, _>(Fast, [x; 3], y, size);
                     if is_outside(x, size) {
                         for i in (0..size).filter(|&i| (*x.add(i)).abs() > TRIG_LIMIT) {
                             *y.add(i) = $exact(f64::from(*x.add(i))) as f32;

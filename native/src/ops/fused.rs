@@ -3,8 +3,9 @@
 //! operands' type as the op's result would be, so the bits are the same.
 
 use crate::fault::Outcome;
-use crate::instruction::{Call, Row, Scalar};
+use crate::instruction::{Call, Operand, Row, Scalar};
 use crate::ops::map::{self, Kernel, Map, Pick, Shared, Space};
+use crate::ops::nest::Place;
 use crate::ops::{activation, pointwise, special};
 use crate::{bail, pool, stream, with_compute};
 use core::mem::MaybeUninit;
@@ -21,7 +22,8 @@ const NUMBERS: usize = 4;
 const CHUNK: usize = 512;
 const GRAIN: usize = 32 * 1024;
 
-/// Operands: the result, then the leaves, all contiguous, of one floating-point type and one length. Scalars: the
+/// Operands: the result, then the leaves, all of one floating-point type and one length, and contiguous; a leaf may also be
+/// one number that is repeated, with stride 0. Scalars: the
 /// number of steps, then for each its opcode, its arguments (how many, and for each either a place, leaves first and
 /// then the steps before, or -1 and a number) and its numbers (how many, and they).
 pub const ROWS: &[Row] = &[Row {
@@ -62,6 +64,7 @@ enum Argument<C> {
 
 struct Step<C> {
     kernel: Kernel<C>,
+    streamed: Option<Kernel<C>>,
     arguments: Vec<Argument<C>>,
     numbers: Vec<Scalar>,
 }
@@ -92,7 +95,8 @@ impl Program<'_> {
     fn step<C: Pick>(&mut self, places: usize) -> Outcome<Step<C>> {
         let opcode = self.count(maps().len() - 1, "an opcode")?;
         let row = &super::table()[opcode];
-        let Some(kernel) = maps()[opcode].and_then(C::pick) else {
+        let map = maps()[opcode];
+        let Some(kernel) = map.and_then(C::pick) else {
             bail!(
                 "fused: {} is no elementwise op on {}",
                 row.name,
@@ -129,6 +133,7 @@ impl Program<'_> {
         }
         Ok(Step {
             kernel,
+            streamed: map.and_then(C::streamed),
             arguments,
             numbers,
         })
@@ -138,7 +143,8 @@ impl Program<'_> {
 fn run(call: &Call) -> Outcome {
     let out = &call.outs()[0];
     for (i, o) in call.all().iter().enumerate() {
-        if o.is_number() || o.dtype != out.dtype || !o.is_contiguous() || o.dims() != out.dims() {
+        let lies = o.is_contiguous() || (i > 0 && is_repeated(o));
+        if o.is_number() || o.dtype != out.dtype || !lies || o.dims() != out.dims() {
             bail!("fused: operand {i} is not contiguous of the result's dtype and dims");
         }
     }
@@ -149,6 +155,11 @@ fn run(call: &Call) -> Outcome {
         );
     }
     with_compute!(out.dtype.compute(), C => typed::<C>(call))
+}
+
+/// Whether the same number stands for every element.
+fn is_repeated(o: &Operand) -> bool {
+    o.numel() > 0 && o.strides().iter().all(|&s| s == 0)
 }
 
 fn typed<C: Pick>(call: &Call) -> Outcome {
@@ -168,17 +179,32 @@ fn typed<C: Pick>(call: &Call) -> Outcome {
     let shared = Shared(call.all());
     let space = Space::new(call.name, &call.all()[..1])?;
     let is_rounded = out.dtype != C::DTYPE;
-    let reads = || (1..=leaves).map(|i| shared.get(i));
+    // The last step may write past the caches itself.
+    let passes = steps[count - 1].streamed.filter(|_| streams && !is_rounded);
+    let reads = || {
+        (1..=leaves)
+            .map(|i| shared.get(i))
+            .filter(|o| !is_repeated(o))
+    };
     pool::parallel_ranges(numel, GRAIN, &|range| {
         let mut brought = [const { MaybeUninit::<[C; CHUNK]>::uninit() }; LEAVES];
         let mut made = [const { MaybeUninit::<[C; CHUNK]>::uninit() }; STEPS];
         let mut number = [const { MaybeUninit::<[C; CHUNK]>::uninit() }; ARGUMENTS];
+        let mut held = [None; ARGUMENTS];
+        for leaf in (0..leaves).filter(|&leaf| is_repeated(shared.get(1 + leaf))) {
+            let (o, to) = (shared.get(1 + leaf), brought[leaf].as_mut_ptr().cast());
+            let size = CHUNK.min(range.len());
+            // SAFETY: the buffer has room for a chunk; the operand was checked, and has its one number.
+            unsafe { Place::of(o).gather::<C>(0, 0, to, size) };
+        }
         for from in range.clone().step_by(CHUNK) {
             let n = CHUNK.min(range.end - from);
             let mut places = [core::ptr::null::<C>(); LEAVES + STEPS];
             for leaf in 0..leaves {
                 let o = shared.get(1 + leaf);
-                places[leaf] = if is_rounded {
+                places[leaf] = if is_repeated(o) {
+                    brought[leaf].as_ptr().cast()
+                } else if is_rounded {
                     let to: *mut C = brought[leaf].as_mut_ptr().cast();
                     // SAFETY: the buffer has room for n; the operand was checked to hold `numel` elements.
                     unsafe { map::load::<C>(&space, 0, o, from, n, to) };
@@ -194,23 +220,28 @@ fn typed<C: Pick>(call: &Call) -> Outcome {
                     ins[k] = match *argument {
                         Argument::Place(place) => places[place],
                         Argument::Number(x) => {
-                            let to: *mut C = number[k].as_mut_ptr().cast();
-                            // SAFETY: the buffer has room for n.
-                            unsafe { core::slice::from_raw_parts_mut(to, n) }.fill(x);
-                            to
+                            if held[k] != Some(x) {
+                                number[k].write([x; CHUNK]);
+                                held[k] = Some(x);
+                            }
+                            number[k].as_ptr().cast()
                         }
                     };
                 }
                 let is_last = i + 1 == steps.len();
                 let o = shared.get(0);
-                let to: *mut C = if is_last && !is_rounded && !streams {
+                let passes = passes.filter(|_| is_last);
+                let to: *mut C = if is_last && !is_rounded && (!streams || passes.is_some()) {
                     // SAFETY: the output is contiguous with `numel` elements of C.
                     unsafe { o.ptr.cast::<C>().add(from) }
                 } else {
                     made[i].as_mut_ptr().cast()
                 };
                 // SAFETY: n elements lie behind each address; the result is apart from all that is read.
-                unsafe { (step.kernel)(ins, to, n, &step.numbers) };
+                unsafe { passes.unwrap_or(step.kernel)(ins, to, n, &step.numbers) };
+                if passes.is_some() {
+                    continue;
+                }
                 if is_last && streams {
                     // SAFETY: n values, at most a chunk; a fence follows.
                     unsafe { map::stream_out::<C>(o, from, n, to, reads()) };

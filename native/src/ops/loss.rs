@@ -4,8 +4,7 @@
 mod cuda;
 
 use super::nest::{Nest, Place};
-use super::real::Real;
-use super::softmax::{line_exp, line_max};
+use super::softmax::line::{Lines, Soft};
 use crate::dtype::DType;
 use crate::fault::{Fault, Outcome};
 use crate::instruction::{Call, MAX_DIMS, Operand, Row};
@@ -284,7 +283,7 @@ impl Stray {
 
 /// Outputs: loss (0-d, or (R…) without a reduction), lse (R…; of the compute type), norm (0-d float64: the sum of
 /// targets' weights). Inputs: logits (R…, C), target (R…) int64, weight (C) or empty.
-fn forward<C: Real>(call: &Call) -> Outcome {
+fn forward<C: Soft>(call: &Call) -> Outcome {
     let ([loss, lse, norm], [logits, target, weight]) = (call.outs(), call.ins()) else {
         unreachable!()
     };
@@ -346,15 +345,11 @@ fn forward<C: Real>(call: &Call) -> Outcome {
                         places[2].gather(ox, step, line, classes);
                         line
                     };
-                    let most = if o.log {
-                        C::ZERO
+                    let (most, log_sum) = if o.log {
+                        (C::ZERO, 0.0)
                     } else {
-                        line_max::<C>(x, classes)
-                    };
-                    let log_sum = if o.log {
-                        0.0
-                    } else {
-                        line_exp::<C>(x, core::ptr::null_mut(), classes, most).ln()
+                        let (most, sum) = C::exp_sum(x, classes);
+                        (most, sum.ln())
                     };
                     // Kept as one number: what the backward pass subtracts from each logit.
                     *places[0].at(ol).cast::<C>() = C::of(most.to_f64() + log_sum);
@@ -411,47 +406,6 @@ fn forward<C: Real>(call: &Call) -> Outcome {
     Ok(())
 }
 
-simd! {
-    /// `gx = a exp(x - lse) - b`
-    unsafe fn spread<C: Real>(x: *const C, gx: *mut C, n: usize, lse: C, a: C, b: C) {
-        // SAFETY: the caller gives n elements of each.
-        unsafe { for i in 0..n { *gx.add(i) = (*x.add(i) - lse).exp() * a - b; } }
-    }
-}
-
-/// `spread` past the caches, and `minus` taken from place t.
-///
-/// # Safety
-/// There are n elements of each; a `stream::fence` follows.
-unsafe fn stream_spread<C: Real>(
-    x: *const C,
-    gx: *mut C,
-    n: usize,
-    [lse, a, b]: [C; 3],
-    (t, minus): (usize, C),
-) {
-    const PART: usize = 1024;
-    let mut part = [C::ZERO; PART];
-    for from in (0..n).step_by(PART) {
-        let size = PART.min(n - from);
-        // SAFETY: the caller gives n elements of each.
-        unsafe { spread::<C>(x.add(from), part.as_mut_ptr(), size, lse, a, b) };
-        if (from..from + size).contains(&t) {
-            part[t - from] = part[t - from] - minus;
-        }
-        // SAFETY: as above.
-        unsafe {
-            let next = x.wrapping_add(from + size).cast();
-            stream::copy_ahead(
-                part.as_ptr().cast(),
-                gx.add(from).cast(),
-                size * size_of::<C>(),
-                &[(next, 64)],
-            );
-        }
-    }
-}
-
 /// What is wrong with a gradient whose dims or types do not fit.
 fn misfit(gx: &Operand, logits: &Operand) -> String {
     format!(
@@ -463,7 +417,7 @@ fn misfit(gx: &Operand, logits: &Operand) -> String {
 
 /// Output gx (R…, C); inputs g (R…, strides 0 where it is one number), logits, target, lse, norm, weight. Scalars as
 /// for `forward`.
-fn backward<C: Real>(call: &Call) -> Outcome {
+fn backward<C: Soft>(call: &Call) -> Outcome {
     let (gx, [g, logits, target, lse, norm, weight]) = (&call.outs()[0], call.ins()) else {
         unreachable!()
     };
@@ -543,24 +497,14 @@ fn backward<C: Real>(call: &Call) -> Outcome {
                             } else {
                                 up * (main + each * total_weight)
                             };
-                            if streams {
-                                let by = [norm, C::of(a), C::of(up * each)];
-                                stream_spread::<C>(x, y, classes, by, (t, C::of(up * main)));
-                                continue;
-                            }
                             if o.log {
                                 for c in 0..classes {
                                     *y.add(c) = C::of(-up * each);
                                 }
                             } else {
-                                spread::<C>(
-                                    x,
-                                    y,
-                                    classes,
-                                    norm,
-                                    C::of(a),
-                                    C::of(if w.is_empty() { up * each } else { 0.0 }),
-                                );
+                                let b = if w.is_empty() { up * each } else { 0.0 };
+                                let line = Lines::one([x], y, classes);
+                                C::spread(line, [norm, C::of(a), C::of(b)], streams);
                             }
                             if !w.is_empty() && each != 0.0 {
                                 for (c, wc) in w.iter().enumerate() {

@@ -13,6 +13,8 @@ pub mod cuda;
 
 /// Elements brought into the first-level cache at a time.
 pub const CHUNK: usize = 1024;
+/// The same where the chunk is then streamed out: few enough for the processor to compute the next one meanwhile.
+pub const STREAMED: usize = 512;
 /// Elements that one thread takes at a time: about 5 µs of a cheap op, so that claiming costs nothing.
 const GRAIN: usize = 32 * 1024;
 const MOST: usize = 4;
@@ -25,6 +27,9 @@ pub type Kernel<T> = unsafe fn(ins: [*const T; 3], out: *mut T, n: usize, scalar
 /// An op's kernels in the types it computes in.
 pub struct Map {
     pub f32: Option<Kernel<f32>>,
+    /// The same past the caches, for outputs that are written there: no buffer lies between, and what is computed hides
+    /// behind what is moved. A `stream::fence` must follow.
+    pub streamed: Option<Kernel<f32>>,
     pub f64: Option<Kernel<f64>>,
     pub i64: Option<Kernel<i64>>,
 }
@@ -32,10 +37,16 @@ pub struct Map {
 /// A number type picks its kernel out of a map.
 pub trait Pick: Number {
     fn pick(map: &Map) -> Option<Kernel<Self>>;
+    fn streamed(_: &Map) -> Option<Kernel<Self>> {
+        None
+    }
 }
 impl Pick for f32 {
     fn pick(map: &Map) -> Option<Kernel<f32>> {
         map.f32
+    }
+    fn streamed(map: &Map) -> Option<Kernel<f32>> {
+        map.streamed
     }
 }
 impl Pick for f64 {
@@ -324,11 +335,11 @@ pub fn run(call: &Call, map: &Map) -> Outcome {
     let compute = call.dtype(0)?.compute();
     with_compute!(compute, C => {
         let Some(kernel) = C::pick(map) else { bail!("{}: no kernel computes in {}", call.name, C::DTYPE.name()) };
-        typed::<C>(call, kernel)
+        typed::<C>(call, kernel, C::streamed(map))
     })
 }
 
-fn typed<C: Number>(call: &Call, kernel: Kernel<C>) -> Outcome {
+fn typed<C: Number>(call: &Call, kernel: Kernel<C>, streamed: Option<Kernel<C>>) -> Outcome {
     let operands = call.all();
     let count = operands.len();
     if let Some(n) = small_and_dense::<C>(operands) {
@@ -357,17 +368,21 @@ fn typed<C: Number>(call: &Call, kernel: Kernel<C>) -> Outcome {
     // What the output shares with an input is in the cache already.
     let streams =
         space.streams(&operands[0]) && !operands[1..].iter().any(|o| o.overlaps(&operands[0]));
+    let (kernel, passes) = match streamed {
+        Some(streamed) if streams && operands[0].dtype == C::DTYPE => (streamed, true),
+        _ => (kernel, false),
+    };
     let modes: [Mode; MOST] = core::array::from_fn(|k| match k {
         _ if k >= count => Mode::Absent,
-        0 if streams => Mode::Streamed,
+        0 if streams && !passes => Mode::Streamed,
         _ if direct(k) => Mode::Direct,
         _ if k > 0 && space.is_constant(k) => Mode::Constant,
         _ => Mode::Buffered,
     });
-    let step = if modes
-        .iter()
-        .any(|m| matches!(m, Mode::Constant | Mode::Buffered | Mode::Streamed))
-    {
+    let is = |mode: Mode| modes.contains(&mode);
+    let step = if is(Mode::Streamed) {
+        STREAMED
+    } else if is(Mode::Constant) || is(Mode::Buffered) {
         CHUNK
     } else {
         GRAIN
@@ -465,7 +480,8 @@ enum Mode {
 
 /// Declares rows of elementwise ops. Each op says, per compute type it has, its value in terms of its inputs:
 /// `name [a, b] (p; 1) { f32: …; f64: …; i64: … }`, where `p` is the slice of the instruction's scalars, here one.
-/// `lanes: …` in place of `f32: …` is a formula over any kind of [`Lanes`](crate::lanes::Lanes), in which `p` has lanes too.
+/// `lanes: …` in place of `f32: …` is a formula over any kind of [`Lanes`](crate::lanes::Lanes), V, in which `p` has lanes
+/// too; `numbers: …` is one that LLVM vectorises for float32 itself, and that has lanes only where it goes past the caches.
 #[macro_export]
 macro_rules! maps {
     ($($(#[$doc:meta])* $name:ident $ins:tt ( $p:ident ; $scalars:literal ) { $($type:ident : $value:expr);* $(;)? })*) => {
@@ -474,7 +490,7 @@ macro_rules! maps {
             use super::*;
             $( $crate::maps!(@kernel $type, $value, $ins, $p, $scalars); )*
             pub static MAP: $crate::ops::map::Map = {
-                let mut map = $crate::ops::map::Map { f32: None, f64: None, i64: None };
+                let mut map = $crate::ops::map::Map { f32: None, streamed: None, f64: None, i64: None };
                 $( $crate::maps!(@field map, $type); )*
                 map
             };
@@ -494,6 +510,31 @@ macro_rules! maps {
         ),*];
     };
     (@kernel lanes, $value:expr, $ins:tt, $p:ident, $scalars:literal) => {
+        $crate::maps!(@formula $value, $ins, $p, $scalars);
+        /// # Safety
+        /// As [`Kernel`]($crate::ops::map::Kernel).
+        pub unsafe fn f32(ins: [*const f32; 3], out: *mut f32, n: usize, $p: &[$crate::instruction::Scalar]) {
+            // SAFETY: the engine hands in n elements of each operand, none of which the output overlaps.
+            unsafe { $crate::lanes::run::<_, false, _>(Formula(core::array::from_fn(|i| $p[i])), ins, out, n) }
+        }
+    };
+    (@kernel numbers, $value:expr, $ins:tt, $p:ident, $scalars:literal) => {
+        $crate::maps!(@formula $value, $ins, $p, $scalars);
+        #[allow(dead_code)]
+        type V = f32;
+        $crate::simd! {
+            pub unsafe fn f32(ins: [*const f32; 3], out: *mut f32, n: usize, $p: &[$crate::instruction::Scalar]) {
+                let [a0, a1, a2] = ins;
+                let $p: [f32; $scalars] = core::array::from_fn(|i| $p[i].float() as f32);
+                for i in 0..n {
+                    let result = $crate::maps!(@value $value, i, $ins, a0, a1, a2);
+                    // SAFETY: the engine hands in room for n elements.
+                    unsafe { *out.add(i) = result };
+                }
+            }
+        }
+    };
+    (@formula $value:expr, $ins:tt, $p:ident, $scalars:literal) => {
         /// The numbers that the formula needs.
         #[derive(Clone, Copy)]
         struct Formula([$crate::instruction::Scalar; $scalars]);
@@ -505,10 +546,10 @@ macro_rules! maps {
             }
         }
         /// # Safety
-        /// As [`Kernel`]($crate::ops::map::Kernel).
-        pub unsafe fn f32(ins: [*const f32; 3], out: *mut f32, n: usize, $p: &[$crate::instruction::Scalar]) {
-            // SAFETY: the engine hands in n elements of each operand, none of which the output overlaps.
-            unsafe { $crate::lanes::run(Formula(core::array::from_fn(|i| $p[i])), ins, out, n) }
+        /// As [`Kernel`]($crate::ops::map::Kernel); a `stream::fence` follows.
+        pub unsafe fn streamed(ins: [*const f32; 3], out: *mut f32, n: usize, $p: &[$crate::instruction::Scalar]) {
+            // SAFETY: as for the other kernels.
+            unsafe { $crate::lanes::run::<_, true, _>(Formula(core::array::from_fn(|i| $p[i])), ins, out, n) }
         }
     };
     (@kernel $type:ident, $value:expr, $ins:tt, $p:ident, $scalars:literal) => {
@@ -525,7 +566,11 @@ macro_rules! maps {
             }
         }
     };
-    (@field $map:ident, lanes) => { $map.f32 = Some(f32) };
+    (@field $map:ident, lanes) => {
+        $map.f32 = Some(f32);
+        $map.streamed = Some(streamed);
+    };
+    (@field $map:ident, numbers) => { $crate::maps!(@field $map, lanes) };
     (@field $map:ident, $type:ident) => { $map.$type = Some($type) };
     (@arity []) => { (0, 0) };
     (@arity [$x:ident]) => { (1, 1) };

@@ -82,14 +82,19 @@ fn transpose<T: Copy + Default + 'static>(
                 let from = from.at(i + p as isize + j as isize * x_stride);
                 let to = to.at(o + p as isize * out_stride + j as isize);
                 turn(from, x_stride, (rows, columns), &mut tile);
+                let size = size_of::<T>();
+                if streams {
+                    let steps = ((SIDE * size) as isize, out_stride * size as isize);
+                    stream::copy_rows(tile.as_ptr().cast(), to.cast(), steps, columns * size, rows);
+                    continue;
+                }
                 for r in 0..rows {
                     let row = tile[r * SIDE..].as_ptr();
-                    let to = to.offset(r as isize * out_stride);
-                    if streams {
-                        stream::copy(row.cast(), to.cast(), columns * size_of::<T>());
-                    } else {
-                        core::ptr::copy_nonoverlapping(row, to, columns);
-                    }
+                    core::ptr::copy_nonoverlapping(
+                        row,
+                        to.offset(r as isize * out_stride),
+                        columns,
+                    );
                 }
             }
         }
@@ -114,6 +119,13 @@ unsafe fn turn<T: Copy>(
     // SAFETY: as promised by the caller; four bytes are moved whatever they mean.
     unsafe {
         for c in (0..whole).step_by(8) {
+            // The next lines on their way; each is far from the last.
+            for l in 8..16 {
+                let next = x.wrapping_offset((c + l) as isize * stride);
+                for r in (0..rows).step_by(64 / size_of::<T>()) {
+                    stream::prefetch(next.wrapping_add(r));
+                }
+            }
             let lines = core::array::from_fn(|l| x.offset((c + l) as isize * stride).cast::<f32>());
             f32::transpose(&lines, rows, tile.as_mut_ptr().add(c).cast(), SIDE);
         }

@@ -3,6 +3,7 @@
 //! Operands of one op are tensors of any strides and dtypes, or numbers; the engine is map.rs.
 
 use crate::instruction::{Call, Row, Scalar};
+use crate::lanes::Lanes;
 use crate::math::*;
 use crate::ops::map::{self, Map};
 
@@ -144,16 +145,16 @@ crate::maps! {
     copy [x] (p; 0) { f32: x; f64: x; i64: x }
     /// The same number everywhere.
     fill [] (p; 1) { f32: p[0].float() as f32; f64: p[0].float(); i64: p[0].int() }
-    add [a, b] (p; 0) { f32: a + b; f64: a + b; i64: a.wrapping_add(b) }
-    sub [a, b] (p; 0) { f32: a - b; f64: a - b; i64: a.wrapping_sub(b) }
-    mul [a, b] (p; 0) { f32: a * b; f64: a * b; i64: a.wrapping_mul(b) }
-    div [a, b] (p; 0) { f32: a / b; f64: a / b }
+    add [a, b] (p; 0) { numbers: a + b; f64: a + b; i64: a.wrapping_add(b) }
+    sub [a, b] (p; 0) { numbers: a - b; f64: a - b; i64: a.wrapping_sub(b) }
+    mul [a, b] (p; 0) { numbers: a * b; f64: a * b; i64: a.wrapping_mul(b) }
+    div [a, b] (p; 0) { numbers: a / b; f64: a / b }
     eq [a, b] (p; 0) { f32: one::<f32>(a == b); f64: one::<f64>(a == b); i64: i64::from(a == b) }
     exp [x] (p; 0) { lanes: exp(x); f64: x.exp() }
 
     /// a + scalar · b
     add_scaled [a, b] (p; 1) {
-        f32: a + b * p[0].float() as f32;
+        numbers: a + b * p[0];
         f64: a + b * p[0].float();
         i64: a.wrapping_add(b.wrapping_mul(p[0].int()))
     }
@@ -162,13 +163,13 @@ crate::maps! {
     le [a, b] (p; 0) { f32: one::<f32>(a <= b); f64: one::<f64>(a <= b); i64: i64::from(a <= b) }
     gt [a, b] (p; 0) { f32: one::<f32>(a > b); f64: one::<f64>(a > b); i64: i64::from(a > b) }
     ge [a, b] (p; 0) { f32: one::<f32>(a >= b); f64: one::<f64>(a >= b); i64: i64::from(a >= b) }
-    neg [x] (p; 0) { f32: -x; f64: -x; i64: x.wrapping_neg() }
-    abs [x] (p; 0) { f32: x.abs(); f64: x.abs(); i64: x.wrapping_abs() }
+    neg [x] (p; 0) { numbers: -x; f64: -x; i64: x.wrapping_neg() }
+    abs [x] (p; 0) { numbers: x.abs(); f64: x.abs(); i64: x.wrapping_abs() }
     sign [x] (p; 0) { f32: single::sign(x); f64: double::sign(x); i64: x.signum() }
     reciprocal [x] (p; 0) { f32: 1.0 / x; f64: 1.0 / x }
-    sqrt [x] (p; 0) { f32: sqrt_f32(x); f64: x.sqrt() }
+    sqrt [x] (p; 0) { numbers: x.sqrt(); f64: x.sqrt() }
     rsqrt [x] (p; 0) { f32: rsqrt_f32(x); f64: 1.0 / x.sqrt() }
-    square [x] (p; 0) { f32: x * x; f64: x * x; i64: x.wrapping_mul(x) }
+    square [x] (p; 0) { numbers: x * x; f64: x * x; i64: x.wrapping_mul(x) }
     pow [a, b] (p; 0) { f32: pow_f32(a, b); f64: a.powf(b); i64: pow_i64(a, b) }
     maximum [a, b] (p; 0) { f32: single::maximum(a, b); f64: double::maximum(a, b); i64: a.max(b) }
     minimum [a, b] (p; 0) { f32: single::minimum(a, b); f64: double::minimum(a, b); i64: a.min(b) }
@@ -276,7 +277,7 @@ crate::maps! {
     }
     /// x + scalar · a · b
     addcmul [x, a, b] (p; 1) {
-        f32: x + p[0].float() as f32 * a * b;
+        numbers: x + p[0] * a * b;
         f64: x + p[0].float() * a * b;
         i64: x.wrapping_add(p[0].int().wrapping_mul(a).wrapping_mul(b))
     }
@@ -290,7 +291,7 @@ crate::maps! {
     /// The gradient of rsqrt: -g y³ / 2
     rsqrt_grad [g, y] (p; 0) { f32: g * -0.5 * (y * y * y); f64: g * -0.5 * (y * y * y) }
     /// The gradient of tanh: g (1 - y²)
-    tanh_grad [g, y] (p; 0) { f32: g * (1.0 - y * y); f64: g * (1.0 - y * y) }
+    tanh_grad [g, y] (p; 0) { numbers: g * (V::all(1.0) - y * y); f64: g * (1.0 - y * y) }
     /// The gradient of abs: g sign(x)
     abs_grad [g, x] (p; 0) { f32: g * single::sign(x); f64: g * double::sign(x) }
     /// The gradient of a / b for b: -g y / b
@@ -304,9 +305,9 @@ macro_rules! trig {
             use super::*;
             /// # Safety
             /// As [`map::Kernel`]: n elements of each operand; the output is none of the inputs.
-            unsafe fn single(ins: [*const f32; 3], out: *mut f32, n: usize, _: &[Scalar]) {
+            unsafe fn single<const STREAMED: bool>(ins: [*const f32; 3], out: *mut f32, n: usize, _: &[Scalar]) {
                 // SAFETY: the engine hands in n elements of each, which do not overlap.
-                unsafe { $slice(ins[0], out, n) };
+                unsafe { $slice::<STREAMED>(ins[0], out, n) };
             }
             /// # Safety
             /// As above.
@@ -316,7 +317,12 @@ macro_rules! trig {
                     unsafe { *out.add(i) = (*ins[0].add(i)).$name() };
                 }
             }
-            pub static MAP: Map = Map { f32: Some(single), f64: Some(double), i64: None };
+            pub static MAP: Map = Map {
+                f32: Some(single::<false>),
+                streamed: Some(single::<true>),
+                f64: Some(double),
+                i64: None,
+            };
         } )*
         /// The kernels of `TRIG` by name.
         pub static TRIG_MAPS: &[(&str, &Map)] = &[$((stringify!($name), &$name::MAP)),*];

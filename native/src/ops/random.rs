@@ -7,12 +7,12 @@ mod cuda;
 use crate::dtype::{Compute, DType, Number};
 use crate::fault::{Fault, Outcome};
 use crate::instruction::{Call, Operand, Row};
-use crate::ops::map::{self, CHUNK, Shared, Space};
+use crate::ops::map::{self, CHUNK, STREAMED, Shared, Space};
 use crate::ops::real::Real;
 use crate::random::*;
 use crate::{pool, simd, stream};
 
-/// A multiple of the streams' blocks, as CHUNK is, so that no block is made twice.
+/// A multiple of the streams' blocks, as STREAMED is, so that no block is made twice.
 const GRAIN: usize = 16 * 1024;
 
 /// The stream that an instruction draws from.
@@ -26,9 +26,9 @@ fn fill<C: Number>(call: &Call, make: impl Fn(&mut [C], u64) + Sync) -> Outcome 
     let space = Space::new(call.name, outs)?;
     let (shared, streams) = (Shared(outs), space.streams(&outs[0]));
     pool::parallel_ranges(space.numel, GRAIN, &|range| {
-        let mut part = [C::default(); CHUNK];
-        for from in range.clone().step_by(CHUNK) {
-            let n = CHUNK.min(range.end - from);
+        let mut part = [C::default(); STREAMED];
+        for from in range.clone().step_by(STREAMED) {
+            let n = STREAMED.min(range.end - from);
             make(&mut part[..n], from as u64);
             put(&space, shared.get(0), from, &part[..n], streams);
         }
@@ -205,9 +205,9 @@ fn transform<C: Number>(call: &Call, make: impl Fn(&mut [C], u64) + Sync) -> Out
     let shared = Shared(all);
     let streams = space.streams(&all[0]) && !all[1].overlaps(&all[0]);
     pool::parallel_ranges(space.numel, GRAIN, &|range| {
-        let mut part = [C::default(); CHUNK];
-        for from in range.clone().step_by(CHUNK) {
-            let n = CHUNK.min(range.end - from);
+        let mut part = [C::default(); STREAMED];
+        for from in range.clone().step_by(STREAMED) {
+            let n = STREAMED.min(range.end - from);
             // SAFETY: `part` has room for n values, both operands were checked.
             unsafe { map::load::<C>(&space, 1, shared.get(1), from, n, part.as_mut_ptr()) };
             make(&mut part[..n], from as u64);

@@ -4,7 +4,10 @@
 // Loops over lanes by number are what LLVM vectorises best, and several arrays advance in one of them.
 #![allow(clippy::needless_range_loop)]
 
-use super::lines::{Lines, Part};
+pub mod line;
+
+use self::line::{Lines, Soft};
+use super::lines::{self, Part};
 use super::nest::{Nest, Place};
 use super::real::Real;
 use crate::dtype::Compute;
@@ -13,117 +16,11 @@ use crate::instruction::{Call, Row};
 use crate::memory::Scratch;
 use crate::{pool, simd, stream, with_real};
 
-const LANES: usize = 16;
 const TILE: usize = 16;
 const GRAIN: usize = 16 * 1024;
-/// Elements whose sum stays in lanes of the compute type.
-const BLOCK: usize = 1024;
-/// The longest line that a task makes beside its output, to stream it out.
-const LINE: usize = 2048;
 
 simd! {
-    /// The greatest of n elements; NaN is passed over.
-    ///
-    /// # Safety
-    /// There are n elements.
-    pub unsafe fn line_max<C: Real>(x: *const C, n: usize) -> C {
-        let mut lanes = [C::LOWEST; LANES];
-        let whole = n / LANES * LANES;
-        let mut i = 0;
-        // SAFETY: the caller gives n elements.
-        unsafe {
-            while i < whole {
-                for l in 0..LANES {
-                    let v = *x.add(i + l);
-                    lanes[l] = if v > lanes[l] { v } else { lanes[l] };
-                }
-                i += LANES;
-            }
-            while i < n {
-                let v = *x.add(i);
-                lanes[0] = if v > lanes[0] { v } else { lanes[0] };
-                i += 1;
-            }
-        }
-        let lanes = simd::lanes(lanes);
-        let mut most = lanes[0];
-        for l in 1..LANES {
-            most = if lanes[l] > most { lanes[l] } else { most };
-        }
-        most
-    }
-}
-
-simd! {
-    /// `Σ exp(x - most)` in float64; `y`, when it is not null, gets the exponentials.
-    ///
-    /// # Safety
-    /// There are n elements of each.
-    pub unsafe fn line_exp<C: Real>(x: *const C, y: *mut C, n: usize, most: C) -> f64 {
-        let mut total = 0.0;
-        let mut from = 0;
-        while from < n {
-            let size = if n - from < BLOCK { n - from } else { BLOCK };
-            let mut lanes = [C::ZERO; LANES];
-            let whole = size / LANES * LANES;
-            let mut i = 0;
-            // SAFETY: the caller gives n elements of each.
-            unsafe {
-                if y.is_null() {
-                    while i < whole {
-                        for l in 0..LANES {
-                            lanes[l] += (*x.add(from + i + l) - most).exp();
-                        }
-                        i += LANES;
-                    }
-                } else {
-                    while i < whole {
-                        for l in 0..LANES {
-                            let e = (*x.add(from + i + l) - most).exp();
-                            *y.add(from + i + l) = e;
-                            lanes[l] += e;
-                        }
-                        i += LANES;
-                    }
-                }
-                let mut l = 0;
-                while i < size {
-                    let e = (*x.add(from + i) - most).exp();
-                    if !y.is_null() { *y.add(from + i) = e; }
-                    lanes[l] += e;
-                    l += 1;
-                    i += 1;
-                }
-            }
-            let lanes = simd::lanes(lanes);
-            for l in 0..LANES {
-                total += lanes[l].to_f64();
-            }
-            from += size;
-        }
-        total
-    }
-}
-
-simd! {
-    unsafe fn line<C: Real>(x: *const C, y: *mut C, n: usize, log: bool) {
-        // SAFETY: the caller gives n elements of each.
-        unsafe {
-            let most = line_max::<C>(x, n);
-            let total = line_exp::<C>(x, if log { core::ptr::null_mut() } else { y }, n, most);
-            if log {
-                let rest = C::of(total.ln());
-                for i in 0..n { *y.add(i) = (*x.add(i) - most) - rest; }
-            } else {
-                let scale = C::of(1.0 / total);
-                for i in 0..n { *y.add(i) = *y.add(i) * scale; }
-            }
-        }
-    }
-}
-
-simd! {
-    /// As `line`, for TILE lines of n elements side by side, in place.
+    /// Softmax or its logarithm of TILE lines of n elements side by side, in place.
     unsafe fn tile<C: Real>(x: *mut C, n: usize, log: bool) {
         let mut most = [C::LOWEST; TILE];
         let mut total = [C::ZERO; TILE];
@@ -157,49 +54,7 @@ simd! {
 }
 
 simd! {
-    /// Softmax: `gx = y (g - Σ g y)`; its logarithm: `gx = g - exp(y) Σ g`.
-    unsafe fn line_backward<C: Real>(g: *const C, y: *const C, gx: *mut C, n: usize, log: bool) {
-        let mut total = 0.0;
-        let mut from = 0;
-        // SAFETY: the caller gives n elements of each.
-        unsafe {
-            while from < n {
-                let size = if n - from < BLOCK { n - from } else { BLOCK };
-                let mut lanes = [C::ZERO; LANES];
-                let whole = size / LANES * LANES;
-                let mut i = 0;
-                while i < whole {
-                    for l in 0..LANES {
-                        let at = from + i + l;
-                        lanes[l] += if log { *g.add(at) } else { *g.add(at) * *y.add(at) };
-                    }
-                    i += LANES;
-                }
-                let mut l = 0;
-                while i < size {
-                    let at = from + i;
-                    lanes[l] += if log { *g.add(at) } else { *g.add(at) * *y.add(at) };
-                    l += 1;
-                    i += 1;
-                }
-                let lanes = simd::lanes(lanes);
-                for l in 0..LANES {
-                    total += lanes[l].to_f64();
-                }
-                from += size;
-            }
-            let sum = C::of(total);
-            if log {
-                for i in 0..n { *gx.add(i) = *g.add(i) - (*y.add(i)).exp() * sum; }
-            } else {
-                for i in 0..n { *gx.add(i) = *y.add(i) * (*g.add(i) - sum); }
-            }
-        }
-    }
-}
-
-simd! {
-    /// As `line_backward`, for TILE lines side by side; the result takes the place of g.
+    /// Their gradient for TILE lines side by side; the result takes the place of g.
     unsafe fn tile_backward<C: Real>(g: *mut C, y: *const C, n: usize, log: bool) {
         let mut total = [C::ZERO; TILE];
         // SAFETY: the caller gives n rows of TILE elements of each.
@@ -222,7 +77,7 @@ simd! {
 }
 
 /// Output first, then the inputs, all of one shape; scalar 0 the dim, scalar 1 whether it is the logarithm.
-fn run<C: Real, const K: usize>(call: &Call) -> Outcome {
+fn run<C: Soft, const K: usize>(call: &Call) -> Outcome {
     let all = call.all();
     let dims = all[0].dims();
     call.require(all.iter().all(|o| o.dims() == dims), || {
@@ -250,7 +105,7 @@ fn run<C: Real, const K: usize>(call: &Call) -> Outcome {
     let direct: [bool; K] =
         core::array::from_fn(|k| places[k].dtype == C::DTYPE && (along[k] == 1 || n == 1));
     let bytes = lines.numel * n * size_of::<C>();
-    let streams = !tiles && direct[0] && n <= LINE && stream::pays(bytes);
+    let streams = !tiles && direct[0] && stream::pays(bytes);
     // Room for the tiles or the lines of one task, taken beforehand so that a task cannot fail.
     let tasks = lines.numel.div_ceil(grain);
     let room = if tiles {
@@ -270,7 +125,6 @@ fn run<C: Real, const K: usize>(call: &Call) -> Outcome {
             .at((range.start / grain * room * K) as isize)
             .cast::<C>();
         let areas: [*mut C; K] = core::array::from_fn(|k| mine.wrapping_add(k * room));
-        let mut beside = [C::ZERO; LINE];
         lines.runs(range.start, range.len(), |offset, stride, _, length| {
             let mut at = 0;
             while at < length {
@@ -311,6 +165,12 @@ fn run<C: Real, const K: usize>(call: &Call) -> Outcome {
                     at += w;
                     continue;
                 }
+                // What is read and written where it lies goes line after line.
+                let count = if direct.iter().all(|&d| d) {
+                    length - at
+                } else {
+                    1
+                };
                 // SAFETY: lines of n checked elements; each area has room for one.
                 unsafe {
                     let mut ends = areas;
@@ -321,27 +181,34 @@ fn run<C: Real, const K: usize>(call: &Call) -> Outcome {
                             places[k].gather(here[k], along[k], areas[k], n);
                         }
                     }
-                    let out = ends[0];
-                    if streams {
-                        ends[0] = beside.as_mut_ptr();
-                    }
+                    let ([g, y], out) = ([ends[1], ends[K - 1]].map(<*mut C>::cast_const), ends[0]);
+                    let (steps, out_step) = ([stride[1], stride[K - 1]], stride[0]);
                     if K == 2 {
-                        line::<C>(ends[1], ends[0], n, log);
+                        let lines = Lines {
+                            ins: [g],
+                            steps: [steps[0]],
+                            out,
+                            out_step,
+                            n,
+                            count,
+                        };
+                        C::softmax(lines, log, streams);
                     } else {
-                        line_backward::<C>(ends[1], ends[2], ends[0], n, log);
+                        let lines = Lines {
+                            ins: [g, y],
+                            steps,
+                            out,
+                            out_step,
+                            n,
+                            count,
+                        };
+                        C::softmax_grad(lines, log, streams);
                     }
-                    if streams {
-                        let next: [stream::Ahead; K] = core::array::from_fn(|k| {
-                            let line = places[k].at(here[k] + stride[k]);
-                            (line.cast_const(), if direct[k] { 64 } else { 0 })
-                        });
-                        let bytes = n * size_of::<C>();
-                        stream::copy_ahead(beside.as_ptr().cast(), out.cast(), bytes, &next[1..]);
-                    } else if !direct[0] {
+                    if !direct[0] {
                         places[0].scatter(here[0], along[0], areas[0].cast_const(), n);
                     }
                 }
-                at += 1;
+                at += count;
             }
         });
         if streams {
@@ -365,7 +232,7 @@ fn on_cuda(call: &Call, kernel: &'static str, typed: usize) -> Outcome {
     let compute = all[typed].dtype.compute();
     call.require(compute != Compute::I64, || "it takes floats only".into())?;
     let parts: Vec<Part> = all.iter().map(Part::of).collect();
-    let mut lines = Lines::new(call, dims, |i| i == d, &parts)?;
+    let mut lines = lines::Lines::new(call, dims, |i| i == d, &parts)?;
     lines.numbers[0] = call.float(1);
     if lines.count() == 0 || lines.length() == 0 {
         return Ok(());

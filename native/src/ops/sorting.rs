@@ -10,7 +10,7 @@ use crate::instruction::{Call, MAX_DIMS, Operand, Row};
 use crate::memory::Scratch;
 use crate::ops::map::Shared;
 use crate::ops::walk::{Address, Walk};
-use crate::{bail, pool, simd, with_dtype};
+use crate::{bail, pool, simd, stream, with_dtype};
 use std::sync::Mutex;
 
 pub const ROWS: &[Row] = &[
@@ -48,6 +48,10 @@ const PARALLEL: usize = 256 * 1024;
 const CHUNK: usize = 64 * 1024;
 /// Most parts of a long slice, each with its counts.
 const PARTS: usize = 64;
+/// The highest bits of keys that divide a long slice: of float32 the sign, the exponent and two more.
+const TOP_BITS: u32 = 11;
+/// Pieces that those bits leave are joined up to this size.
+const PIECE: usize = 4096;
 /// From here on a radix sort beats comparisons (1,024 pairs: 12 µs against 25).
 const RADIX: usize = 1024;
 /// Keys made at a time.
@@ -66,6 +70,8 @@ pub trait Key: Copy + Ord + Send + Sync + Default + 'static {
     const BYTES: usize;
     fn flipped(self) -> Self;
     fn byte(self, i: usize) -> usize;
+    /// The highest bits, as many as there are buckets for.
+    fn top(self) -> usize;
 }
 macro_rules! key {
     ($($t:ty),*) => { $(
@@ -73,6 +79,7 @@ macro_rules! key {
             const BYTES: usize = size_of::<$t>();
             #[inline(always)] fn flipped(self) -> Self { !self }
             #[inline(always)] fn byte(self, i: usize) -> usize { (self >> (8 * i)) as usize & 255 }
+            #[inline(always)] fn top(self) -> usize { (self >> (<$t>::BITS - TOP_BITS)) as usize }
         }
     )* };
 }
@@ -216,6 +223,10 @@ unsafe fn store<E: Copy, K: Copy>(
 ) {
     for (i, pair) in pairs.iter().enumerate() {
         let to = (from + i) as isize;
+        // The places are in no order: each waits for memory unless it is asked for early.
+        if let Some(later) = pairs.get(i + 32) {
+            stream::prefetch(x.0.wrapping_offset(later.at as isize * x.1));
+        }
         // SAFETY: the caller's promise.
         unsafe {
             *values.0.offset(to * values.1) = *x.0.offset(pair.at as isize * x.1);
@@ -260,63 +271,179 @@ fn sort_pairs<K: Key>(pairs: &mut [Pair<K>], spare: &mut [Pair<K>]) {
     }
 }
 
-/// Sorts one long slice with all threads, keeping the order of equal keys: byte by byte, where each part counts and then
-/// places its own pairs behind those of the parts before it.
+/// The parts of a long slice that threads count and place, with their counts of `buckets` each.
+struct Parts<K> {
+    n: usize,
+    part: usize,
+    buckets: usize,
+    counts: Address<u32>,
+    _keys: core::marker::PhantomData<K>,
+}
+
+impl<K: Key> Parts<K> {
+    /// With the room that their counts are in.
+    fn new(n: usize, buckets: usize) -> Outcome<(Parts<K>, Scratch)> {
+        let part = CHUNK.max(n.div_ceil(PARTS));
+        let room = Scratch::new::<u32>(n.div_ceil(part) * buckets)?;
+        let parts = Parts {
+            n,
+            part,
+            buckets,
+            counts: Address::new(room.as_ptr::<u8>()),
+            _keys: core::marker::PhantomData,
+        };
+        Ok((parts, room))
+    }
+
+    fn count(&self) -> usize {
+        self.n.div_ceil(self.part)
+    }
+
+    /// # Safety
+    /// Nobody else uses the counts of that part.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn counts(&self, p: usize) -> &mut [u32] {
+        // SAFETY: as promised by the caller; there is room for each part's counts.
+        unsafe {
+            let first = self.counts.at((p * self.buckets) as isize);
+            core::slice::from_raw_parts_mut(first, self.buckets)
+        }
+    }
+
+    /// Counts the pairs by bucket; then the counts become places, and what begins where is told bucket by bucket.
+    ///
+    /// # Safety
+    /// There are n pairs.
+    unsafe fn places(
+        &self,
+        from: Address<Pair<K>>,
+        bucket: impl Fn(K) -> usize + Sync,
+        mut begins: impl FnMut(usize),
+    ) {
+        pool::parallel(self.count(), &|p| {
+            // SAFETY: each part's own pairs and counts; so below.
+            unsafe {
+                let counts = self.counts(p);
+                counts.fill(0);
+                for pair in self.pairs(from, p) {
+                    counts[bucket(pair.key)] += 1;
+                }
+            }
+        });
+        let mut sum = 0;
+        for b in 0..self.buckets {
+            begins(sum as usize);
+            for p in 0..self.count() {
+                // SAFETY: the threads are done.
+                let count = unsafe { &mut self.counts(p)[b] };
+                sum += core::mem::replace(count, sum);
+            }
+        }
+    }
+
+    /// # Safety
+    /// There are n pairs.
+    unsafe fn pairs<'a>(&self, from: Address<Pair<K>>, p: usize) -> &'a [Pair<K>] {
+        let start = p * self.part;
+        // SAFETY: the caller's promise.
+        unsafe {
+            let first = from.at(start as isize).cast_const();
+            core::slice::from_raw_parts(first, self.part.min(self.n - start))
+        }
+    }
+
+    /// Puts the pairs where `places` has found that they belong.
+    ///
+    /// # Safety
+    /// There are n pairs in each, and the places are theirs.
+    unsafe fn place(
+        &self,
+        from: Address<Pair<K>>,
+        to: Address<Pair<K>>,
+        bucket: impl Fn(K) -> usize + Sync,
+    ) {
+        pool::parallel(self.count(), &|p| {
+            // SAFETY: the counts of all parts add up to n, so every place lies in the buffer and is taken once.
+            unsafe {
+                let places = self.counts(p);
+                for pair in self.pairs(from, p) {
+                    let place = &mut places[bucket(pair.key)];
+                    *to.at(*place as isize) = *pair;
+                    *place += 1;
+                }
+            }
+        });
+    }
+}
+
+/// Sorts one long slice with all threads, keeping the order of equal keys: by the highest bits into pieces that a
+/// second-level cache holds, and then those by the rest. Where most keys agree in their highest bits, byte by byte.
 fn sort_long<K: Key>(pairs: &mut [Pair<K>], spare: &mut [Pair<K>]) -> Outcome {
     let n = pairs.len();
-    let part = CHUNK.max(n.div_ceil(PARTS));
-    let parts = n.div_ceil(part);
-    let counts = Scratch::new::<[u32; 256]>(parts)?;
-    let counts = Address::<[u32; 256]>::new(counts.as_ptr::<u8>());
+    let (parts, _room) = Parts::<K>::new(n, 1 << TOP_BITS)?;
+    let from = Address::<Pair<K>>::new(pairs.as_mut_ptr().cast());
+    let to = Address::<Pair<K>>::new(spare.as_mut_ptr().cast());
+    let mut begins = Vec::with_capacity((1 << TOP_BITS) + 1);
+    // SAFETY: both have n pairs.
+    unsafe { parts.places(from, K::top, |at| begins.push(at)) };
+    begins.push(n);
+    let largest = begins.windows(2).map(|b| b[1] - b[0]).max().unwrap_or(0);
+    if largest > (n / 4).max(PARALLEL / 2) {
+        return sort_by_bytes(pairs, spare);
+    }
+    // SAFETY: as above.
+    unsafe { parts.place(from, to, K::top) };
+    // Neighbouring buckets together, so that none is too small for a radix sort.
+    let mut pieces = vec![0];
+    for &end in &begins[1..] {
+        if end - pieces[pieces.len() - 1] >= PIECE || end == n {
+            pieces.push(end);
+        }
+    }
+    pool::parallel(pieces.len() - 1, &|i| {
+        let (start, size) = (pieces[i], pieces[i + 1] - pieces[i]);
+        // SAFETY: pieces are disjoint, and belong to one thread each.
+        unsafe {
+            let sorted = core::slice::from_raw_parts_mut(to.at(start as isize), size);
+            let out = core::slice::from_raw_parts_mut(from.at(start as isize), size);
+            sort_pairs(sorted, out);
+            out.copy_from_slice(sorted);
+        }
+    });
+    Ok(())
+}
+
+/// Sorts one long slice with all threads, keeping the order of equal keys: byte by byte, where each part counts and then
+/// places its own pairs behind those of the parts before it.
+fn sort_by_bytes<K: Key>(pairs: &mut [Pair<K>], spare: &mut [Pair<K>]) -> Outcome {
+    let n = pairs.len();
+    let (parts, _room) = Parts::<K>::new(n, 256)?;
     let mut from = Address::<Pair<K>>::new(pairs.as_mut_ptr().cast());
     let mut to = Address::<Pair<K>>::new(spare.as_mut_ptr().cast());
     let mut passes = 0;
     for byte in 0..K::BYTES {
-        // SAFETY: each part has its own counts, reads its own pairs and has its own places for each byte.
-        let (count_of, pairs_of) = unsafe {
-            (
-                |p: usize| &mut *counts.at(p as isize),
-                |p: usize| {
-                    core::slice::from_raw_parts(
-                        from.at((p * part) as isize),
-                        part.min(n - p * part),
-                    )
+        let (mut largest, mut last) = (0, 0);
+        // SAFETY: both have n pairs; so below.
+        unsafe {
+            parts.places(
+                from,
+                |key| key.byte(byte),
+                |at| {
+                    largest = largest.max(at - last);
+                    last = at;
                 },
             )
         };
-        pool::parallel(parts, &|p| {
-            let count = count_of(p);
-            count.fill(0);
-            for pair in pairs_of(p) {
-                count[pair.key.byte(byte)] += 1;
-            }
-        });
-        let (mut sum, mut largest) = (0, 0);
-        for bucket in 0..256 {
-            let before = sum;
-            for p in 0..parts {
-                sum += core::mem::replace(&mut count_of(p)[bucket], sum);
-            }
-            largest = largest.max(sum - before);
-        }
         // All in one bucket: this byte changes nothing.
-        if largest as usize == n {
+        if largest.max(n - last) == n {
             continue;
         }
-        pool::parallel(parts, &|p| {
-            let places = count_of(p);
-            for pair in pairs_of(p) {
-                let place = &mut places[pair.key.byte(byte)];
-                // SAFETY: the counts of all parts add up to n, so every place lies in the buffer and is taken once.
-                unsafe { *to.at(*place as isize) = *pair };
-                *place += 1;
-            }
-        });
+        unsafe { parts.place(from, to, |key| key.byte(byte)) };
         core::mem::swap(&mut from, &mut to);
         passes += 1;
     }
     if passes % 2 == 1 {
-        pool::parallel_slices(pairs, part, &|start, pairs| {
+        pool::parallel_slices(pairs, parts.part, &|start, pairs| {
             pairs.copy_from_slice(&spare[start..start + pairs.len()]);
         });
     }

@@ -150,6 +150,12 @@ pub unsafe fn stream_run<T: Copy>(from: *const T, fs: isize, to: *mut T, ts: isi
     unsafe {
         if fs == 1 && ts == 1 {
             stream::copy(from.cast(), to.cast(), n * size_of::<T>());
+        } else if fs == 0 && ts == 1 && n > 0 {
+            let same = [*from; 512];
+            for at in (0..n).step_by(512) {
+                let bytes = (n - at).min(512) * size_of::<T>();
+                stream::copy(same.as_ptr().cast(), to.add(at).cast(), bytes);
+            }
         } else {
             move_run(from, fs, to, ts, n);
         }

@@ -158,7 +158,7 @@ impl Bench {
         handle
     }
 
-    fn place(
+    pub fn place(
         &mut self,
         dtype: DType,
         dims: &[usize],

@@ -24,7 +24,14 @@ fn fused(_: &Row, r: &mut Random, b: &mut Bench) -> Instruction {
         r.below(2000)
     };
     let leaves = r.range(1, 8);
-    let operands = (0..=leaves).map(|_| b.dense(dtype, &[n], r)).collect();
+    let mut operands = vec![b.dense(dtype, &[n], r)];
+    for _ in 0..leaves {
+        operands.push(if r.one_in(4) {
+            b.place(dtype, &[n], &[0], r)
+        } else {
+            b.dense(dtype, &[n], r)
+        });
+    }
     let steps = r.range(1, 8);
     let mut scalars = vec![steps as f64];
     for step in 0..steps {
