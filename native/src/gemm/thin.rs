@@ -91,6 +91,14 @@ pub fn prefers_rows<T: Float>(c: &MatMut, _a: &Mat, b: &Mat) -> bool {
     c.rows == 1 && b.elem == T::ELEM && b.cs == 1
 }
 
+/// y += a[0] · b[0] + … + a[3] · b[3]
+#[inline(always)]
+fn add_four<T: Float>(a: [T; 4], [b0, b1, b2, b3]: [&[T]; 4], y: &mut [T]) {
+    for ((((y, &b0), &b1), &b2), &b3) in y.iter_mut().zip(b0).zip(b1).zip(b2).zip(b3) {
+        *y += a[0] * b0 + a[1] * b1 + (a[2] * b2 + a[3] * b3);
+    }
+}
+
 simd! {
     /// y += Σ a[k] · b[k], where b[k] are `count` elements from `b + k · stride`; four rows of B at a time.
     unsafe fn add_rows<T: Float>(a: *const T, depth: usize, b: *const T, stride: isize, y: *mut T, count: usize) {
@@ -100,17 +108,19 @@ simd! {
             let row = |k: usize| std::slice::from_raw_parts(b.wrapping_offset(k as isize * stride), count);
             let mut k = 0;
             while k + 4 <= depth {
-                let (a0, a1, a2, a3) = (*a.add(k), *a.add(k + 1), *a.add(k + 2), *a.add(k + 3));
-                let (b0, b1, b2, b3) = (row(k), row(k + 1), row(k + 2), row(k + 3));
-                // Rows are often a page or more apart, where the hardware does not look ahead.
-                for next in k + 4..depth.min(k + 8) {
-                    let next = b.wrapping_offset(next as isize * stride);
-                    for j in (0..count).step_by(64 / size_of::<T>()) {
-                        prefetch(next.wrapping_add(j));
+                let four = [*a.add(k), *a.add(k + 1), *a.add(k + 2), *a.add(k + 3)];
+                let rows = [row(k), row(k + 1), row(k + 2), row(k + 3)];
+                for from in (0..count).step_by(BLOCK) {
+                    let end = if count - from < BLOCK { count } else { from + BLOCK };
+                    // Rows are often a page or more apart, where the hardware does not look ahead.
+                    for next in k + 4..depth.min(k + 8) {
+                        let next = b.wrapping_offset(next as isize * stride);
+                        for j in (from..end).step_by(64 / size_of::<T>()) {
+                            prefetch(next.wrapping_add(j));
+                        }
                     }
-                }
-                for j in 0..count {
-                    y[j] += a0 * b0[j] + a1 * b1[j] + (a2 * b2[j] + a3 * b3[j]);
+                    let parts = [&rows[0][from..end], &rows[1][from..end], &rows[2][from..end], &rows[3][from..end]];
+                    add_four(four, parts, &mut y[from..end]);
                 }
                 k += 4;
             }
@@ -124,6 +134,9 @@ simd! {
         }
     }
 }
+
+/// Columns whose next rows are asked for at a time.
+const BLOCK: usize = 256;
 
 /// From this many elements on B does not fit the caches, and is best read from one end to the other.
 const LARGE_B: usize = 1 << 20;

@@ -12,7 +12,9 @@
 
 mod backward;
 mod cuda;
+mod weights;
 
+use self::weights::{Scores, Statistics, Weighed};
 use super::nest::{Nest, Place};
 use super::real::Real;
 use crate::dtype::DType;
@@ -33,7 +35,7 @@ const TASKS: usize = 16;
 const LANES: usize = 16;
 
 /// The types that attention and recurrent nets are computed in.
-pub trait Computed: Float + Real {}
+pub trait Computed: Float + Real + Weighed {}
 impl Computed for f32 {}
 impl Computed for f64 {}
 
@@ -200,63 +202,6 @@ simd! {
     }
 }
 
-simd! {
-    /// Scores to exponentials over their query's greatest score so far; `most`, `total` and the sums follow it.
-    unsafe fn exponentials<C: Real>(s: *mut C, rows: usize, n: usize, most: *mut C, total: *mut C, sums: *mut C, width: usize) {
-        let whole = n / LANES * LANES;
-        for r in 0..rows {
-            // SAFETY: the caller gives rows of n scores, their statistics, and rows of `width` sums.
-            unsafe {
-                let row = s.add(r * A_STRIDE);
-                let mut lanes = [C::LOWEST; LANES];
-                let mut i = 0;
-                while i < whole {
-                    for l in 0..LANES {
-                        let v = *row.add(i + l);
-                        lanes[l] = if v > lanes[l] { v } else { lanes[l] };
-                    }
-                    i += LANES;
-                }
-                while i < n {
-                    let v = *row.add(i);
-                    lanes[0] = if v > lanes[0] { v } else { lanes[0] };
-                    i += 1;
-                }
-                let before = *most.add(r);
-                let mut now = before;
-                for l in 0..LANES { now = if lanes[l] > now { lanes[l] } else { now }; }
-                // A query that has seen no key yet has nothing to be rescaled; -∞ - -∞ must not arise.
-                let shift = if now == C::LOWEST { C::ZERO } else { now };
-                let mut added = [C::ZERO; LANES];
-                let mut i = 0;
-                while i < whole {
-                    for l in 0..LANES {
-                        let e = (*row.add(i + l) - shift).exp();
-                        *row.add(i + l) = e;
-                        added[l] += e;
-                    }
-                    i += LANES;
-                }
-                while i < n {
-                    let e = (*row.add(i) - shift).exp();
-                    *row.add(i) = e;
-                    added[0] += e;
-                    i += 1;
-                }
-                let mut sum = C::ZERO;
-                for l in 0..LANES { sum += added[l]; }
-                let scale = (before - shift).exp();
-                *total.add(r) = *total.add(r) * scale + sum;
-                *most.add(r) = now;
-                if scale != C::ONE {
-                    let sums = sums.add(r * width);
-                    for i in 0..width { *sums.add(i) = *sums.add(i) * scale; }
-                }
-            }
-        }
-    }
-}
-
 /// What a mask must be like: that of every query and key, or absent.
 fn expect_mask<const K: usize>(call: &Call, q: &Operand, mask: &Operand, s: &Shape<K>) -> Outcome {
     if mask.ndim <= 1 {
@@ -382,7 +327,18 @@ fn forward<C: Computed>(call: &Call) -> Outcome {
                         causal,
                     );
                 }
-                exponentials::<C>(scores, rows, count, most, total, sums, s.value);
+                let block = Scores {
+                    at: scores,
+                    rows,
+                    n: count,
+                };
+                let of = Statistics {
+                    most,
+                    total,
+                    sums,
+                    width: s.value,
+                };
+                C::exponentials(block, of);
                 multiply(
                     (rows, s.value, count),
                     Strips::packed(scores, rows),

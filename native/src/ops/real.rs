@@ -1,6 +1,7 @@
 //! The two float types that kernels compute in, with the functions that losses and normalisations need of them.
 
 use crate::dtype::Number;
+use crate::lanes;
 use crate::math;
 use core::ops::{Div, Neg, Sub};
 
@@ -18,6 +19,25 @@ pub trait Real:
     fn tanh(self) -> Self;
     /// 1 / (1 + e⁻ˣ)
     fn sigmoid(self) -> Self;
+    /// `y = sigmoid(x)` of n numbers.
+    ///
+    /// # Safety
+    /// There are n numbers of each, and the two do not overlap.
+    unsafe fn sigmoid_all(x: *const Self, y: *mut Self, n: usize) {
+        for i in 0..n {
+            // SAFETY: the caller's promise; so below.
+            unsafe { *y.add(i) = (*x.add(i)).sigmoid() };
+        }
+    }
+    /// `y = tanh(x)` of n numbers.
+    ///
+    /// # Safety
+    /// As above.
+    unsafe fn tanh_all(x: *const Self, y: *mut Self, n: usize) {
+        for i in 0..n {
+            unsafe { *y.add(i) = (*x.add(i)).tanh() };
+        }
+    }
 }
 
 impl Real for f32 {
@@ -43,6 +63,14 @@ impl Real for f32 {
     #[inline(always)]
     fn sigmoid(self) -> f32 {
         math::sigmoid_f32(self)
+    }
+    unsafe fn sigmoid_all(x: *const f32, y: *mut f32, n: usize) {
+        crate::formula!(Sigmoid [x] { math::sigmoid(x) });
+        unsafe { lanes::run::<1, false, _>(Sigmoid, [x; 3], y, n) }
+    }
+    unsafe fn tanh_all(x: *const f32, y: *mut f32, n: usize) {
+        crate::formula!(Tanh [x] { math::tanh(x) });
+        unsafe { lanes::run::<1, false, _>(Tanh, [x; 3], y, n) }
     }
 }
 

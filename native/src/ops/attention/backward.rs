@@ -22,24 +22,6 @@ struct Task {
 }
 
 simd! {
-    /// `p = exp(s - lse)` in place of the scores; `ds = p (dp - delta)` in place of dp.
-    unsafe fn weights<C: Real>(s: *mut C, dp: *mut C, rows: usize, n: usize, lse: *const C, delta: *const C) {
-        for r in 0..rows {
-            // SAFETY: the caller gives rows of n elements, A_STRIDE apart, and their statistics.
-            unsafe {
-                let (s, dp) = (s.add(r * A_STRIDE), dp.add(r * A_STRIDE));
-                let (l, d) = (*lse.add(r), *delta.add(r));
-                for i in 0..n {
-                    let p = (*s.add(i) - l).exp();
-                    *s.add(i) = p;
-                    *dp.add(i) = p * (*dp.add(i) - d);
-                }
-            }
-        }
-    }
-}
-
-simd! {
     unsafe fn inner<C: Real>(a: *const C, b: *const C, n: usize) -> C {
         let mut lanes = [C::ZERO; LANES];
         let whole = n / LANES * LANES;
@@ -339,7 +321,12 @@ impl<C: Computed> Pass<'_, C> {
                         }
                         let at = (task.item * s.groups + group) * s.queries + query;
                         let (lse, delta) = (self.lse.get().add(at), self.delta.get().add(at));
-                        weights::<C>(scores, slopes, rows, count, lse, delta);
+                        let block = Scores {
+                            at: scores,
+                            rows,
+                            n: count,
+                        };
+                        C::weights(block, slopes, lse, delta);
                         if task.for_queries {
                             multiply(
                                 (rows, d, count),

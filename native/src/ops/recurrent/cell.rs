@@ -81,52 +81,63 @@ unsafe fn store<C: Real>(p: *mut C, n: usize, x: [C; LANES]) {
     }
 }
 
-simd! {
-    /// `h = tanh(a)` or `max(a, 0)`.
-    pub unsafe fn simple<C: Real>(a: *const C, h: *mut C, n: usize, relu: bool) {
-        let mut i = 0;
-        while i < n {
-            let m = if n - i < LANES { n - i } else { LANES };
-            // SAFETY: the caller gives n elements of each.
-            unsafe {
-                let mut x = load::<C>(a.add(i), m);
-                for l in 0..LANES {
-                    // NaN stays.
-                    x[l] = if relu { if x[l] < C::ZERO { C::ZERO } else { x[l] } } else { x[l].tanh() };
-                }
-                store(h.add(i), m, x);
-            }
-            i += LANES;
+/// `h = tanh(a)` or `max(a, 0)`.
+///
+/// # Safety
+/// There are n elements of each; so below.
+pub unsafe fn simple<C: Real>(a: *const C, h: *mut C, n: usize, relu: bool) {
+    unsafe {
+        if !relu {
+            return C::tanh_all(a, h, n);
+        }
+        for i in 0..n {
+            // NaN stays.
+            let x = *a.add(i);
+            *h.add(i) = if x < C::ZERO { C::ZERO } else { x };
         }
     }
 }
 
+/// Gates i, f, g, o lie n apart in `a` and `units` apart in `keep`: `c' = f c + i g`, `h = o tanh(c')`.
+///
+/// # Safety
+/// As above.
+pub unsafe fn lstm<C: Real>(
+    a: *const C,
+    c: *const C,
+    c_next: *mut C,
+    h: *mut C,
+    keep: *mut C,
+    units: usize,
+    n: usize,
+) {
+    unsafe {
+        for gate in 0..4 {
+            let (a, keep) = (a.add(gate * n), keep.add(gate * units));
+            if gate == 2 {
+                C::tanh_all(a, keep, n);
+            } else {
+                C::sigmoid_all(a, keep, n);
+            }
+        }
+        next_cell::<C>(keep.cast_const(), c, c_next, units, n);
+        C::tanh_all(c_next.cast_const(), h, n);
+        times::<C>(keep.add(3 * units).cast_const(), h, n);
+    }
+}
+
 simd! {
-    /// Gates i, f, g, o lie n apart in `a` and `units` apart in `keep`: `c' = f c + i g`, `h = o tanh(c')`.
-    pub unsafe fn lstm<C: Real>(a: *const C, c: *const C, c_next: *mut C, h: *mut C, keep: *mut C, units: usize, n: usize) {
+    /// `c' = f c + i g`
+    unsafe fn next_cell<C: Real>(keep: *const C, c: *const C, c_next: *mut C, units: usize, n: usize) {
         let mut k = 0;
         while k < n {
             let m = if n - k < LANES { n - k } else { LANES };
             // SAFETY: the caller gives n elements of each.
             unsafe {
-                let (mut i, mut f) = (load::<C>(a.add(k), m), load::<C>(a.add(n + k), m));
-                let (mut g, mut o) = (load::<C>(a.add(2 * n + k), m), load::<C>(a.add(3 * n + k), m));
-                let mut c = load::<C>(c.add(k), m);
-                let mut y = [C::ZERO; LANES];
-                for l in 0..LANES {
-                    i[l] = i[l].sigmoid();
-                    f[l] = f[l].sigmoid();
-                    g[l] = g[l].tanh();
-                    o[l] = o[l].sigmoid();
-                    c[l] = f[l] * c[l] + i[l] * g[l];
-                    y[l] = o[l] * c[l].tanh();
-                }
-                store(keep.add(k), m, i);
-                store(keep.add(units + k), m, f);
-                store(keep.add(2 * units + k), m, g);
-                store(keep.add(3 * units + k), m, o);
+                let (i, f) = (load::<C>(keep.add(k), m), load::<C>(keep.add(units + k), m));
+                let (g, mut c) = (load::<C>(keep.add(2 * units + k), m), load::<C>(c.add(k), m));
+                for l in 0..LANES { c[l] = f[l] * c[l] + i[l] * g[l]; }
                 store(c_next.add(k), m, c);
-                store(h.add(k), m, y);
             }
             k += LANES;
         }
@@ -134,29 +145,77 @@ simd! {
 }
 
 simd! {
-    /// Sums of r and z, and what the state gives n, lie n apart in `a`; `xn` is what the input gives it:
-    /// `n = tanh(xn + r a₂)`, `h' = n + z (h - n)`. Kept are r, z, n, a₂, `units` apart.
-    pub unsafe fn gru<C: Real>(a: *const C, xn: *const C, h: *const C, h_next: *mut C, keep: *mut C, units: usize, n: usize) {
+    /// `y = x y`
+    unsafe fn times<C: Real>(x: *const C, y: *mut C, n: usize) {
         let mut k = 0;
         while k < n {
             let m = if n - k < LANES { n - k } else { LANES };
             // SAFETY: the caller gives n elements of each.
             unsafe {
-                let (mut r, mut z) = (load::<C>(a.add(k), m), load::<C>(a.add(n + k), m));
-                let (given, x) = (load::<C>(a.add(2 * n + k), m), load::<C>(xn.add(k), m));
-                let h = load::<C>(h.add(k), m);
-                let (mut new, mut y) = ([C::ZERO; LANES], [C::ZERO; LANES]);
-                for l in 0..LANES {
-                    r[l] = r[l].sigmoid();
-                    z[l] = z[l].sigmoid();
-                    new[l] = (x[l] + r[l] * given[l]).tanh();
-                    y[l] = new[l] + z[l] * (h[l] - new[l]);
-                }
-                store(keep.add(k), m, r);
-                store(keep.add(units + k), m, z);
-                store(keep.add(2 * units + k), m, new);
-                store(keep.add(3 * units + k), m, given);
-                store(h_next.add(k), m, y);
+                let (x, mut v) = (load::<C>(x.add(k), m), load::<C>(y.add(k), m));
+                for l in 0..LANES { v[l] = x[l] * v[l]; }
+                store(y.add(k), m, v);
+            }
+            k += LANES;
+        }
+    }
+}
+
+/// Sums of r and z, and what the state gives n, lie n apart in `a`; `xn` is what the input gives it:
+/// `n = tanh(xn + r a₂)`, `h' = n + z (h - n)`. Kept are r, z, n, a₂, `units` apart.
+///
+/// # Safety
+/// As above.
+pub unsafe fn gru<C: Real>(
+    a: *const C,
+    xn: *const C,
+    h: *const C,
+    h_next: *mut C,
+    keep: *mut C,
+    units: usize,
+    n: usize,
+) {
+    unsafe {
+        C::sigmoid_all(a, keep, n);
+        C::sigmoid_all(a.add(n), keep.add(units), n);
+        let (given, sums) = (a.add(2 * n), keep.add(3 * units));
+        new_sums::<C>(keep.cast_const(), given, xn, sums, n);
+        C::tanh_all(sums.cast_const(), keep.add(2 * units), n);
+        sums.copy_from_nonoverlapping(given, n);
+        next_state::<C>(keep.cast_const(), h, h_next, units, n);
+    }
+}
+
+simd! {
+    /// `sums = x + r given`
+    unsafe fn new_sums<C: Real>(r: *const C, given: *const C, x: *const C, sums: *mut C, n: usize) {
+        let mut k = 0;
+        while k < n {
+            let m = if n - k < LANES { n - k } else { LANES };
+            // SAFETY: the caller gives n elements of each.
+            unsafe {
+                let (r, given) = (load::<C>(r.add(k), m), load::<C>(given.add(k), m));
+                let mut x = load::<C>(x.add(k), m);
+                for l in 0..LANES { x[l] += r[l] * given[l]; }
+                store(sums.add(k), m, x);
+            }
+            k += LANES;
+        }
+    }
+}
+
+simd! {
+    /// `h' = n + z (h - n)`
+    unsafe fn next_state<C: Real>(keep: *const C, h: *const C, h_next: *mut C, units: usize, n: usize) {
+        let mut k = 0;
+        while k < n {
+            let m = if n - k < LANES { n - k } else { LANES };
+            // SAFETY: the caller gives n elements of each.
+            unsafe {
+                let (z, new) = (load::<C>(keep.add(units + k), m), load::<C>(keep.add(2 * units + k), m));
+                let mut h = load::<C>(h.add(k), m);
+                for l in 0..LANES { h[l] = new[l] + z[l] * (h[l] - new[l]); }
+                store(h_next.add(k), m, h);
             }
             k += LANES;
         }
@@ -185,9 +244,31 @@ simd! {
     }
 }
 
+/// Kept gates lie `units` apart, those of `da` too: gradients of i, f, g, o; dh becomes 0, dc what the step before gets.
+///
+/// # Safety
+/// As above.
+#[allow(clippy::too_many_arguments)]
+pub unsafe fn lstm_back<C: Real>(
+    keep: *const C,
+    c: *const C,
+    c_before: *const C,
+    g: *const C,
+    dh: *mut C,
+    dc: *mut C,
+    da: *mut C,
+    units: usize,
+    n: usize,
+) {
+    unsafe {
+        C::tanh_all(c, da, n);
+        lstm_gates::<C>(keep, c_before, g, dh, dc, da, units, n);
+    }
+}
+
 simd! {
-    /// Kept gates lie `units` apart, those of `da` too: gradients of i, f, g, o; dh becomes 0, dc what the step before gets.
-    pub unsafe fn lstm_back<C: Real>(keep: *const C, c: *const C, c_before: *const C, g: *const C, dh: *mut C, dc: *mut C, da: *mut C, units: usize, n: usize) {
+    /// The same where `da` begins with tanh(c).
+    unsafe fn lstm_gates<C: Real>(keep: *const C, c_before: *const C, g: *const C, dh: *mut C, dc: *mut C, da: *mut C, units: usize, n: usize) {
         let mut k = 0;
         while k < n {
             let m = if n - k < LANES { n - k } else { LANES };
@@ -195,11 +276,11 @@ simd! {
             unsafe {
                 let (i, f) = (load::<C>(keep.add(k), m), load::<C>(keep.add(units + k), m));
                 let (w, o) = (load::<C>(keep.add(2 * units + k), m), load::<C>(keep.add(3 * units + k), m));
-                let (c, before) = (load::<C>(c.add(k), m), load::<C>(c_before.add(k), m));
+                let (t, before) = (load::<C>(da.add(k), m), load::<C>(c_before.add(k), m));
                 let (up, h, mut d) = (load::<C>(g.add(k), m), load::<C>(dh.add(k), m), load::<C>(dc.add(k), m));
                 let (mut a, mut b, mut e, mut q) = ([C::ZERO; LANES], [C::ZERO; LANES], [C::ZERO; LANES], [C::ZERO; LANES]);
                 for l in 0..LANES {
-                    let (t, dh) = (c[l].tanh(), h[l] + up[l]);
+                    let (t, dh) = (t[l], h[l] + up[l]);
                     let dc = d[l] + dh * o[l] * (C::ONE - t * t);
                     a[l] = dc * w[l] * i[l] * (C::ONE - i[l]);
                     b[l] = dc * before[l] * f[l] * (C::ONE - f[l]);

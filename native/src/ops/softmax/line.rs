@@ -167,8 +167,11 @@ impl lanes::Formula<1> for Spread {
 }
 
 /// The greatest of n numbers; NaN is passed over.
+///
+/// # Safety
+/// There are n numbers.
 #[inline(always)]
-unsafe fn most_of<V: Lanes>(x: *const f32, n: usize) -> f32 {
+pub unsafe fn most_of<V: Lanes>(x: *const f32, n: usize) -> f32 {
     let mut most = [V::all(f32::NEG_INFINITY); 4];
     let mut at = 0;
     // SAFETY: the caller gives n numbers; so below.
@@ -193,7 +196,7 @@ unsafe fn most_of<V: Lanes>(x: *const f32, n: usize) -> f32 {
 
 /// `Σ term(at, count)` over n numbers: blocks in lanes, their sums in float64.
 #[inline(always)]
-fn sum_of<V: Lanes>(n: usize, mut term: impl FnMut(usize, usize) -> V) -> f64 {
+pub fn sum_of<V: Lanes>(n: usize, mut term: impl FnMut(usize, usize) -> V) -> f64 {
     let (mut total, mut at) = (0.0, 0);
     while at < n {
         let end = n.min(at + 64 * V::COUNT);
