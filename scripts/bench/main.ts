@@ -1,8 +1,9 @@
 /**
  * `deno task bench`: Toro against PyTorch in one run on one machine. Each row alternates between the two, pair by
  * pair, with two threads each; it shows medians, the ratio PyTorch ÷ Toro (above 1 Toro is faster), its spread, the
- * share of this machine's limit that Toro reaches, and Toro's peak of resident memory. The first second of a row
- * is thrown away on both sides. PyTorch's process is a new one for each family of rows. Results are compared before anything is timed.
+ * share of this machine's limit that Toro reaches, and Toro's peak of resident memory. The first second of a row is
+ * thrown away on both sides. PyTorch's process is a new one for each family of rows. Results are compared before
+ * anything is timed.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { libraryInfo, option } from "../../ffi/library.ts";
@@ -19,6 +20,7 @@ import { Torch, tuning } from "./torch.ts";
 const USAGE = `deno task bench [options]
 
   --only TEXT    only rows whose name contains TEXT
+  --except TEXT  no rows whose name contains TEXT
   --list         print the names of the rows, and measure nothing
   --check        compare the results of the rows, and measure nothing
   --pairs 9      alternating measurements of a row; doubled once where the spread crosses the row's bar
@@ -34,7 +36,7 @@ const USAGE = `deno task bench [options]
   --tiny         with --device: small dims, for the emulator`;
 
 const flags = parseArgs(Deno.args, {
-  string: ["only", "json", "table", "simd", "pairs", "draws", "seed", "device", "python"],
+  string: ["only", "except", "json", "table", "simd", "pairs", "draws", "seed", "device", "python"],
   boolean: ["help", "tuned", "list", "check", "tiny"],
   default: { pairs: "9", draws: "2", seed: String(Math.floor(Math.random() * 2 ** 31)) },
   unknown: (name) => fail(`Unknown option ${name}\n\n${USAGE}`),
@@ -102,7 +104,8 @@ function rowsOf(families: Record<string, Family>): Row[] {
 }
 
 const START_UP = "import, first op, exit";
-const isWanted = (name: string) => name.includes(flags.only ?? "");
+const isWanted = (name: string) =>
+  name.includes(flags.only ?? "") && !(flags.except && name.includes(flags.except));
 const rows = rowsOf(families).filter(({ name }) => isWanted(name));
 if (rows.length === 0 && !isWanted(START_UP)) {
   fail(`No row's name contains ${JSON.stringify(flags.only)}`);
@@ -132,6 +135,7 @@ if (flags.simd === "avx2") {
   env.ATEN_CPU_CAPABILITY = "avx2";
   env.MKL_ENABLE_INSTRUCTIONS = "AVX2";
   env.ONEDNN_MAX_CPU_ISA = "AVX2";
+  env.FBGEMM_ENABLE_INSTRUCTIONS = "AVX2";
 }
 if (flags.simd !== undefined) option("simd", levels[flags.simd]);
 option("threads", 2);
