@@ -86,24 +86,21 @@ function isFresh(path: string, sources: readonly string[]): boolean {
 async function buildLibraries(): Promise<string> {
   const driver = `${folder}/libcuda.so.1`;
   mkdirSync(folder, { recursive: true });
-  const build = async (name: string, source: string, ...more: string[]) => {
+  const build = async (name: string, sources: string[], ...more: string[]) => {
     const library = `${folder}/${name}`;
-    if (isFresh(library, [source, `${emulator}/numbers.h`])) return;
+    if (isFresh(library, [...sources, `${emulator}/numbers.h`, `${emulator}/cudnn.h`])) return;
     const flags = ["-std=c++20", "-O2", "-Wall", "-fPIC", "-shared", "-fvisibility=hidden"];
-    await run("g++", [...flags, `-Wl,-soname,${name}`, source, ...more, "-o", library, "-ldl"]);
+    await run("g++", [...flags, `-Wl,-soname,${name}`, ...sources, ...more, "-o", library, "-ldl"]);
   };
-  const here = `-Wl,-rpath,${folder}`, part = "libcudnn_cnn.so.9";
-  await build("libcuda.so.1", `${emulator}/driver.cpp`);
-  await build("libcublasLt.so.13", `${emulator}/cublas_lt.cpp`, driver, here);
-  await build(part, `${emulator}/cudnn.cpp`, driver, here);
-  // As NVIDIA ships it: the library has no work of its own, only parts.
-  await build(
-    "libcudnn.so.9",
-    `${folder}/${part}`,
-    "-Wl,--no-as-needed",
-    `${folder}/${part}`,
-    here,
-  );
+  const here = `-Wl,-rpath,${folder}`, part = `${folder}/libcudnn_cnn.so.9`;
+  await build("libcuda.so.1", [`${emulator}/driver.cpp`]);
+  await build("libcublasLt.so.13", [`${emulator}/cublas_lt.cpp`], driver, here);
+  const halves = [`${emulator}/cudnn.cpp`, `${emulator}/cudnn_graph.cpp`];
+  await build("libcudnn_cnn.so.9", halves, driver, here);
+  // As NVIDIA ships it: the library has no work of its own, only parts, of which one stands for all here.
+  for (const name of ["libcudnn.so.9", "libcudnn_graph.so.9"]) {
+    await build(name, [part], "-Wl,--no-as-needed", part, here);
+  }
   return driver;
 }
 
@@ -156,15 +153,18 @@ export async function buildPlanted(
   return { program, kernels };
 }
 
-/** Builds the program that makes one mistake with the stand-in for cuDNN. */
-export async function buildPlantedCudnn(): Promise<string> {
-  const driver = await buildLibraries();
-  const program = `${folder}/planted_cudnn`, source = `${emulator}/planted_cudnn.cpp`;
-  if (!isFresh(program, [source, driver])) {
-    const flags = ["-std=c++20", "-O1", "-Wall", `-Wl,-rpath,${folder}`];
-    await run("g++", [...flags, source, driver, `${folder}/libcudnn_cnn.so.9`, "-o", program]);
-  }
-  return program;
+/** Builds the programs that make one mistake with the stand-in for cuDNN: with convolutions, and with graphs. */
+export async function buildPlantedCudnn(): Promise<[convolutions: string, graphs: string]> {
+  const driver = await buildLibraries(), library = `${folder}/libcudnn_cnn.so.9`;
+  const flags = ["-std=c++20", "-O1", "-Wall", `-Wl,-rpath,${folder}`];
+  const build = async (name: string) => {
+    const program = `${folder}/${name}`, source = `${emulator}/${name}.cpp`;
+    if (!isFresh(program, [source, driver])) {
+      await run("g++", [...flags, source, driver, library, "-o", program]);
+    }
+    return program;
+  };
+  return [await build("planted_cudnn"), await build("planted_cudnn_graph")];
 }
 
 /** The environment in which the library finds the emulator, and does everything by its own kernels. */

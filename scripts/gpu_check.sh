@@ -63,7 +63,7 @@ step() {
 }
 
 # Tests that bring drivers of their own, or bugs, are the emulator's.
-suite=(tests/cuda "--ignore=$(printf 'tests/cuda/%s_test.ts,' driver planted cublas)tests/cuda/cudnn_test.ts")
+suite=(tests/cuda "--ignore=$(printf 'tests/cuda/%s_test.ts,' driver planted cublas cudnn)tests/cuda/cudnn_attention_test.ts")
 test=(deno test -A --no-check --preload ./tests/preload.ts)
 reason=$(deno eval --ext=ts 'import { cuda } from "./mod.ts"; console.log(cuda.unavailableReason() ?? "")')
 tiny=()

@@ -4,6 +4,12 @@
 mod blocks;
 mod cublas_lt;
 mod cudnn;
+mod cudnn_attention;
+mod cudnn_graph;
+mod cudnn_numbers;
+#[cfg(test)]
+mod cudnn_proof;
+mod cudnn_words;
 mod driver;
 pub mod events;
 mod gpu;
@@ -13,6 +19,7 @@ pub mod pinned;
 
 pub use cublas_lt::{Matrix as LtMatrix, Places as LtPlaces, Product as LtProduct, Type as LtType};
 pub use cudnn::{Convolution, Pass, Sizes, Tensors, Type};
+pub use cudnn_attention::{Attention, AttentionGradients, AttentionPlaces, Lie, Operands};
 pub use driver::{Address, folders};
 pub use gpu::{Alarm, Gpu, Shape};
 pub use libraries::describe as describe_libraries;

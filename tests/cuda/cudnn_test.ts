@@ -336,7 +336,7 @@ const planted: Record<string, RegExp> = {
 };
 
 Deno.test("every mistake with the library that is planted is caught, and nothing without one", async () => {
-  const program = await buildPlantedCudnn();
+  const [program] = await buildPlantedCudnn();
   const make = async (name: string, form: string) => {
     const { code, stderr } = await new Deno.Command(program, {
       args: [name, form],

@@ -1,18 +1,17 @@
 //! cuDNN, opened where it is found: convolutions and their gradients by its long-standing calls, the algorithm that its
-//! heuristic puts first kept for each shape. Attention is not among those calls (docs/cuda.md).
+//! heuristic puts first kept for each shape. Attention goes through its graphs (cudnn_attention.rs).
 //!
 //! Numbers, structs and signatures were compared with the headers of cuDNN 9.28.1; version 9 is demanded, since status codes
 //! are others before it.
 
 use super::Scratch;
+use super::cudnn_attention::{Attention, AttentionPlaces, Attentions};
+use super::cudnn_words::{No, Status, Words};
 use super::driver::{self, Address, Handle};
 use super::libraries::{Factors, entries, version_text};
 use crate::fault::{Fault, Outcome};
-use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ffi::{c_char, c_int, c_void};
 use std::collections::HashMap;
-
-/// Status of a function of cuDNN; 0 is success, thousands are categories.
-type Status = c_int;
 
 const NAME: &str = "libcudnn.so.9";
 /// The part that does convolutions. `libcudnn.so.9` opens its parts itself and aborts the process where one is missing, so
@@ -85,9 +84,6 @@ mod api {
     pub const TENSOR_OP_MATH: c_int = 1;
     /// No tensor cores.
     pub const FMA_MATH: c_int = 3;
-    pub const BAD_PARAM: c_int = 2;
-    pub const NOT_SUPPORTED: c_int = 3;
-    pub const ALLOCATION_FAILED: [c_int; 2] = [4003, 4004];
 }
 
 /// Element types by the API's numbers.
@@ -97,7 +93,9 @@ pub enum Type {
     F32 = 0,
     F64 = 1,
     F16 = 2,
+    I32 = 4,
     Bf16 = 9,
+    Bool = 11,
 }
 
 /// An algorithm as a search answers it.
@@ -117,7 +115,7 @@ const _: () = assert!(size_of::<Candidate>() == 48);
 /// More than any search has algorithms.
 const CANDIDATES: usize = 16;
 /// The largest workspace that an algorithm may want.
-const WORKSPACE: usize = 1 << 30;
+pub(super) const WORKSPACE: usize = 1 << 30;
 
 /// What is computed from what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -191,7 +189,10 @@ struct Plan {
 /// The library with its handle in one device's context, for one stream.
 pub struct Cudnn {
     entries: Entries,
+    words: Words,
     handle: Handle,
+    /// None where the library has no graphs of attention that Toro would use.
+    attentions: Option<Attentions>,
     /// None for what the library does not take.
     plans: HashMap<Convolution, Option<Plan>>,
 }
@@ -199,14 +200,16 @@ pub struct Cudnn {
 // SAFETY: handles may be used from any thread in which the context is current; the lock around this sees to one at a time.
 unsafe impl Send for Cudnn {}
 
-/// Why a call came to nothing.
-enum No {
-    /// The library does not take what was asked.
-    Refusal,
-    Failure(Fault),
+/// The library as it was found.
+pub(super) struct Found {
+    entries: Entries,
+    pub library: Handle,
+    /// 92801 for 9.28.1.
+    pub number: usize,
+    pub words: Words,
 }
 
-fn open() -> Result<(Entries, String), String> {
+pub(super) fn open() -> Result<Found, String> {
     let library = driver::open_any(&[NAME])?;
     // Entry points are looked for in the part too: a symbol that its part lacks ends the process when it is called.
     Entries::of(driver::open_any(&[PART])?)?;
@@ -217,18 +220,29 @@ fn open() -> Result<(Entries, String), String> {
     if number / 10_000 != 9 {
         return Err(format!("it is version {version}, and Toro knows 9"));
     }
-    Ok((entries, version))
+    let words = Words {
+        status_name: entries.status_name,
+        last_error: entries.last_error,
+    };
+    Ok(Found {
+        entries,
+        library,
+        number,
+        words,
+    })
 }
 
 /// The library's version, or why it cannot be used.
 pub fn version() -> Result<String, String> {
-    open().map(|(_, version)| version)
+    open().map(|found| version_text(found.number))
 }
 
 impl Cudnn {
     /// The library for the current context and a stream of it.
     pub fn open(stream: Handle) -> Result<Cudnn, String> {
-        let (entries, _) = open()?;
+        let found = open()?;
+        let attentions = Attentions::open(&found).ok();
+        let Found { entries, words, .. } = found;
         let mut handle = core::ptr::null_mut();
         // SAFETY: the address of a value that outlives the call.
         let status = unsafe { (entries.create)(&mut handle) };
@@ -244,7 +258,9 @@ impl Cudnn {
         }
         Ok(Cudnn {
             entries,
+            words,
             handle,
+            attentions,
             plans: HashMap::new(),
         })
     }
@@ -288,6 +304,23 @@ impl Cudnn {
         }
     }
 
+    /// Attends, as `run` convolves; false also where the library has no graphs for it.
+    ///
+    /// # Safety
+    /// The places hold tensors as described; the context that they belong to is current.
+    pub unsafe fn attend(
+        &mut self,
+        attention: &Attention,
+        places: &AttentionPlaces,
+        take: impl FnOnce(usize) -> Outcome<Scratch>,
+    ) -> Outcome<bool> {
+        let Some(attentions) = &mut self.attentions else {
+            return Ok(false);
+        };
+        // SAFETY: the caller's promise.
+        unsafe { attentions.run(self.handle, attention, places, take) }
+    }
+
     /// # Safety
     /// As for `run`, with a workspace as the plan wants it.
     unsafe fn ask(
@@ -324,7 +357,7 @@ impl Cudnn {
                 result.handle,
                 places[2],
             );
-            self.judged(symbol, status)?;
+            self.words.judged(symbol, status)?;
             if let Some(description) = &plan.bias {
                 let status = (e.add)(
                     self.handle,
@@ -335,48 +368,10 @@ impl Cudnn {
                     result.handle,
                     places[2],
                 );
-                self.judged("cudnnAddTensor", status)?;
+                self.words.judged("cudnnAddTensor", status)?;
             }
         }
         Ok(())
-    }
-
-    /// What a status means. Whatever the category of refusals says, the own kernels take over.
-    fn judged(&self, symbol: &str, status: Status) -> Result<(), No> {
-        match status {
-            0 => Ok(()),
-            _ if status / 1000 == api::NOT_SUPPORTED => Err(No::Refusal),
-            _ => Err(No::Failure(self.failure(symbol, status))),
-        }
-    }
-
-    /// As `judged`, while a plan is made: a parameter that the library finds bad is one that it does not take.
-    fn described(&self, symbol: &str, status: Status) -> Result<(), No> {
-        match status / 1000 {
-            api::BAD_PARAM => Err(No::Refusal),
-            _ => self.judged(symbol, status),
-        }
-    }
-
-    fn failure(&self, symbol: &str, status: Status) -> Fault {
-        let mut last = [0 as c_char; 512];
-        // SAFETY: the name is a constant that ends in a zero; the text has room for so many bytes, and ends in one as well.
-        let (name, text) = unsafe {
-            let name = (self.entries.status_name)(status);
-            (self.entries.last_error)(last.as_mut_ptr(), last.len() - 1);
-            let name = (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy());
-            (
-                name.unwrap_or_default(),
-                CStr::from_ptr(last.as_ptr()).to_string_lossy(),
-            )
-        };
-        let colon = if text.is_empty() { "" } else { ": " };
-        let text = format!("{symbol} failed: {name} ({status}){colon}{text}");
-        if api::ALLOCATION_FAILED.contains(&status) {
-            Fault::OutOfMemory(text)
-        } else {
-            Fault::Device(text)
-        }
     }
 
     fn made(
@@ -387,7 +382,7 @@ impl Cudnn {
     ) -> Result<Description, No> {
         let mut handle = core::ptr::null_mut();
         // SAFETY: the address of a value that outlives the call.
-        self.judged(symbol, unsafe { create(&mut handle) })?;
+        self.words.judged(symbol, unsafe { create(&mut handle) })?;
         Ok(Description { handle, destroy })
     }
 
@@ -414,7 +409,7 @@ impl Cudnn {
                 strides.as_ptr(),
             )
         };
-        self.described("cudnnSetTensorNdDescriptor", status)?;
+        self.words.described("cudnnSetTensorNdDescriptor", status)?;
         Ok(made)
     }
 
@@ -435,7 +430,7 @@ impl Cudnn {
                 c.w.as_ptr(),
             )
         };
-        self.described("cudnnSetFilterNdDescriptor", status)?;
+        self.words.described("cudnnSetFilterNdDescriptor", status)?;
         Ok(made)
     }
 
@@ -462,11 +457,14 @@ impl Cudnn {
                 api::CROSS_CORRELATION,
                 sums as c_int,
             );
-            self.described("cudnnSetConvolutionNdDescriptor", status)?;
+            self.words
+                .described("cudnnSetConvolutionNdDescriptor", status)?;
             let status = (e.convolution_groups)(made.handle, c.groups);
-            self.described("cudnnSetConvolutionGroupCount", status)?;
+            self.words
+                .described("cudnnSetConvolutionGroupCount", status)?;
             let status = (e.convolution_math)(made.handle, math);
-            self.described("cudnnSetConvolutionMathType", status)?;
+            self.words
+                .described("cudnnSetConvolutionMathType", status)?;
         }
         Ok(made)
     }
@@ -524,7 +522,7 @@ impl Cudnn {
                 found.as_mut_ptr(),
             )
         };
-        self.described(symbol, status)?;
+        self.words.described(symbol, status)?;
         let exact = math == api::FMA_MATH;
         // Sums that depend on time are the own kernels' work rather, and so is what wants too much room.
         let suits = |a: &&Candidate| {
@@ -539,7 +537,8 @@ impl Cudnn {
             // An algorithm is what it is together with its way of multiplying.
             // SAFETY: a description as made.
             let status = unsafe { (e.convolution_math)(how.handle, best.math) };
-            self.described("cudnnSetConvolutionMathType", status)?;
+            self.words
+                .described("cudnnSetConvolutionMathType", status)?;
         }
         Ok(Plan {
             parts,

@@ -3,6 +3,7 @@
 
 use super::cublas_lt::{self, CublasLt, Places, Product};
 use super::cudnn::{self, Convolution, Cudnn, Tensors};
+use super::cudnn_attention::{self, Attention, AttentionPlaces};
 use super::gpu::{Gpu, lock};
 use super::{Scratch, driver::Handle};
 use crate::fault::Outcome;
@@ -84,15 +85,19 @@ fn is_wanted(name: &str) -> bool {
 
 /// What a job of kind `cuda_libraries` answers: each library's version, or why it is not used.
 pub fn describe() -> Value {
-    let of = |name: &str, version: fn() -> Result<String, String>| {
-        let found = if is_wanted(name) {
+    let of = |name: &str, library: &str, version: fn() -> Result<String, String>| {
+        let found = if is_wanted(library) {
             version()
         } else {
             Err("TORO_CUDA_LIBRARIES does not name it".into())
         };
         json!({ "name": name, "version": found.as_ref().ok(), "reason": found.as_ref().err() })
     };
-    json!([of(CUBLAS_LT, cublas_lt::version), of(CUDNN, cudnn::version)])
+    json!([
+        of(CUBLAS_LT, CUBLAS_LT, cublas_lt::version),
+        of(CUDNN, CUDNN, cudnn::version),
+        of("cuDNN attention", CUDNN, cudnn_attention::version),
+    ])
 }
 
 impl Gpu {
@@ -120,6 +125,16 @@ impl Gpu {
         self.noted(done)
     }
 
+    /// cuDNN, with the context current; None where it is not wanted, not found, or does not take the device.
+    fn cudnn(&'static self) -> Outcome<Option<&'static Mutex<Cudnn>>> {
+        let stream: Handle = self.entered()?;
+        let library = self.libraries.cudnn.get_or_init(|| {
+            let opened = is_wanted(CUDNN).then(|| Cudnn::open(stream));
+            opened.and_then(Result::ok).map(Mutex::new)
+        });
+        Ok(library.as_ref())
+    }
+
     /// Has cuDNN convolve, behind all work so far; false where it is not there or does not take the convolution: what it
     /// should have written is to be written anew then.
     ///
@@ -130,17 +145,30 @@ impl Gpu {
         convolution: &Convolution,
         tensors: &Tensors,
     ) -> Outcome<bool> {
-        let stream: Handle = self.entered()?;
-        let library = self.libraries.cudnn.get_or_init(|| {
-            let opened = is_wanted(CUDNN).then(|| Cudnn::open(stream));
-            opened.and_then(Result::ok).map(Mutex::new)
-        });
-        let Some(library) = library else {
+        let Some(library) = self.cudnn()? else {
             return Ok(false);
         };
         let take = |bytes| Scratch::new(self, bytes);
         // SAFETY: the caller's promise; the context is current.
         let done = unsafe { lock(library).run(convolution, tensors, take) };
+        self.noted(done)
+    }
+
+    /// Has cuDNN attend, forward or backward, as `convolve`.
+    ///
+    /// # Safety
+    /// The places hold tensors of this device as the attention describes them.
+    pub unsafe fn attend(
+        &'static self,
+        attention: &Attention,
+        places: &AttentionPlaces,
+    ) -> Outcome<bool> {
+        let Some(library) = self.cudnn()? else {
+            return Ok(false);
+        };
+        let take = |bytes| Scratch::new(self, bytes);
+        // SAFETY: the caller's promise; the context is current.
+        let done = unsafe { lock(library).attend(attention, places, take) };
         self.noted(done)
     }
 }

@@ -12,6 +12,7 @@
 
 mod backward;
 mod cuda;
+mod library;
 mod weights;
 
 use self::weights::{Scores, Statistics, Weighed};

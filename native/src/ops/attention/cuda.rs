@@ -1,7 +1,8 @@
 //! Attention on CUDA: the kernels of attention.cu.
 
+use super::library;
 use super::*;
-use crate::cuda::{self, Scratch};
+use crate::cuda::{self, AttentionGradients, Operands, Scratch};
 use crate::ops::map::cuda::suffix;
 use crate::ops::matmul::cuda::MMA_THREADS;
 
@@ -197,6 +198,16 @@ pub fn forward<C: Computed>(call: &Call) -> Outcome {
         (Part::Out, out),
         (Part::Mask, mask),
     ];
+    let all = Operands {
+        q: (0, q, false),
+        k: (1, k, true),
+        v: (2, v, true),
+        out: (3, out, false),
+        gradients: None,
+    };
+    if library::run(call, &s, (lse, mask), &all)? {
+        return Ok(());
+    }
     let heads = s.batch.numel * s.groups;
     let a = Arguments::new(call, &s, parts, lse);
     if let Some(tensor) = Tensor::of(&s, &[q, k, v]) {
@@ -222,6 +233,21 @@ pub fn backward<C: Computed>(call: &Call) -> Outcome {
         (Part::Gk, gk),
         (Part::Gv, gv),
     ];
+    let all = Operands {
+        q: (0, q, false),
+        k: (1, k, true),
+        v: (2, v, true),
+        out: (4, out, false),
+        gradients: Some(AttentionGradients {
+            g: (3, g, false),
+            gq: (6, gq, false),
+            gk: (7, gk, true),
+            gv: (8, gv, true),
+        }),
+    };
+    if library::run(call, &s, (lse, mask), &all)? {
+        return Ok(());
+    }
     let mut a = Arguments::new(call, &s, parts, lse);
     let gpu = cuda::gpu(call.device)?;
     let heads = s.batch.numel * s.groups;
