@@ -87,6 +87,19 @@ function convolution(batch: number, channels: number, side: number): () => Tenso
   };
 }
 
+/** Attention to what came before, forward and back. */
+function attention(batch: number, heads: number, length: number, width: number): () => Tensor {
+  const [q, k, v, g] = [0, 1, 2, 3].map(() =>
+    there(numbers(batch, heads, length, width).to("bfloat16"))
+  );
+  for (const t of [q, k, v]) t.requiresGrad = true;
+  return () => {
+    q.grad = k.grad = v.grad = null;
+    F.scaledDotProductAttention(q, k, v, { isCausal: true }).backward(g);
+    return q.grad!;
+  };
+}
+
 class Recommender extends nn.Module {
   user: nn.Embedding;
   item: nn.Embedding;
@@ -219,6 +232,14 @@ export const cudaFamilies: Record<string, CudaFamily> = {
     tiny: [[2, 4, 5]],
     prepare: convolution,
     flops: (batch, channels, side) => 3 * 2 * 9 * batch * (channels * side) ** 2,
+    hasOwn: true,
+  },
+  // Seven products of half the scores: two forward, five back.
+  "attention bfloat16 {} x {} heads x {} x {}, causal, both ways": {
+    dims: [[8, 12, 1024, 64], [2, 16, 4096, 128]],
+    tiny: [[1, 2, 64, 16]],
+    prepare: attention,
+    flops: (batch, heads, length, width) => 7 * batch * heads * length ** 2 * width,
     hasOwn: true,
   },
   "recommender {} x {}, batch {}": {

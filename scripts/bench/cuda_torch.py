@@ -69,6 +69,20 @@ def convolution(compiled, batch, channels, side):
     return step
 
 
+def attention(compiled, batch, heads, length, width):
+    q, k, v, g = (there(numbers(batch, heads, length, width).to(torch.bfloat16)) for _ in range(4))
+    for t in (q, k, v):
+        t.requires_grad_()
+    f = compiled(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True))
+
+    def step():
+        q.grad = k.grad = v.grad = None
+        f(q, k, v).backward(g)
+        return q.grad
+
+    return step
+
+
 class Recommender(nn.Module):
     def __init__(self, users, width, sparse):
         super().__init__()
@@ -167,6 +181,7 @@ FAMILIES = {
     "matmul bfloat16 {} x {} x {}": product(torch.bfloat16),
     "matmul float16 {} x {} x {}": product(torch.float16),
     "conv2d bfloat16 {} x {} channels x {} squared, both ways": convolution,
+    "attention bfloat16 {} x {} heads x {} x {}, causal, both ways": attention,
     "recommender {} x {}, batch {}": recommender,
     "GPT-2 of {} layers, {} heads, {} wide, {} tokens known, {} x {}, bfloat16": gpt2,
 }
