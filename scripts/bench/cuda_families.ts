@@ -236,7 +236,7 @@ export const cudaFamilies: Record<string, CudaFamily> = {
   },
   // Seven products of half the scores: two forward, five back.
   "attention bfloat16 {} x {} heads x {} x {}, causal, both ways": {
-    dims: [[8, 12, 1024, 64], [2, 16, 4096, 128]],
+    dims: [[8, 12, 1024, 64], [1, 16, 4096, 128]],
     tiny: [[1, 2, 64, 16]],
     prepare: attention,
     flops: (batch, heads, length, width) => 7 * batch * heads * length ** 2 * width,
