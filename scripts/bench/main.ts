@@ -2,15 +2,15 @@
  * `deno task bench`: Toro against PyTorch in one run on one machine. Each row alternates between the two, pair by
  * pair, with two threads each; it shows medians, the ratio PyTorch ÷ Toro (above 1 Toro is faster), its spread, the
  * share of this machine's limit that Toro reaches, and Toro's peak of resident memory. The first second of a row is
- * thrown away on both sides. PyTorch's process is a new one for each family of rows. Results are compared before
- * anything is timed.
+ * thrown away on both sides. Each family of rows has a new process on both sides (measure.ts). Results are compared
+ * before anything is timed.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { libraryInfo, option } from "../../ffi/library.ts";
-import { arange, emptyCache, processMemory, type Tensor } from "@toro/toro";
 import { benchCuda } from "./cuda.ts";
 import type { Family } from "./family.ts";
-import { type Limits, measureLimits, ofLimit } from "./limits.ts";
+import { type Limits, measureLimits } from "./limits.ts";
+import type { Complaint, Line, Row, Task } from "./measure.ts";
 import { modelFamilies } from "./model_families.ts";
 import { opFamilies } from "./op_families.ts";
 import { torchPython } from "./setup_torch.ts";
@@ -69,13 +69,6 @@ if (flags.simd !== undefined && !(flags.simd in levels)) {
 
 const families: Record<string, Family> = { ...modelFamilies, ...opFamilies };
 
-/** A workload at given dims. */
-interface Row {
-  name: string;
-  family: string;
-  dims: number[];
-}
-
 /** Numbers 0 … 1 from the seed (mulberry32). */
 function generator(seed: number): () => number {
   return () => {
@@ -116,18 +109,6 @@ if (flags.list) {
   Deno.exit(0);
 }
 
-/** A line of the table. */
-interface Line {
-  name: string;
-  toroMs: number;
-  torchMs: number;
-  ratio: number;
-  ofLimit: number | null;
-  peakRssBytes: number;
-  spread: [number, number];
-  bar: number | null;
-}
-
 const folder = new URL("../../.venv/", import.meta.url).pathname;
 const python = await torchPython();
 const env: Record<string, string> = flags.tuned ? await tuning(folder) : {};
@@ -138,101 +119,18 @@ if (flags.simd === "avx2") {
   env.FBGEMM_ENABLE_INSTRUCTIONS = "AVX2";
 }
 if (flags.simd !== undefined) option("simd", levels[flags.simd]);
-option("threads", 2);
 const limits: Limits = await measureLimits(
   folder,
   flags.simd === undefined || flags.simd === "avx512" ? undefined : "avx2",
 );
-let torch = new Torch(python, env);
-const twins = new Set(await torch.ask<string[]>({ do: "families" }));
+const other = new Torch(python, env);
+const twins = new Set(await other.ask<string[]>({ do: "families" }));
+const version = await other.ask<string>({ do: "version" });
+await other.close();
 const alone = [...Object.keys(families).filter((name) => !twins.delete(name)), ...twins];
 if (alone.length > 0) throw new Error(`Only one side knows ${alone.join("; ")}`);
 
-const results = await Deno.makeTempFile();
-const tolerances: Record<string, [relative: number, absolute: number]> = {
-  float32: [1.3e-6, 1e-5],
-  float64: [1e-7, 1e-7],
-  bfloat16: [1.6e-2, 1e-5],
-  float16: [1e-3, 1e-5],
-};
-const SAMPLES = 1 << 20;
-
-/** Prepares a workload on both sides and compares what it gives. */
-async function prepared({ name, family, dims }: Row): Promise<() => Tensor> {
-  await torch.ask({ do: "prepare", family, dims });
-  const iteration = families[family].prepare(...dims);
-  const out = iteration();
-  if (!families[family].isRandom) await compare(name, out);
-  return iteration;
-}
-
-/** Compares a result with PyTorch's at the tolerances of torch.testing, the absolute one for a result of size 1. */
-async function compare(name: string, out: Tensor): Promise<void> {
-  const dtype = await torch.ask<string>({ do: "result", path: results });
-  const theirs = new Float64Array((await Deno.readFile(results)).buffer);
-  const flat = out.detach().reshape([-1]);
-  const step = Math.ceil(Math.max(1, flat.numel) / SAMPLES);
-  const part = step === 1 ? flat : flat.indexSelect(0, arange(0, flat.numel, step));
-  const ours = part.to("float64").toTypedArray() as Float64Array;
-  const [relative, absolute] = tolerances[dtype] ?? [0, 0];
-  const size = theirs.reduce((a, x) => Math.max(a, Math.abs(x)), 1);
-  if (ours.length !== theirs.length || out.dtype !== dtype) {
-    throw new Error(`${name}: Toro gives ${out.dtype} [${out.shape}], PyTorch ${dtype}`);
-  }
-  for (let i = 0; i < ours.length; i++) {
-    const a = ours[i], b = theirs[i];
-    if (Object.is(a, b) || Math.abs(a - b) <= absolute * size + relative * Math.abs(b)) continue;
-    throw new Error(`${name}: Toro's element ${i * step} is ${a}, PyTorch's ${b}`);
-  }
-}
-
-const median = (xs: number[]): number => xs.toSorted((a, b) => a - b)[xs.length >> 1];
-
-/** Milliseconds for which a row runs before it is measured. */
-const WARM_UP = 1000;
-
-async function measure(row: Row): Promise<Line> {
-  const { work, bar = null } = families[row.family];
-  // Linux forgets the peak of resident memory when 5 is written here.
-  await Deno.writeTextFile("/proc/self/clear_refs", "5");
-  const iteration = await prepared(row);
-  const run = (times: number): number => {
-    const begin = performance.now();
-    for (let i = 0; i < times; i++) iteration();
-    return (performance.now() - begin) / times;
-  };
-  const ask = (times: number) => torch.ask<number>({ do: "run", times });
-  // As many iterations a measurement as fill some 100 ms.
-  const often = (ms: number) => Math.max(1, Math.min(20_000, Math.floor(100 / Math.max(ms, 1e-3))));
-  // Both sides for a second first: by then Toro has collected, and memory is reused as in any longer run.
-  const begin = performance.now();
-  while (performance.now() - begin < WARM_UP) iteration();
-  await ask(Math.ceil(WARM_UP / Math.max(await ask(3), 0.01)));
-  const times = often(run(3)), theirTimes = often(await ask(3));
-  const toroMs: number[] = [], torchMs: number[] = [];
-  const isCrossed = () => {
-    const ratios = toroMs.map((ms, i) => torchMs[i] / ms);
-    return bar !== null && Math.min(...ratios) < bar && bar < Math.max(...ratios);
-  };
-  for (let pair = 0; pair < pairs || pair < 2 * pairs && isCrossed(); pair++) {
-    toroMs.push(run(times));
-    torchMs.push(await ask(theirTimes));
-  }
-  const ratios = toroMs.map((ms, i) => torchMs[i] / ms);
-  return {
-    name: row.name,
-    toroMs: median(toroMs),
-    torchMs: median(torchMs),
-    ratio: median(ratios),
-    ofLimit: ofLimit(work?.(...row.dims), limits, median(toroMs)),
-    peakRssBytes: processMemory().peakResidentBytes,
-    spread: [Math.min(...ratios), Math.max(...ratios)],
-    bar,
-  };
-}
-
 const info = libraryInfo();
-const version = await torch.ask<string>({ do: "version" });
 console.log(
   `${info.processor}, SIMD ${info.simd}, 2 threads; PyTorch ${version}${
     flags.tuned ? ", tuned" : ""
@@ -294,30 +192,49 @@ function markdown(): string {
   ].join("\n\n") + "\n";
 }
 
+const median = (xs: number[]): number => xs.toSorted((a, b) => a - b)[xs.length >> 1];
+
+/** Measures the rows of one family in a process of their own. */
+async function measured(family: string, rows: Row[]): Promise<(Line | Complaint)[]> {
+  const task: Task = {
+    rows,
+    pairs,
+    limits,
+    python,
+    env,
+    simd: flags.simd === undefined ? null : levels[flags.simd],
+    check: flags.check,
+  };
+  const { code, stdout } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "-A",
+      "--no-check",
+      new URL("./measure.ts", import.meta.url).href,
+      JSON.stringify(task),
+    ],
+    stdout: "piped",
+    stderr: "inherit",
+  }).output();
+  if (code !== 0) return [{ complaint: `${family}: the process ended with ${code}` }];
+  return JSON.parse(new TextDecoder().decode(stdout));
+}
+
 const lines: Line[] = [];
-let family = rows[0]?.family;
-for (const row of rows) {
-  if (row.family !== family) {
-    // A row must not depend on what earlier ones left in the allocators.
-    family = row.family;
-    await torch.close();
-    torch = new Torch(python, env);
-    emptyCache();
-  }
-  try {
-    if (flags.check) {
-      await prepared(row);
-      console.log(`${row.name}: compared`);
-      continue;
+for (const family of new Set(rows.map((row) => row.family))) {
+  const own = rows.filter((row) => row.family === family);
+  const found = await measured(family, own);
+  for (const line of found) {
+    if ("complaint" in line) {
+      // The other rows are worth having all the same.
+      console.error(line.complaint);
+      Deno.exitCode = 1;
+    } else {
+      lines.push(line);
+      show(line);
     }
-    const line = await measure(row);
-    lines.push(line);
-    show(line);
-  } catch (error) {
-    // The other rows are worth having all the same.
-    console.error(error instanceof Error ? error.message : error);
-    Deno.exitCode = 1;
   }
+  if (flags.check) { for (const { name } of own) console.log(`${name}: compared`); }
 }
 if (isWanted(START_UP) && !flags.check) {
   const { toro, torch } = await startUp(python, pairs);
@@ -341,8 +258,6 @@ if (isWanted(START_UP) && !flags.check) {
     } times Toro's`,
   );
 }
-await torch.close();
-await Deno.remove(results);
 if (flags.table !== undefined) await Deno.writeTextFile(flags.table, markdown());
 if (flags.json !== undefined) {
   const head = { machine: info, limits, torch: version, tuned: flags.tuned, pairs, seed };
