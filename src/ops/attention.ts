@@ -232,7 +232,7 @@ function fused(q: Tensor, k: Tensor, v: Tensor, given: Given): Tensor {
  * Shapes: query (…, T, D), key (…, S, D), value (…, S, E) → (…, T, E); the dims before broadcast. With `enableGqa`
  * query (…, H, T, D), key (…, H / G, S, D). Types: floats; bfloat16 and float16 are computed in float32. A query that
  * sees no key gives zeros. Neither forward nor backward keeps scores, unless there is dropout or the mask wants a
- * gradient: memory grows with T + S.
+ * gradient: memory grows with T + S. On CUDA cuDNN's backward may take up to 1 GiB for them while it runs.
  * Errors: ShapeError for sizes that do not fit, DTypeError for other types, ArgumentError for a mask beside `isCausal`.
  * Source: Vaswani et al. 2017, arXiv 1706.03762; Dao et al. 2022, arXiv 2205.14135.
  *
