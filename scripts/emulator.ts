@@ -94,6 +94,7 @@ async function buildLibraries(): Promise<string> {
   };
   const here = `-Wl,-rpath,${folder}`, part = `${folder}/libcudnn_cnn.so.9`;
   await build("libcuda.so.1", [`${emulator}/driver.cpp`]);
+  await build("libnvrtc.so.13", [`${emulator}/nvrtc.cpp`]);
   await build("libcublasLt.so.13", [`${emulator}/cublas_lt.cpp`], driver, here);
   const halves = [`${emulator}/cudnn.cpp`, `${emulator}/cudnn_graph.cpp`];
   await build("libcudnn_cnn.so.9", halves, driver, here);

@@ -51,7 +51,10 @@ export interface CudaLibrary {
   readonly reason: string | null;
 }
 
-/** cuBLASLt, cuDNN and its attention: their versions, or why they are not used. Opens them; needs no device. */
+/**
+ * cuBLASLt, cuDNN, its attention, and NVRTC, which cuDNN compiles with: their versions, or why they are not used. Opens
+ * them; needs no device.
+ */
 export function libraries(): CudaLibrary[] {
   return native.job("cuda_libraries").json as CudaLibrary[];
 }

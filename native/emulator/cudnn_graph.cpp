@@ -5,6 +5,8 @@
 // EMULATOR_LOG=1                       prints executions
 // EMULATOR_CUDNN=name:kind=status,...  what functions answer of descriptors of a kind; without kind, of all
 // EMULATOR_CUDNN_WORKSPACE=bytes       what a plan wants beside a part for the sizes
+// EMULATOR_CUDNN_COMPILES=1            refuses every plan unless NVRTC is open, as cuDNN does whose kernels are not compiled
+#include <dlfcn.h>
 #include <memory>
 
 #include "cudnn.h"
@@ -478,6 +480,8 @@ API Status cudnnBackendFinalize(void* descriptor) {
     const Descriptor& config = *d->part(401);
     last = "as engine " + std::to_string(config.engine) + " does";
     if (config.engine == REFUSES) return NOT_SUPPORTED;
+    bool compiles = *setting("EMULATOR_CUDNN_COMPILES", "") != 0;
+    if (compiles && dlopen("libnvrtc.so.13", RTLD_NOW | RTLD_NOLOAD) == nullptr) return NOT_SUPPORTED;
     if (config.engine == FAILS) return EXECUTION_FAILED;
   }
   d->finished = true;

@@ -15,6 +15,7 @@ pub mod events;
 mod gpu;
 mod kernels;
 mod libraries;
+mod nvrtc;
 pub mod pinned;
 
 pub use cublas_lt::{Matrix as LtMatrix, Places as LtPlaces, Product as LtProduct, Type as LtType};

@@ -141,6 +141,14 @@ pub fn prefetch<T>(from: *const T) {
     let _ = from;
 }
 
+/// Brings so many bytes into the cache, line by line.
+#[inline(always)]
+pub fn prefetch_bytes(from: *const u8, bytes: usize) {
+    for line in (0..bytes).step_by(64) {
+        prefetch(from.wrapping_add(line));
+    }
+}
+
 /// Makes what this thread has streamed visible to whom it hands its work on: a release store does not.
 pub fn fence() {
     #[cfg(target_arch = "x86_64")]

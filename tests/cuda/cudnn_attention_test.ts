@@ -280,6 +280,32 @@ Deno.test("each device has plans of its own", async () => {
   assertEquals([graphs.length, own], [4, false]);
 });
 
+Deno.test("NVRTC is opened for what the library compiles, and what it refuses without it the own kernels do", async () => {
+  const look = async (env: Record<string, string>) => {
+    const source = `${attend}
+      const off = attend({ q: [1, 2, 64, 16], k: [1, 2, 64, 16] });
+      const { name, version, reason } = cuda.libraries()[3];
+      console.log(JSON.stringify([name, version, reason, off]));
+    `;
+    const { out, own } = await run(source, { EMULATOR_CUDNN_COMPILES: "1", ...env });
+    const [name, version, reason, off] = out as [string, string | null, string | null, number];
+    assert(name === "NVRTC" && off < near("bfloat16"), `${out}`);
+    return { version, reason, own };
+  };
+  assertEquals(await look({}), { version: "13.2", reason: null, own: false });
+  await inFolder(async (folder) => {
+    const emulator = Deno.env.get("TORO_CUDA_PATH")!;
+    for await (const { name } of Deno.readDir(emulator)) {
+      if (/^lib(cu|toro).*\.so/.test(name)) {
+        await Deno.symlink(`${emulator}/${name}`, `${folder}/${name}`);
+      }
+    }
+    const { version, reason, own } = await look({ TORO_CUDA_PATH: folder });
+    assert(version === null && own);
+    assertMatch(reason!, /libnvrtc/);
+  });
+});
+
 const found = `${attend}
   const off = attend({ q: [1, 2, 64, 16], k: [1, 2, 64, 16] });
   const { name, version, reason } = cuda.libraries()[2];

@@ -9,6 +9,7 @@ use super::cudnn_graph::{Backend, Device, Each, Four, Join, Plan, Sketch, Tensor
 use super::cudnn_words::No;
 use super::driver::{Address, Handle};
 use super::libraries::version_text;
+use super::nvrtc;
 use crate::fault::{Fault, Outcome};
 use core::ptr::from_ref;
 use std::collections::HashMap;
@@ -327,6 +328,8 @@ impl Attentions {
         }
         // Its graphs end the process where they do not find this; one that is open they find.
         cublas_lt::version().map_err(|why| format!("it needs cuBLASLt: {why}"))?;
+        // What it cannot plan without this it refuses.
+        let _ = nvrtc::version();
         Ok(Attentions {
             backend: Backend::open(found.library, found.words)?,
             plans: HashMap::new(),

@@ -5,6 +5,7 @@ use super::cublas_lt::{self, CublasLt, Places, Product};
 use super::cudnn::{self, Convolution, Cudnn, Tensors};
 use super::cudnn_attention::{self, Attention, AttentionPlaces};
 use super::gpu::{Gpu, lock};
+use super::nvrtc;
 use super::{Scratch, driver::Handle};
 use crate::fault::Outcome;
 use core::ffi::c_void;
@@ -97,6 +98,7 @@ pub fn describe() -> Value {
         of(CUBLAS_LT, CUBLAS_LT, cublas_lt::version),
         of(CUDNN, CUDNN, cudnn::version),
         of("cuDNN attention", CUDNN, cudnn_attention::version),
+        of("NVRTC", CUDNN, nvrtc::version),
     ])
 }
 

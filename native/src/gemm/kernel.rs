@@ -3,6 +3,7 @@
 
 use super::lanes::*;
 use crate::simd::Level;
+use crate::stream::prefetch;
 
 /// Depth of one block: 14 rows of A of this depth stay in the first-level cache.
 pub const DEPTH: usize = 256;
@@ -42,19 +43,6 @@ pub struct Tile<T> {
     pub columns: usize,
     pub alpha: T,
     pub beta: T,
-}
-
-/// Asks for the cache line of `p`, which need not be a valid address.
-#[inline(always)]
-pub fn prefetch<T>(p: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint; it cannot fault.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(p.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = p;
 }
 
 /// Registers from one of B's to that which is fetched meanwhile: of a packed panel the rows that come soon.

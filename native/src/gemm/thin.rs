@@ -2,11 +2,12 @@
 //! integers.
 
 use super::finish::Finish;
-use super::kernel::{DOTS_WIDE, Dots, prefetch};
+use super::kernel::{DOTS_WIDE, Dots};
 use super::pack::{Buffer, Float, copy_line};
 use super::{Mat, MatMut, run};
 use crate::pool::Shared;
 use crate::simd;
+use crate::stream::prefetch;
 
 /// Columns of one task: wide enough for long reads from the rows of B, and at least four tasks; by shape only.
 fn columns_per_task(n: usize) -> usize {

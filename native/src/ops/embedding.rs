@@ -7,7 +7,7 @@ use crate::fault::{Fault, Outcome};
 use crate::instruction::{Call, Operand, Row};
 use crate::memory::Scratch;
 use crate::ops::map::Shared;
-use crate::{bail, pool, simd};
+use crate::{bail, pool, simd, stream};
 
 /// Runs `$body` with `$E` bound to the float type `$dtype` and `$C` to the type it is computed in.
 macro_rules! with_float {
@@ -183,22 +183,6 @@ fn dense_matrix(call: &Call, o: &Operand, what: &str) -> Outcome<(usize, usize)>
     matrix(call, o, what)
 }
 
-/// Asks for a row's cache lines while another row is worked on.
-#[inline(always)]
-pub fn prefetch(address: *const u8, bytes: usize) {
-    #[cfg(target_arch = "x86_64")]
-    for line in (0..bytes).step_by(64) {
-        // SAFETY: a prefetch reads nothing and cannot fault.
-        unsafe {
-            core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(
-                address.wrapping_add(line).cast(),
-            )
-        };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (address, bytes);
-}
-
 /// B, N and D of a gather, checked.
 fn gathered(call: &Call) -> Outcome<(usize, usize, usize)> {
     let operands = call.all();
@@ -244,7 +228,7 @@ fn gather(call: &Call) -> Outcome {
             unsafe {
                 let (to, from) = (out.add(i * bytes), table.offset(row as isize * step));
                 if i + 4 < range.end && dense {
-                    prefetch(
+                    stream::prefetch_bytes(
                         table.offset(idx.get(i + 4) as isize * step),
                         bytes.min(1024),
                     );

@@ -64,7 +64,6 @@ enum Argument<C> {
 
 struct Step<C> {
     kernel: Kernel<C>,
-    streamed: Option<Kernel<C>>,
     arguments: Vec<Argument<C>>,
     numbers: Vec<Scalar>,
 }
@@ -95,8 +94,7 @@ impl Program<'_> {
     fn step<C: Pick>(&mut self, places: usize) -> Outcome<Step<C>> {
         let opcode = self.count(maps().len() - 1, "an opcode")?;
         let row = &super::table()[opcode];
-        let map = maps()[opcode];
-        let Some(kernel) = map.and_then(C::pick) else {
+        let Some(kernel) = maps()[opcode].and_then(C::pick) else {
             bail!(
                 "fused: {} is no elementwise op on {}",
                 row.name,
@@ -133,7 +131,6 @@ impl Program<'_> {
         }
         Ok(Step {
             kernel,
-            streamed: map.and_then(C::streamed),
             arguments,
             numbers,
         })
@@ -179,8 +176,6 @@ fn typed<C: Pick>(call: &Call) -> Outcome {
     let shared = Shared(call.all());
     let space = Space::new(call.name, &call.all()[..1])?;
     let is_rounded = out.dtype != C::DTYPE;
-    // The last step may write past the caches itself.
-    let passes = steps[count - 1].streamed.filter(|_| streams && !is_rounded);
     let reads = || {
         (1..=leaves)
             .map(|i| shared.get(i))
@@ -230,18 +225,14 @@ fn typed<C: Pick>(call: &Call) -> Outcome {
                 }
                 let is_last = i + 1 == steps.len();
                 let o = shared.get(0);
-                let passes = passes.filter(|_| is_last);
-                let to: *mut C = if is_last && !is_rounded && (!streams || passes.is_some()) {
+                let to: *mut C = if is_last && !is_rounded && !streams {
                     // SAFETY: the output is contiguous with `numel` elements of C.
                     unsafe { o.ptr.cast::<C>().add(from) }
                 } else {
                     made[i].as_mut_ptr().cast()
                 };
                 // SAFETY: n elements lie behind each address; the result is apart from all that is read.
-                unsafe { passes.unwrap_or(step.kernel)(ins, to, n, &step.numbers) };
-                if passes.is_some() {
-                    continue;
-                }
+                unsafe { (step.kernel)(ins, to, n, &step.numbers) };
                 if is_last && streams {
                     // SAFETY: n values, at most a chunk; a fence follows.
                     unsafe { map::stream_out::<C>(o, from, n, to, reads()) };

@@ -7,7 +7,7 @@ use crate::instruction::{Call, MAX_DIMS, Operand, Row};
 use crate::memory::Scratch;
 use crate::ops::map::Shared;
 use crate::ops::walk::{Address, Walk, move_run};
-use crate::{bail, pool, with_bits, with_dtype};
+use crate::{bail, pool, stream, with_bits, with_dtype};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 mod cuda;
@@ -329,22 +329,6 @@ impl Layout {
     }
 }
 
-#[inline(always)]
-fn prefetch(address: *const u8, bytes: usize) {
-    #[cfg(target_arch = "x86_64")]
-    for line in (0..bytes).step_by(64) {
-        // SAFETY: a hint; no address can make it fail.
-        unsafe {
-            core::arch::x86_64::_mm_prefetch(
-                address.wrapping_add(line).cast::<i8>(),
-                core::arch::x86_64::_MM_HINT_T0,
-            )
-        };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (address, bytes);
-}
-
 // ---- reading --------------------------------------------------------------------------------
 
 /// Which dims an `index` indexes, checked.
@@ -404,7 +388,7 @@ fn index(call: &Call) -> Outcome {
                         let target = to.offset(o + i * os);
                         if ahead > 0 && i + (ahead as isize) < length as isize {
                             let next = i + ahead as isize;
-                            prefetch(base.wrapping_offset(x + next * xs + places[(b + next * bs) as usize] as isize).cast(), bytes);
+                            stream::prefetch_bytes(base.wrapping_offset(x + next * xs + places[(b + next * bs) as usize] as isize).cast(), bytes);
                         }
                         if width == 1 {
                             *target = *source;

@@ -10,9 +10,9 @@ use super::{Factors, HYPER, Lazy, MAXIMIZE, Real, Which, apart, counter, hyper, 
 use crate::dtype::DType;
 use crate::fault::Outcome;
 use crate::instruction::{Call, Operand};
-use crate::ops::embedding::{Indices, prefetch, used};
+use crate::ops::embedding::{Indices, used};
 use crate::ops::map::Shared;
-use crate::{pool, simd};
+use crate::{pool, simd, stream};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 /// Rows that one thread takes at a time: a row costs from 20 ns to some microseconds.
@@ -224,7 +224,7 @@ impl<'a> Table<'a> {
     /// Asks for a row's counters.
     #[inline(always)]
     fn expect_counters(&self, row: usize) {
-        prefetch(self.shared.get(self.rows).ptr.wrapping_add(8 * row), 8);
+        stream::prefetch_bytes(self.shared.get(self.rows).ptr.wrapping_add(8 * row), 8);
     }
 
     /// Asks for a row's values.
@@ -232,15 +232,15 @@ impl<'a> Table<'a> {
     fn expect<C: Real, K: Lazy<C>>(&self, row: usize) {
         let bytes = (self.d * size_of::<C>()).min(1024);
         let [p, m, v, x] = self.at::<C>(row);
-        prefetch(p.cast_const().cast(), bytes);
+        stream::prefetch_bytes(p.cast_const().cast(), bytes);
         if K::M {
-            prefetch(m.cast_const().cast(), bytes);
+            stream::prefetch_bytes(m.cast_const().cast(), bytes);
         }
         if K::V {
-            prefetch(v.cast_const().cast(), bytes);
+            stream::prefetch_bytes(v.cast_const().cast(), bytes);
         }
         if K::X {
-            prefetch(x.cast_const().cast(), bytes);
+            stream::prefetch_bytes(x.cast_const().cast(), bytes);
         }
     }
 
