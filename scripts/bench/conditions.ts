@@ -7,6 +7,7 @@ import type { Family } from "./family.ts";
 import { modelFamilies } from "./model_families.ts";
 import { opFamilies } from "./op_families.ts";
 import { torchPython } from "./setup_torch.ts";
+import { alternate, median } from "./timing.ts";
 import { Torch } from "./torch.ts";
 
 const SIZES = [1e4, 1e5, 1e6, 1e7, 1e8];
@@ -28,28 +29,11 @@ if (unknown.length > 0) throw new Error(`No such rows: ${unknown.join("; ")}`);
 
 option("threads", 2);
 const torch = new Torch(await torchPython(), {});
-const median = (xs: number[]): number => xs.toSorted((a, b) => a - b)[xs.length >> 1];
-
-/** Milliseconds of an iteration on both sides, medians of alternating measurements of some 100 ms each. */
-async function measure(family: string, dims: number[], pairs = 5): Promise<[number, number]> {
+/** Milliseconds of an iteration on both sides, medians of five. */
+async function measure(family: string, dims: number[]): Promise<[number, number]> {
   await torch.ask({ do: "prepare", family, dims });
-  const iteration = families[family].prepare(...dims);
-  const run = (times: number): number => {
-    const begin = performance.now();
-    for (let i = 0; i < times; i++) iteration();
-    return (performance.now() - begin) / times;
-  };
-  const ask = (times: number) => torch.ask<number>({ do: "run", times });
-  const often = (ms: number) => Math.max(1, Math.min(20_000, Math.floor(100 / Math.max(ms, 1e-3))));
-  const ours = often(run(3)), theirs = often(await ask(3));
-  run(5 * ours);
-  await ask(5 * theirs);
-  const toro: number[] = [], other: number[] = [];
-  for (let pair = 0; pair < pairs; pair++) {
-    toro.push(run(ours));
-    other.push(await ask(theirs));
-  }
-  return [median(toro), median(other)];
+  const { toroMs, torchMs } = await alternate(families[family].prepare(...dims), torch, 5);
+  return [median(toroMs), median(torchMs)];
 }
 
 console.log(

@@ -15,6 +15,7 @@ import { modelFamilies } from "./model_families.ts";
 import { opFamilies } from "./op_families.ts";
 import { torchPython } from "./setup_torch.ts";
 import { startUp } from "./start_up.ts";
+import { median } from "./timing.ts";
 import { Torch, tuning } from "./torch.ts";
 
 const USAGE = `deno task bench [options]
@@ -191,8 +192,6 @@ function markdown(): string {
     table.map((row) => `| ${row.join(" | ")} |`).join("\n"),
   ].join("\n\n") + "\n";
 }
-
-const median = (xs: number[]): number => xs.toSorted((a, b) => a - b)[xs.length >> 1];
 
 /** Measures the rows of one family in a process of their own. */
 async function measured(family: string, rows: Row[]): Promise<(Line | Complaint)[]> {

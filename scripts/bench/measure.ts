@@ -9,6 +9,7 @@ import type { Family } from "./family.ts";
 import { type Limits, ofLimit } from "./limits.ts";
 import { modelFamilies } from "./model_families.ts";
 import { opFamilies } from "./op_families.ts";
+import { alternate, median } from "./timing.ts";
 import { Torch } from "./torch.ts";
 
 /** A workload at given dims. */
@@ -93,38 +94,16 @@ async function compare(name: string, out: Tensor): Promise<void> {
   }
 }
 
-const median = (xs: number[]): number => xs.toSorted((a, b) => a - b)[xs.length >> 1];
-
-/** Milliseconds for which a row runs before it is measured. */
-const WARM_UP = 1000;
-
 async function measure(row: Row): Promise<Line> {
   const { work, bar = null } = families[row.family];
   // Linux forgets the peak of resident memory when 5 is written here.
   await Deno.writeTextFile("/proc/self/clear_refs", "5");
   const iteration = await prepared(row);
-  const run = (times: number): number => {
-    const begin = performance.now();
-    for (let i = 0; i < times; i++) iteration();
-    return (performance.now() - begin) / times;
-  };
-  const ask = (times: number) => torch.ask<number>({ do: "run", times });
-  // As many iterations a measurement as fill some 100 ms.
-  const often = (ms: number) => Math.max(1, Math.min(20_000, Math.floor(100 / Math.max(ms, 1e-3))));
-  // Both sides for a second first: by then Toro has collected, and memory is reused as in any longer run.
-  const begin = performance.now();
-  while (performance.now() - begin < WARM_UP) iteration();
-  await ask(Math.ceil(WARM_UP / Math.max(await ask(3), 0.01)));
-  const times = often(run(3)), theirTimes = often(await ask(3));
-  const toroMs: number[] = [], torchMs: number[] = [];
-  const isCrossed = () => {
-    const ratios = toroMs.map((ms, i) => torchMs[i] / ms);
+  const isCrossed = (toro: number[], torch: number[]) => {
+    const ratios = toro.map((ms, i) => torch[i] / ms);
     return bar !== null && Math.min(...ratios) < bar && bar < Math.max(...ratios);
   };
-  for (let pair = 0; pair < pairs || pair < 2 * pairs && isCrossed(); pair++) {
-    toroMs.push(run(times));
-    torchMs.push(await ask(theirTimes));
-  }
+  const { toroMs, torchMs } = await alternate(iteration, torch, pairs, isCrossed);
   const ratios = toroMs.map((ms, i) => torchMs[i] / ms);
   return {
     name: row.name,
