@@ -5,6 +5,7 @@
 #![allow(clippy::needless_range_loop)]
 
 pub mod line;
+mod plain;
 
 use self::line::{Lines, Soft};
 use super::lines::{self, Part};

@@ -1,18 +1,14 @@
 //! Lines of exponentials, which softmax and cross entropy are made of. float32 has them by lanes, with the output past
-//! the caches where that pays; float64, and float32 without AVX, by loops that LLVM vectorises.
+//! the caches where that pays; float64, and float32 without AVX, by plain loops (plain.rs).
 
-// Loops over lanes by number are what LLVM vectorises best, and several arrays advance in one of them.
-#![allow(clippy::needless_range_loop)]
-
+use super::plain;
 use crate::lanes::{self, AHEAD, Job, Lanes, produce};
 use crate::math;
 use crate::ops::real::Real;
-use crate::simd;
 use crate::stream::prefetch;
 use core::mem::MaybeUninit;
 
-const LANES: usize = 16;
-/// Elements whose sum stays in lanes of the compute type.
+/// Elements of which the greatest is found before they are summed.
 const BLOCK: usize = 1024;
 /// The longest line that stays in the first-level cache while another one is streamed out.
 const SHORT: usize = 2048;
@@ -76,8 +72,11 @@ pub trait Soft: Real {
     unsafe fn exp_sum(x: *const Self, n: usize) -> (Self, f64) {
         // SAFETY: the caller's promise; so below.
         unsafe {
-            let most = max::<Self>(x, n);
-            (most, exp_sum::<Self>(x, core::ptr::null_mut(), n, most))
+            let most = plain::max::<Self>(x, n);
+            (
+                most,
+                plain::exp_sum::<Self>(x, core::ptr::null_mut(), n, most),
+            )
         }
     }
 
@@ -88,7 +87,7 @@ pub trait Soft: Real {
     unsafe fn softmax(lines: Lines<Self, 1>, log: bool, _streams: bool) {
         for k in 0..lines.count {
             let ([x], y) = lines.at(k);
-            unsafe { softmax::<Self>(x, y, lines.n, log) }
+            unsafe { plain::softmax::<Self>(x, y, lines.n, log) }
         }
     }
 
@@ -99,7 +98,7 @@ pub trait Soft: Real {
     unsafe fn softmax_grad(lines: Lines<Self, 2>, log: bool, _streams: bool) {
         for k in 0..lines.count {
             let ([g, y], gx) = lines.at(k);
-            unsafe { softmax_grad::<Self>(g, y, gx, lines.n, log) }
+            unsafe { plain::softmax_grad::<Self>(g, y, gx, lines.n, log) }
         }
     }
 
@@ -108,7 +107,7 @@ pub trait Soft: Real {
     /// # Safety
     /// As above.
     unsafe fn spread(line: Lines<Self, 1>, [lse, a, b]: [Self; 3], _streams: bool) {
-        unsafe { spread::<Self>(line.ins[0], line.out, line.n, lse, a, b) }
+        unsafe { plain::spread::<Self>(line.ins[0], line.out, line.n, lse, a, b) }
     }
 }
 
@@ -234,10 +233,10 @@ impl Job for ExpSum {
         if V::COUNT == 1 {
             // SAFETY: the caller gives n numbers.
             return unsafe {
-                let most = max::<f32>(self.x, self.n);
+                let most = plain::max::<f32>(self.x, self.n);
                 (
                     most,
-                    exp_sum::<f32>(self.x, core::ptr::null_mut(), self.n, most),
+                    plain::exp_sum::<f32>(self.x, core::ptr::null_mut(), self.n, most),
                 )
             };
         }
@@ -295,7 +294,7 @@ impl<const STREAMED: bool> Job for Softmax<STREAMED> {
             for k in 0..self.lines.count {
                 let ([x], y) = self.lines.at(k);
                 if V::COUNT == 1 {
-                    softmax::<f32>(x, y, self.lines.n, self.log);
+                    plain::softmax::<f32>(x, y, self.lines.n, self.log);
                 } else {
                     self.line::<V>(x, y);
                 }
@@ -401,7 +400,7 @@ impl<const STREAMED: bool> Job for SoftmaxGrad<STREAMED> {
             for k in 0..self.lines.count {
                 let ([g, y], gx) = self.lines.at(k);
                 if V::COUNT == 1 {
-                    softmax_grad::<f32>(g, y, gx, self.lines.n, self.log);
+                    plain::softmax_grad::<f32>(g, y, gx, self.lines.n, self.log);
                     continue;
                 }
                 let sum = sum_of::<V>(
@@ -480,157 +479,5 @@ impl<const STREAMED: bool> SoftmaxGrad<STREAMED> {
                 sum = V::all(next as f32);
             }
         }
-    }
-}
-
-simd! {
-    /// The greatest of n elements; NaN is passed over.
-    ///
-    /// # Safety
-    /// There are n elements.
-    unsafe fn max<C: Real>(x: *const C, n: usize) -> C {
-        let mut lanes = [C::LOWEST; LANES];
-        let whole = n / LANES * LANES;
-        let mut i = 0;
-        // SAFETY: the caller gives n elements.
-        unsafe {
-            while i < whole {
-                for l in 0..LANES {
-                    let v = *x.add(i + l);
-                    lanes[l] = if v > lanes[l] { v } else { lanes[l] };
-                }
-                i += LANES;
-            }
-            while i < n {
-                let v = *x.add(i);
-                lanes[0] = if v > lanes[0] { v } else { lanes[0] };
-                i += 1;
-            }
-        }
-        let lanes = simd::lanes(lanes);
-        let mut most = lanes[0];
-        for l in 1..LANES {
-            most = if lanes[l] > most { lanes[l] } else { most };
-        }
-        most
-    }
-}
-
-simd! {
-    /// `Σ exp(x - most)` in float64; `y`, when it is not null, gets the exponentials.
-    ///
-    /// # Safety
-    /// There are n elements of each.
-    unsafe fn exp_sum<C: Real>(x: *const C, y: *mut C, n: usize, most: C) -> f64 {
-        let mut total = 0.0;
-        let mut from = 0;
-        while from < n {
-            let size = if n - from < BLOCK { n - from } else { BLOCK };
-            let mut lanes = [C::ZERO; LANES];
-            let whole = size / LANES * LANES;
-            let mut i = 0;
-            // SAFETY: the caller gives n elements of each.
-            unsafe {
-                if y.is_null() {
-                    while i < whole {
-                        for l in 0..LANES {
-                            lanes[l] += (*x.add(from + i + l) - most).exp();
-                        }
-                        i += LANES;
-                    }
-                } else {
-                    while i < whole {
-                        for l in 0..LANES {
-                            let e = (*x.add(from + i + l) - most).exp();
-                            *y.add(from + i + l) = e;
-                            lanes[l] += e;
-                        }
-                        i += LANES;
-                    }
-                }
-                let mut l = 0;
-                while i < size {
-                    let e = (*x.add(from + i) - most).exp();
-                    if !y.is_null() { *y.add(from + i) = e; }
-                    lanes[l] += e;
-                    l += 1;
-                    i += 1;
-                }
-            }
-            let lanes = simd::lanes(lanes);
-            for l in 0..LANES {
-                total += lanes[l].to_f64();
-            }
-            from += size;
-        }
-        total
-    }
-}
-
-simd! {
-    /// Softmax, or its logarithm.
-    unsafe fn softmax<C: Real>(x: *const C, y: *mut C, n: usize, log: bool) {
-        // SAFETY: the caller gives n elements of each.
-        unsafe {
-            let most = max::<C>(x, n);
-            let total = exp_sum::<C>(x, if log { core::ptr::null_mut() } else { y }, n, most);
-            if log {
-                let rest = C::of(total.ln());
-                for i in 0..n { *y.add(i) = (*x.add(i) - most) - rest; }
-            } else {
-                let scale = C::of(1.0 / total);
-                for i in 0..n { *y.add(i) = *y.add(i) * scale; }
-            }
-        }
-    }
-}
-
-simd! {
-    /// Softmax: `gx = y (g - Σ g y)`; its logarithm: `gx = g - exp(y) Σ g`.
-    unsafe fn softmax_grad<C: Real>(g: *const C, y: *const C, gx: *mut C, n: usize, log: bool) {
-        let mut total = 0.0;
-        let mut from = 0;
-        // SAFETY: the caller gives n elements of each.
-        unsafe {
-            while from < n {
-                let size = if n - from < BLOCK { n - from } else { BLOCK };
-                let mut lanes = [C::ZERO; LANES];
-                let whole = size / LANES * LANES;
-                let mut i = 0;
-                while i < whole {
-                    for l in 0..LANES {
-                        let at = from + i + l;
-                        lanes[l] += if log { *g.add(at) } else { *g.add(at) * *y.add(at) };
-                    }
-                    i += LANES;
-                }
-                let mut l = 0;
-                while i < size {
-                    let at = from + i;
-                    lanes[l] += if log { *g.add(at) } else { *g.add(at) * *y.add(at) };
-                    l += 1;
-                    i += 1;
-                }
-                let lanes = simd::lanes(lanes);
-                for l in 0..LANES {
-                    total += lanes[l].to_f64();
-                }
-                from += size;
-            }
-            let sum = C::of(total);
-            if log {
-                for i in 0..n { *gx.add(i) = *g.add(i) - (*y.add(i)).exp() * sum; }
-            } else {
-                for i in 0..n { *gx.add(i) = *y.add(i) * (*g.add(i) - sum); }
-            }
-        }
-    }
-}
-
-simd! {
-    /// `gx = a exp(x - lse) - b`
-    unsafe fn spread<C: Real>(x: *const C, gx: *mut C, n: usize, lse: C, a: C, b: C) {
-        // SAFETY: the caller gives n elements of each.
-        unsafe { for i in 0..n { *gx.add(i) = (*x.add(i) - lse).exp() * a - b; } }
     }
 }
