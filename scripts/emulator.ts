@@ -160,7 +160,7 @@ export async function buildPlantedCudnn(): Promise<[convolutions: string, graphs
   const flags = ["-std=c++20", "-O1", "-Wall", `-Wl,-rpath,${folder}`];
   const build = async (name: string) => {
     const program = `${folder}/${name}`, source = `${emulator}/${name}.cpp`;
-    if (!isFresh(program, [source, driver])) {
+    if (!isFresh(program, [source, driver, `${emulator}/planted_cudnn.h`])) {
       await run("g++", [...flags, source, driver, library, "-o", program]);
     }
     return program;

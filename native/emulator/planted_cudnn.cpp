@@ -1,12 +1,10 @@
 // One mistake with cuDNN on its stand-in: `planted_cudnn NAME right|wrong`. A convolution of 1 x 2 x 4 x 4 by a filter of
 // 3 x 2 x 3 x 3, all ones. Ends with 0 where all of it went well, with 3 where the result is wrong, with 4 where a call was
 // refused, with 5 where a mistake was made and nobody said so.
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <string>
 
-using Address = unsigned long long;
+#include "planted_cudnn.h"
+
 struct Candidate {
   int algorithm, status;
   float milliseconds;
@@ -14,17 +12,6 @@ struct Candidate {
   int determinism, math, reserved[3];
 };
 extern "C" {
-int cuInit(unsigned);
-int cuDevicePrimaryCtxRetain(void**, int);
-int cuCtxSetCurrent(void*);
-int cuMemAlloc_v2(Address*, size_t);
-int cuMemcpyHtoDAsync_v2(Address, const void*, size_t, void*);
-int cuMemcpyDtoHAsync_v2(void*, Address, size_t, void*);
-int cuStreamCreate(void**, unsigned);
-int cuStreamSynchronize(void*);
-int cudnnCreate(void**);
-int cudnnDestroy(void*);
-int cudnnSetStream(void*, void*);
 int cudnnCreateTensorDescriptor(void**);
 int cudnnSetTensorNdDescriptor(void*, int, int, const int*, const int*);
 int cudnnDestroyTensorDescriptor(void*);
@@ -37,13 +24,6 @@ int cudnnSetConvolutionMathType(void*, int);
 int cudnnGetConvolutionForwardAlgorithm_v7(void*, void*, void*, void*, void*, int, int*, Candidate*);
 int cudnnConvolutionForward(void*, const void*, void*, Address, void*, Address, void*, int, Address, size_t, const void*, void*, Address);
 }
-
-static void check(int code, const char* what) {
-  if (code == 0) return;
-  fprintf(stderr, "refused: %s gives %d\n", what, code);
-  exit(4);
-}
-#define CHECK(name, ...) check(name(__VA_ARGS__), #name)
 
 int main(int count, char** words) {
   if (count != 3) return 2;

@@ -3,24 +3,11 @@
 // is wrong, with 4 where a call was refused, with 5 where a mistake was made and nobody said so.
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <vector>
 
-using Address = unsigned long long;
+#include "planted_cudnn.h"
+
 extern "C" {
-int cuInit(unsigned);
-int cuDevicePrimaryCtxRetain(void**, int);
-int cuCtxSetCurrent(void*);
-int cuMemAlloc_v2(Address*, size_t);
-int cuMemcpyHtoDAsync_v2(Address, const void*, size_t, void*);
-int cuMemcpyDtoHAsync_v2(void*, Address, size_t, void*);
-int cuStreamCreate(void**, unsigned);
-int cuStreamSynchronize(void*);
-int cudnnCreate(void**);
-int cudnnDestroy(void*);
-int cudnnSetStream(void*, void*);
 int cudnnBackendCreateDescriptor(int, void**);
 int cudnnBackendDestroyDescriptor(void*);
 int cudnnBackendSetAttribute(void*, int, int, int64_t, const void*);
@@ -28,13 +15,6 @@ int cudnnBackendGetAttribute(void*, int, int, int64_t, int64_t*, void*);
 int cudnnBackendFinalize(void*);
 int cudnnBackendExecute(void*, void*, void*);
 }
-
-static void check(int code, const char* what) {
-  if (code == 0) return;
-  fprintf(stderr, "refused: %s gives %d\n", what, code);
-  exit(4);
-}
-#define CHECK(name, ...) check(name(__VA_ARGS__), #name)
 
 // Types of attributes.
 enum { A_HANDLE = 0, A_TYPE = 1, A_BOOL = 2, A_INT64 = 3, A_ADDRESS = 6, A_HEURISTIC = 8, A_NOTE = 11, A_MODE = 14, A_PART = 15, A_REDUCTION = 18 };

@@ -2,13 +2,15 @@
 //! non-temporal one does neither. That pays for outputs which no cache would keep until they are read.
 
 use crate::lanes::{self, Job, Lanes};
+use crate::simd::{self, Level};
 
 /// Smaller outputs (bytes) go through the caches, where the next op finds them: half of a usual last-level cache.
 const LEAST: usize = 16 << 20;
 
 /// Whether an output of so many bytes should be written by [`copy`].
 pub fn pays(bytes: usize) -> bool {
-    cfg!(target_arch = "x86_64") && bytes >= LEAST
+    // One number alone, as the portable level has it, cannot be.
+    bytes >= LEAST && simd::level() != Level::Portable
 }
 
 /// Copies past the caches. Other threads see the bytes only after a [`fence`] of this one.

@@ -29,6 +29,7 @@ if (unknown.length > 0) throw new Error(`No such rows: ${unknown.join("; ")}`);
 
 option("threads", 2);
 const torch = new Torch(await torchPython(), {});
+
 /** Milliseconds of an iteration on both sides, medians of five. */
 async function measure(family: string, dims: number[]): Promise<[number, number]> {
   await torch.ask({ do: "prepare", family, dims });

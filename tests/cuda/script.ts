@@ -1,5 +1,5 @@
 /** Scripts in a process of their own, with the stand-ins of NVIDIA's libraries in use. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 
 /** The checkout, for imports in scripts. */
 export const root: string = new URL("../../", import.meta.url).href;
@@ -17,4 +17,10 @@ export async function runScript(
   assertEquals(code, 0, log);
   const printed = new TextDecoder().decode(stdout).trim();
   return { out: JSON.parse(printed.split("\n").at(-1)!), log };
+}
+
+/** That a script which prints its error said this of a call that was to answer with a status, as `name=4003`. */
+export function assertFails(planted: string, message: string, out: unknown): void {
+  assert(typeof out === "string" && out.endsWith(message), `${planted}: ${out}`);
+  assertMatch(out, planted.endsWith("4003") ? /^OutOfMemoryError/ : /^DeviceError/);
 }

@@ -2,6 +2,7 @@
 //! dims merge wherever every operand allows it, and the innermost runs are handed out.
 
 use crate::instruction::MAX_DIMS;
+use crate::ops::map::STREAMED;
 use crate::stream;
 
 pub mod cuda;
@@ -151,9 +152,9 @@ pub unsafe fn stream_run<T: Copy>(from: *const T, fs: isize, to: *mut T, ts: isi
         if fs == 1 && ts == 1 {
             stream::copy(from.cast(), to.cast(), n * size_of::<T>());
         } else if fs == 0 && ts == 1 && n > 0 {
-            let same = [*from; 512];
-            for at in (0..n).step_by(512) {
-                let bytes = (n - at).min(512) * size_of::<T>();
+            let same = [*from; STREAMED];
+            for at in (0..n).step_by(STREAMED) {
+                let bytes = (n - at).min(STREAMED) * size_of::<T>();
                 stream::copy(same.as_ptr().cast(), to.add(at).cast(), bytes);
             }
         } else {
