@@ -74,6 +74,9 @@ interface Line {
 
 const median = (xs: number[]): number => xs.toSorted((a, b) => a - b)[xs.length >> 1];
 
+/** Iterations that are timed together at least: a training loop goes on, and does not wait for each. */
+const LEAST = 5;
+
 /** Milliseconds of what a side has prepared: the median of five, each of some 50 ms. */
 async function timed(side: Side, tiny: boolean): Promise<number | string> {
   const once = await side.ask<number>({ do: "time", times: 1 });
@@ -82,7 +85,7 @@ async function timed(side: Side, tiny: boolean): Promise<number | string> {
   if ("error" in first) return first.error;
   const times = tiny
     ? 1
-    : Math.max(1, Math.min(1000, Math.round(50 / Math.max(first.value, 1e-3))));
+    : Math.max(LEAST, Math.min(1000, Math.round(50 / Math.max(first.value, 1e-3))));
   const found: number[] = [];
   for (let i = 0; i < (tiny ? 1 : 5); i++) {
     const again = await side.ask<number>({ do: "time", times });
@@ -144,14 +147,22 @@ export async function benchCuda({ only, tiny, json, python }: CudaBench): Promis
       };
       lines.push(line);
       console.log(text(line) + (differs ? `  DIFFERS by ${difference}` : ""));
+      // After each row, so that a run which is cut short leaves what it found.
+      if (json !== undefined) await write(json, machine, tiny, lines);
     }
   }
   for (const side of [toro, own, torch]) await side?.close();
-  if (json !== undefined) {
-    await Deno.writeTextFile(json, JSON.stringify({ machine, tiny, rows: lines }, null, 2) + "\n");
-    await Deno.writeTextFile(json.replace(/(\.json)?$/, ".md"), table(machine, tiny, lines));
-  }
   return good && lines.length > 0;
+}
+
+async function write(
+  json: string,
+  machine: string[],
+  tiny: boolean,
+  rows: Line[],
+): Promise<void> {
+  await Deno.writeTextFile(json, JSON.stringify({ machine, tiny, rows }, null, 2) + "\n");
+  await Deno.writeTextFile(json.replace(/(\.json)?$/, ".md"), table(machine, tiny, rows));
 }
 
 const COLUMNS = ["toro", "own", "eager", "sparse", "compile", "graph"];
