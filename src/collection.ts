@@ -73,6 +73,8 @@ const YOUNG_HANDLES = 20_000;
 /** It comes less often where it takes more than this share of the time, up to so many times. */
 const YOUNG_SHARE = 0.012;
 const RARE = 3;
+/** What garbage takes by then, mostly. */
+export const GARBAGE: number = RARE * YOUNG_BYTES;
 /**
  * The first time is later: short scripts then never collect, and later rounds stay under the memory that it took. So
  * far a collection is also waited for that V8 puts off.
@@ -146,8 +148,8 @@ export function makeRoom(bytes: number): void {
         free(siftYoung);
         if (isFullDue()) collect("full");
       }
-    }
-    setLetGo();
+      setLetGo();
+    } else smallHandles = madeHandles + SMALL_HANDLES;
   }
 }
 

@@ -5,7 +5,8 @@
  * @module
  */
 import * as native from "../ffi/library.ts";
-import { collect, letGo, makeRoom, release, stats, warmUp, watch } from "./collection.ts";
+import { collect, GARBAGE, letGo, makeRoom, release, stats, warmUp, watch } from "./collection.ts";
+import { facts } from "./cuda.ts";
 import { ArgumentError, DisposedError, show } from "./errors.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -13,7 +14,7 @@ import type { Tensor } from "./tensor.ts";
 export class Block {
   /** The native handle; -1 once released. */
   handle: number;
-  /** Its size. */
+  /** Its size, as far as it is a reason to collect. */
   readonly bytes: number;
   constructor(handle: number, bytes: number) {
     this.handle = handle;
@@ -133,18 +134,32 @@ const SMALL = 4096;
 const SLAB = 64 * 1024;
 const EMPTY_DEVICE_SLAB = { block: GONE, used: SLAB };
 
+/** The number that asks native for pinned memory of the process. */
+const PINNED = 1 << 16;
+
 let slab: { block: Block; used: number } = EMPTY_DEVICE_SLAB;
 /** Slabs made so far, and how many a program makes that is no short script. */
 let slabs = 0;
 const WARM_SLABS = 8;
 
-function newBlock(bytes: number, device: number): Block {
+/** Garbage may mostly take this share of a device: to look for it takes a device of many bytes more than the ops took. */
+const GARBAGE_SHARE = 1 / 64;
+const worths: number[] = [];
+
+/** How many bytes of a device weigh as much as one of the process's. */
+function worthOf(device: number): number {
+  const share = () => facts().devices[device - 1].bytes * GARBAGE_SHARE;
+  return worths[device] ??= Math.max(1, share() / GARBAGE);
+}
+
+function newBlock(size: number, device: number): Block {
+  const bytes = device === 0 || device === PINNED ? size : size / worthOf(device);
   makeRoom(bytes);
-  let handle = native.allocate(bytes, device);
+  let handle = native.allocate(size, device);
   if (handle < 0) {
     // Past the budget: what nobody can reach any more may make room.
     collect("full");
-    handle = native.allocate(bytes, device);
+    handle = native.allocate(size, device);
     if (handle < 0) throw native.failure(-handle);
   }
   const block = new Block(handle, bytes);
@@ -194,9 +209,6 @@ export function allocate(bytes: number, device: number): Storage {
   noteStorage(storage);
   return storage;
 }
-
-/** The number that asks native for pinned memory of the process. */
-const PINNED = 1 << 16;
 
 /** A new storage in pinned memory, from and to which devices copy by themselves. */
 export function allocatePinned(bytes: number): Storage {
