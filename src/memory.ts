@@ -153,8 +153,9 @@ function worthOf(device: number): number {
 }
 
 function newBlock(size: number, device: number): Block {
-  const bytes = device === 0 || device === PINNED ? size : size / worthOf(device);
-  makeRoom(bytes);
+  const isOnDevice = device !== 0 && device !== PINNED;
+  const bytes = isOnDevice ? size / worthOf(device) : size;
+  makeRoom(bytes, isOnDevice);
   let handle = native.allocate(size, device);
   if (handle < 0) {
     // Past the budget: what nobody can reach any more may make room.
