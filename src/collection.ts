@@ -59,7 +59,7 @@ const young = new WatchList();
 let unseen = 0;
 /** Blocks that outlived two young collections: only a full one can find them dead. */
 const old = new WatchList();
-/** Bytes and handles made since the last collection that V8 carried out, and how many of the bytes were released since. */
+/** Bytes and handles made since the last collection that V8 carried out; bytes on devices that were released since. */
 let madeBytes = 0;
 let madeHandles = 0;
 let releasedBytes = 0;
@@ -215,7 +215,7 @@ export function watch(block: Block): void {
 export function release(block: Block): void {
   if (block.handle < 0) return;
   native.free([block.handle]);
-  releasedBytes = Math.min(releasedBytes + block.bytes, madeBytes);
+  if (block.isOnDevice) releasedBytes = Math.min(releasedBytes + block.bytes, madeBytes);
   // Its entry goes at the next collection, which knows it by the handle.
   released.add(block.handle);
   finalizer?.unregister(block);

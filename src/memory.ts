@@ -16,9 +16,12 @@ export class Block {
   handle: number;
   /** Its size, as far as it is a reason to collect. */
   readonly bytes: number;
-  constructor(handle: number, bytes: number) {
+  /** Whether it lies on a device. */
+  readonly isOnDevice: boolean;
+  constructor(handle: number, bytes: number, isOnDevice = false) {
     this.handle = handle;
     this.bytes = bytes;
+    this.isOnDevice = isOnDevice;
   }
 }
 
@@ -163,7 +166,7 @@ function newBlock(size: number, device: number): Block {
     handle = native.allocate(size, device);
     if (handle < 0) throw native.failure(-handle);
   }
-  const block = new Block(handle, bytes);
+  const block = new Block(handle, bytes, isOnDevice);
   watch(block);
   return block;
 }
