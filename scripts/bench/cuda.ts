@@ -74,6 +74,9 @@ interface Line {
 
 const median = (xs: number[]): number => xs.toSorted((a, b) => a - b)[xs.length >> 1];
 
+/** Milliseconds for which a row runs before it is measured: V8 compiles what ran some hundred times. */
+const WARM_UP = 500;
+
 /** Milliseconds of what a side has prepared: the median of five, each of some 50 ms. */
 async function timed(side: Side, tiny: boolean): Promise<number | string> {
   const once = await side.ask<number>({ do: "time", times: 1 });
@@ -83,6 +86,11 @@ async function timed(side: Side, tiny: boolean): Promise<number | string> {
   const times = tiny
     ? 1
     : Math.max(1, Math.min(1000, Math.round(50 / Math.max(first.value, 1e-3))));
+  if (!tiny) {
+    const often = Math.max(1, Math.min(5000, Math.round(WARM_UP / Math.max(first.value, 1e-3))));
+    const warm = await side.ask<number>({ do: "time", times: often });
+    if ("error" in warm) return warm.error;
+  }
   const found: number[] = [];
   for (let i = 0; i < (tiny ? 1 : 5); i++) {
     const again = await side.ask<number>({ do: "time", times });
