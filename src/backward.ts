@@ -6,6 +6,7 @@
 import { checkAnomaly } from "./autograd/anomaly.ts";
 import { asUser, type Edge, edgeOf, inMode, type Node, ops } from "./autograd.ts";
 import { ArgumentError, AutogradError, show } from "./errors.ts";
+import { passEnded } from "./collection.ts";
 import { optionsOf } from "./options.ts";
 import { type Block, noteStorages, type Storage } from "./memory.ts";
 import { Tensor } from "./tensor.ts";
@@ -64,11 +65,14 @@ function walk(
 ): (Tensor | null)[] {
   const before = now;
   now = ++passes;
+  let captured: (Tensor | null)[];
   try {
-    return freeing(roots, seeds, targets, options);
+    captured = freeing(roots, seeds, targets, options);
   } finally {
     now = before;
   }
+  if (now === 0) passEnded();
+  return captured;
 }
 
 function freeing(

@@ -93,7 +93,7 @@ Deno.test("a training loop does not wait for the device", async () => {
   const during = lines.slice(from, to).filter((line) => line.startsWith("emulator:"));
   // Where there is no emulator there is nothing to be seen.
   if (during.length === 0) return;
-  assert(during.some((line) => line.includes("optim_step_f32")));
+  assert(during.some((line) => line.includes("optim_few_f32")));
   assert(during.some((line) => line.includes("lazy_step_f32")));
   assertEquals(during.filter((line) => line.includes("wait")), []);
 });
