@@ -1,5 +1,6 @@
 // Elementwise special functions: the kernels of special.rs, one line an op in the same order; the functions themselves are
 // in special/functions.cuh. All are computed in float64; float32 only rounds the result.
+#define MAP_OF_CALLS
 #include "map/map.cuh"
 #include "special/functions.cuh"
 

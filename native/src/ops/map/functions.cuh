@@ -44,7 +44,7 @@ template <> DEVICE int64_t remainder_of(int64_t a, int64_t b) {
 }
 
 // The quotient rounded down, exact where floor(a / b) is off by a rounding; as Python's //.
-template <class C> DEVICE C div_floor(C a, C b) {
+template <class C> __device__ __noinline__ C div_floor(C a, C b) {
   if (b == (C)0) return a / b;
   C r = fmod(a, b), q = (a - r) / b;
   if (r != (C)0 && (b < (C)0) != (r < (C)0)) q -= (C)1;

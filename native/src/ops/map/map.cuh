@@ -7,6 +7,12 @@
 namespace toro {
 
 constexpr int MAP_THREADS = 256;
+// Whether 16-bit floats are taken by eights: not around functions of many calls, where registers would spill.
+#ifdef MAP_OF_CALLS
+constexpr bool EIGHTS = false;
+#else
+constexpr bool EIGHTS = true;
+#endif
 // Elements that a thread takes at a time: 16 bytes of the compute type.
 template <class C> constexpr int PACK = 16 / sizeof(C);
 
@@ -173,19 +179,16 @@ template <int N, class F> DEVICE void map_packed16(const Map& a, F f) {
   constexpr int INPUTS = N > 0 ? N : 1;
   int64_t whole = a.numel & ~(int64_t)7, step = thread_count() * 8, first = thread_number() * 8;
   int dtype = a.dtypes[0];
-  Quad now[INPUTS] = {}, next[INPUTS] = {}, out = {};
-  auto bring = [&](int k, int64_t at) { return *(const Quad*)((const uint16_t*)a.pointers[k + 1] + at); };
-#pragma unroll
-  for (int k = 0; k < N; k++) if (first < whole) now[k] = bring(k, first);
 #pragma unroll 1
   for (; first < whole; first += step) {
+    Quad in[INPUTS] = {}, out = {};
 #pragma unroll
-    for (int k = 0; k < N; k++) if (first + step < whole) next[k] = bring(k, first + step);
+    for (int k = 0; k < N; k++) in[k] = *(const Quad*)((const uint16_t*)a.pointers[k + 1] + first);
 #pragma unroll 1
     for (int half = 0; half < 2; half++) {
       float x[INPUTS][4], y[4];
 #pragma unroll
-      for (int k = 0; k < N; k++) floats_of(now[k], dtype, x[k]);
+      for (int k = 0; k < N; k++) floats_of(in[k], dtype, x[k]);
 #pragma unroll
       for (int j = 0; j < 4; j++) {
         if constexpr (N == 0) y[j] = f(first + half * 4 + j);
@@ -199,12 +202,10 @@ template <int N, class F> DEVICE void map_packed16(const Map& a, F f) {
         out.words[w] = out.words[w + 2];
         out.words[w + 2] = h.words[w];
 #pragma unroll
-        for (int k = 0; k < N; k++) now[k].words[w] = now[k].words[w + 2];
+        for (int k = 0; k < N; k++) in[k].words[w] = in[k].words[w + 2];
       }
     }
     *(Quad*)((uint16_t*)a.pointers[0] + first) = out;
-#pragma unroll
-    for (int k = 0; k < N; k++) now[k] = next[k];
   }
   if (thread_number() == 0) {
     for (int64_t i = whole; i < a.numel; i += 4) map_pack<float, N>(a, i, (int)(a.numel - i < 4 ? a.numel - i : 4), f);
@@ -214,8 +215,8 @@ template <int N, class F> DEVICE void map_packed16(const Map& a, F f) {
 // out[i] = f(i, a[i], b[i], c[i]) with N inputs.
 template <class C, int N, class F> DEVICE void map_by_index(const Map& a, F f) {
   if constexpr (sizeof(C) == 4) {
-    if (a.is_packed == 2) return map_packed16<N>(a, f);
-    if (a.is_packed == 1) return map_packed<N>(a, f);
+    if constexpr (EIGHTS) if (a.is_packed == 2) return map_packed16<N>(a, f);
+    if (a.is_packed) return map_packed<N>(a, f);
   }
   int64_t step = thread_count() * PACK<C>;
   for (int64_t first = thread_number() * PACK<C>; first < a.numel; first += step) {
