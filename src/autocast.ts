@@ -40,7 +40,15 @@ interface Region {
   readonly casts: WeakMap<Tensor, { version: number; cast: Tensor }> | null;
 }
 
+/**
+ * Ops that are asked for float32 but read 16-bit floats as well: those they are given as they are, and the result is
+ * float32 (`isSingleWanted`).
+ */
+const READERS = new Set(["crossEntropy"]);
+
 const regions = new Mode<Region>();
+/** While a reader works on 16-bit floats. */
+let singleWanted = false;
 /** While an op works that has cast its tensors, those inside it cast nothing. */
 let suspended = false;
 
@@ -99,6 +107,11 @@ const RULES: Record<Kind, ReadonlyMap<string, Rule>> = {
   }),
 };
 
+/** Whether the op at work is to give float32 for the 16-bit floats that it reads. */
+export function isSingleWanted(): boolean {
+  return singleWanted;
+}
+
 let castTo: (t: Tensor, dtype: DType) => Tensor;
 
 /** ops/engine.ts hands in the cast. */
@@ -149,6 +162,7 @@ function mapTensors(args: readonly unknown[], change: (t: Tensor) => Tensor): un
 export function autocasting<F extends (...args: never[]) => unknown>(name: string, call: F): F {
   const of = { cpu: RULES.cpu.get(name), cuda: RULES.cuda.get(name) };
   if (of.cpu === undefined && of.cuda === undefined) return call;
+  const reads = READERS.has(name);
   return ((...args: never[]) => {
     const region = regions.live === 0 || suspended ? undefined : regions.value();
     if (region === undefined) return call(...args);
@@ -166,13 +180,15 @@ export function autocasting<F extends (...args: never[]) => unknown>(name: strin
       const kind = kindOf(t), rule = ruleFor(kind);
       if (rule === "low") return cast(t, region[kind]!.dtype, region);
       const single = rule === "single" || (rule === "widest" && wide.has(kind));
-      return single ? cast(t, "float32", region) : t;
+      return single && !reads ? cast(t, "float32", region) : t;
     });
     suspended = true;
+    singleWanted = reads;
     try {
       return call(...converted as never[]);
     } finally {
       suspended = false;
+      singleWanted = false;
     }
   }) as F;
 }

@@ -6,9 +6,11 @@
 import { checkAnomaly } from "./autograd/anomaly.ts";
 import { asUser, type Edge, edgeOf, inMode, type Node, ops } from "./autograd.ts";
 import { ArgumentError, AutogradError, show } from "./errors.ts";
+import { passEnded } from "./collection.ts";
 import { optionsOf } from "./options.ts";
 import { type Block, noteStorages, type Storage } from "./memory.ts";
 import { Tensor } from "./tensor.ts";
+import { settleWindows, sourcesOf } from "./windows.ts";
 
 interface Arrived {
   readonly grads: (Tensor | null)[];
@@ -63,11 +65,14 @@ function walk(
 ): (Tensor | null)[] {
   const before = now;
   now = ++passes;
+  let captured: (Tensor | null)[];
   try {
-    return freeing(roots, seeds, targets, options);
+    captured = freeing(roots, seeds, targets, options);
   } finally {
     now = before;
   }
+  if (now === 0) passEnded();
+  return captured;
 }
 
 function freeing(
@@ -140,6 +145,7 @@ function pass(
     const grads = a.grads;
     for (let slot = 0; slot < grads.length; slot++) {
       let g = grads[slot];
+      settleWindows(g);
       const hooks = node.hooks?.get(slot);
       if (!g || hooks === undefined) continue;
       for (const hook of hooks) {
@@ -190,7 +196,9 @@ function pass(
     if (!retain) node.forget();
     for (let i = 0; i < node.edges.length; i++) {
       const edge = node.edges[i], g = results[i];
-      if (edge !== null && g != null) send(edge, g);
+      if (edge === null || g == null) continue;
+      for (const source of sourcesOf(g)) shared.add(source);
+      send(edge, g);
     }
   }
   return captured;

@@ -59,9 +59,10 @@ const young = new WatchList();
 let unseen = 0;
 /** Blocks that outlived two young collections: only a full one can find them dead. */
 const old = new WatchList();
-/** Bytes and handles made since the last collection that V8 carried out. */
+/** Bytes and handles made since the last collection that V8 carried out; bytes on devices that were released since. */
 let madeBytes = 0;
 let madeHandles = 0;
+let releasedBytes = 0;
 /** Bytes and handles that grew old since the last full collection. */
 let agedBytes = 0;
 let agedHandles = 0;
@@ -73,6 +74,13 @@ const YOUNG_HANDLES = 20_000;
 /** It comes less often where it takes more than this share of the time, up to so many times. */
 const YOUNG_SHARE = 0.012;
 const RARE = 3;
+/** What garbage takes by then, mostly. */
+export const GARBAGE: number = RARE * YOUNG_BYTES;
+/**
+ * Within a step of training on a device nearly all that was made is alive until its backward pass ends, which is when
+ * collecting takes least and finds most: before it the limit is so many times higher.
+ */
+const LATE = 8;
 /**
  * The first time is later: short scripts then never collect, and later rounds stay under the memory that it took. So
  * far a collection is also waited for that V8 puts off.
@@ -132,8 +140,10 @@ function heapBytes(): number {
 }
 
 /** Called before a block of so many bytes is made: collects when enough was made since the last time. */
-export function makeRoom(bytes: number): void {
-  if (madeBytes + bytes > nextBytes || madeHandles >= nextHandles) {
+export function makeRoom(bytes: number, isOnDevice: boolean): void {
+  const limit = isOnDevice && trains ? LATE * nextBytes : nextBytes;
+  if (madeBytes - releasedBytes + bytes > limit || madeHandles >= nextHandles) {
+    trains = false;
     collect(isFullDue() ? "full" : "young");
   } else if (madeBytes >= letGoBytes) {
     letGo();
@@ -146,9 +156,18 @@ export function makeRoom(bytes: number): void {
         free(siftYoung);
         if (isFullDue()) collect("full");
       }
-    }
-    setLetGo();
+      setLetGo();
+    } else smallHandles = madeHandles + SMALL_HANDLES;
   }
+}
+
+/** Whether a backward pass has ended since collecting was last due at another time. */
+let trains = false;
+
+/** Called when a backward pass has ended: collects when enough was made since the last time. */
+export function passEnded(): void {
+  trains = true;
+  if (madeBytes - releasedBytes > nextBytes) collect(isFullDue() ? "full" : "young");
 }
 
 /**
@@ -196,6 +215,7 @@ export function watch(block: Block): void {
 export function release(block: Block): void {
   if (block.handle < 0) return;
   native.free([block.handle]);
+  if (block.isOnDevice) releasedBytes = Math.min(releasedBytes + block.bytes, madeBytes);
   // Its entry goes at the next collection, which knows it by the handle.
   released.add(block.handle);
   finalizer?.unregister(block);
@@ -249,7 +269,10 @@ export function collect(kind: "young" | "full"): void {
   let missed = false;
   if (kind === "young" && collector != null) {
     const limit = Math.max(YOUNG_BYTES * Math.max(rarer, FIRST), survivors * 2);
-    const over = Math.max(madeBytes / limit, madeHandles / (YOUNG_HANDLES * FIRST));
+    const over = Math.max(
+      (madeBytes - releasedBytes) / limit,
+      madeHandles / (YOUNG_HANDLES * FIRST),
+    );
     missed = !collector.young(over > 1 ? PATIENCE_MS : 0);
     if (missed && (over > LAST || heapBytes() < SMALL_HEAP)) {
       kind = "full";
@@ -266,11 +289,11 @@ export function collect(kind: "young" | "full"): void {
   stats.collectionMs += end - start;
   const { budgetBytes } = native.nativeMemory();
   if (missed) {
-    nextBytes = madeBytes + YOUNG_BYTES * RETRY;
+    nextBytes = madeBytes - releasedBytes + YOUNG_BYTES * RETRY;
     nextHandles = madeHandles + YOUNG_HANDLES * RETRY;
   } else {
     adapt(kind, end - start, end, budgetBytes);
-    madeBytes = 0;
+    madeBytes = releasedBytes = 0;
     madeHandles = 0;
   }
   setLetGo();
@@ -346,7 +369,7 @@ function adapt(kind: "young" | "full", tookMs: number, now: number, budgetBytes:
     lastFull = now;
   } else {
     const share = tookMs / Math.max(now - lastYoung, tookMs);
-    wishes.push(madeBytes / YOUNG_BYTES * share / YOUNG_SHARE);
+    wishes.push((madeBytes - releasedBytes) / YOUNG_BYTES * share / YOUNG_SHARE);
     if (wishes.length > ROUNDS) wishes.shift();
     // The middle one, for a single round may have waited for a processor.
     const wish = wishes.toSorted((a, b) => a - b)[(wishes.length - 1) >> 1];

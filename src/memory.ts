@@ -5,7 +5,8 @@
  * @module
  */
 import * as native from "../ffi/library.ts";
-import { collect, letGo, makeRoom, release, stats, warmUp, watch } from "./collection.ts";
+import { collect, GARBAGE, letGo, makeRoom, release, stats, warmUp, watch } from "./collection.ts";
+import { facts } from "./cuda.ts";
 import { ArgumentError, DisposedError, show } from "./errors.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -13,11 +14,14 @@ import type { Tensor } from "./tensor.ts";
 export class Block {
   /** The native handle; -1 once released. */
   handle: number;
-  /** Its size. */
+  /** Its size, as far as it is a reason to collect. */
   readonly bytes: number;
-  constructor(handle: number, bytes: number) {
+  /** Whether it lies on a device. */
+  readonly isOnDevice: boolean;
+  constructor(handle: number, bytes: number, isOnDevice = false) {
     this.handle = handle;
     this.bytes = bytes;
+    this.isOnDevice = isOnDevice;
   }
 }
 
@@ -133,21 +137,36 @@ const SMALL = 4096;
 const SLAB = 64 * 1024;
 const EMPTY_DEVICE_SLAB = { block: GONE, used: SLAB };
 
+/** The number that asks native for pinned memory of the process. */
+const PINNED = 1 << 16;
+
 let slab: { block: Block; used: number } = EMPTY_DEVICE_SLAB;
 /** Slabs made so far, and how many a program makes that is no short script. */
 let slabs = 0;
 const WARM_SLABS = 8;
 
-function newBlock(bytes: number, device: number): Block {
-  makeRoom(bytes);
-  let handle = native.allocate(bytes, device);
+/** Garbage may mostly take this share of a device: to look for it takes a device of many bytes more than the ops took. */
+const GARBAGE_SHARE = 1 / 64;
+const worths: number[] = [];
+
+/** How many bytes of a device weigh as much as one of the process's. */
+function worthOf(device: number): number {
+  const share = () => facts().devices[device - 1].bytes * GARBAGE_SHARE;
+  return worths[device] ??= Math.max(1, share() / GARBAGE);
+}
+
+function newBlock(size: number, device: number): Block {
+  const isOnDevice = device !== 0 && device !== PINNED;
+  const bytes = isOnDevice ? size / worthOf(device) : size;
+  makeRoom(bytes, isOnDevice);
+  let handle = native.allocate(size, device);
   if (handle < 0) {
     // Past the budget: what nobody can reach any more may make room.
     collect("full");
-    handle = native.allocate(bytes, device);
+    handle = native.allocate(size, device);
     if (handle < 0) throw native.failure(-handle);
   }
-  const block = new Block(handle, bytes);
+  const block = new Block(handle, bytes, isOnDevice);
   watch(block);
   return block;
 }
@@ -194,9 +213,6 @@ export function allocate(bytes: number, device: number): Storage {
   noteStorage(storage);
   return storage;
 }
-
-/** The number that asks native for pinned memory of the process. */
-const PINNED = 1 << 16;
 
 /** A new storage in pinned memory, from and to which devices copy by themselves. */
 export function allocatePinned(bytes: number): Storage {

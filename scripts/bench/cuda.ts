@@ -74,15 +74,25 @@ interface Line {
 
 const median = (xs: number[]): number => xs.toSorted((a, b) => a - b)[xs.length >> 1];
 
+/** Iterations that are timed together at least: a training loop goes on, and does not wait for each. */
+const LEAST = 5;
+/** Milliseconds for which a row of Toro's runs before it is measured: V8 compiles what ran some hundred times. */
+const WARM_UP = 400;
+
 /** Milliseconds of what a side has prepared: the median of five, each of some 50 ms. */
-async function timed(side: Side, tiny: boolean): Promise<number | string> {
+async function timed(side: Side, tiny: boolean, warmUp = 0): Promise<number | string> {
   const once = await side.ask<number>({ do: "time", times: 1 });
   if ("error" in once) return once.error;
   const first = await side.ask<number>({ do: "time", times: tiny ? 1 : 3 });
   if ("error" in first) return first.error;
   const times = tiny
     ? 1
-    : Math.max(1, Math.min(1000, Math.round(50 / Math.max(first.value, 1e-3))));
+    : Math.max(LEAST, Math.min(1000, Math.round(50 / Math.max(first.value, 1e-3))));
+  if (!tiny && warmUp > 0) {
+    const often = Math.max(1, Math.min(5000, Math.round(warmUp / Math.max(first.value, 1e-3))));
+    const warm = await side.ask<number>({ do: "time", times: often });
+    if ("error" in warm) return warm.error;
+  }
   const found: number[] = [];
   for (let i = 0; i < (tiny ? 1 : 5); i++) {
     const again = await side.ask<number>({ do: "time", times });
@@ -116,10 +126,10 @@ export async function benchCuda({ only, tiny, json, python }: CudaBench): Promis
       if (!name.includes(only)) continue;
       const ms: Record<string, number | string> = {};
       const prepared = await toro.ask<number[]>({ do: "prepare", family, dims: d });
-      ms.toro = "error" in prepared ? prepared.error : await timed(toro, tiny);
+      ms.toro = "error" in prepared ? prepared.error : await timed(toro, tiny, WARM_UP);
       if (hasOwn) {
         const ready = await own.ask<number[]>({ do: "prepare", family, dims: d });
-        ms.own = "error" in ready ? ready.error : await timed(own, tiny);
+        ms.own = "error" in ready ? ready.error : await timed(own, tiny, WARM_UP);
       }
       let difference: number | null = null;
       const modes = family.startsWith("recommender") ? ["eager", "sparse"] : ["eager"];
@@ -144,14 +154,22 @@ export async function benchCuda({ only, tiny, json, python }: CudaBench): Promis
       };
       lines.push(line);
       console.log(text(line) + (differs ? `  DIFFERS by ${difference}` : ""));
+      // After each row, so that a run which is cut short leaves what it found.
+      if (json !== undefined) await write(json, machine, tiny, lines);
     }
   }
   for (const side of [toro, own, torch]) await side?.close();
-  if (json !== undefined) {
-    await Deno.writeTextFile(json, JSON.stringify({ machine, tiny, rows: lines }, null, 2) + "\n");
-    await Deno.writeTextFile(json.replace(/(\.json)?$/, ".md"), table(machine, tiny, lines));
-  }
   return good && lines.length > 0;
+}
+
+async function write(
+  json: string,
+  machine: string[],
+  tiny: boolean,
+  rows: Line[],
+): Promise<void> {
+  await Deno.writeTextFile(json, JSON.stringify({ machine, tiny, rows }, null, 2) + "\n");
+  await Deno.writeTextFile(json.replace(/(\.json)?$/, ".md"), table(machine, tiny, rows));
 }
 
 const COLUMNS = ["toro", "own", "eager", "sparse", "compile", "graph"];

@@ -212,6 +212,18 @@ function gpt2(
 
 /** What is timed, by name; `{}` stands for the dims. */
 export const cudaFamilies: Record<string, CudaFamily> = {
+  "recommender {} x {}, batch {}": {
+    dims: [[1_000_000, 128, 8192]],
+    tiny: [[50, 8, 16]],
+    prepare: recommender,
+  },
+  "GPT-2 of {} layers, {} heads, {} wide, {} tokens known, {} x {}, bfloat16": {
+    dims: [[12, 12, 768, 50_304, 8, 1024]],
+    tiny: [[1, 2, 16, 30, 2, 8]],
+    prepare: gpt2,
+    flops: (layers, _, width, vocabulary, b, t) =>
+      6 * b * t * (12 * layers * width * width + vocabulary * width + layers * t * width),
+  },
   "copy {}": elementwise((x) => x.clone()),
   "add {}": elementwise((x) => x.add(1)),
   "gelu {}": elementwise((x) => F.gelu(x)),
@@ -241,17 +253,5 @@ export const cudaFamilies: Record<string, CudaFamily> = {
     prepare: attention,
     flops: (batch, heads, length, width) => 7 * batch * heads * length ** 2 * width,
     hasOwn: true,
-  },
-  "recommender {} x {}, batch {}": {
-    dims: [[1_000_000, 128, 8192]],
-    tiny: [[50, 8, 16]],
-    prepare: recommender,
-  },
-  "GPT-2 of {} layers, {} heads, {} wide, {} tokens known, {} x {}, bfloat16": {
-    dims: [[12, 12, 768, 50_304, 8, 1024]],
-    tiny: [[1, 2, 16, 30, 2, 8]],
-    prepare: gpt2,
-    flops: (layers, _, width, vocabulary, b, t) =>
-      6 * b * t * (12 * layers * width * width + vocabulary * width + layers * t * width),
   },
 };

@@ -37,7 +37,7 @@ function cudaFacts(): [string, string][] {
   if (reason !== null) return [["cuda", `no: ${reason}`]];
   const { driver, minimumDriver, kernels, devices } = cuda.facts();
   return [
-    ["cuda", `driver for CUDA ${driver}, at least ${minimumDriver}; no GPU has confirmed it yet`],
+    ["cuda", `driver for CUDA ${driver}, at least ${minimumDriver}`],
     ["cuda kernels", kernels],
     ...cuda.libraries().map(({ name, version, reason }): [string, string] => [
       `cuda ${name}`,

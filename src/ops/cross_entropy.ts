@@ -6,6 +6,7 @@
  */
 import { run } from "../../ffi/instruction.ts";
 import { OP } from "../../ffi/opcodes.gen.ts";
+import { isSingleWanted } from "../autocast.ts";
 import { isGradEnabled, record, wants } from "../autograd.ts";
 import { DTYPES } from "../dtype.ts";
 import { ArgumentError, DTypeError, ShapeError, show } from "../errors.ts";
@@ -73,6 +74,11 @@ function checkClasses(
   }
 }
 
+/** A 16-bit float as float32 where autocasting asks for that. */
+function single(t: Tensor): Tensor {
+  return isSingleWanted() && t.info.isFloat && t.info.size === 2 ? cast(t, "float32") : t;
+}
+
 /** The loss for targets that name classes. */
 function classLoss(
   name: string,
@@ -111,7 +117,7 @@ function classLoss(
   const device = x.storage.device;
   const info = x.dtype === "float64" ? DTYPES.float64 : DTYPES.float32;
   const each = reduction === "none";
-  const out = empty(each ? rowShape : [], x.info, device);
+  const out = empty(each ? rowShape : [], isSingleWanted() ? info : x.info, device);
   const lse = empty(rowShape, info, device), norm = empty([], DTYPES.float64, device);
   const factors = weight ?? empty([0], x.info, device);
   const scalars = [REDUCTIONS[reduction], ignored, smoothing, isLog ? 1 : 0];
@@ -120,19 +126,9 @@ function classLoss(
     record(name, [x], [out], ([g]) => {
       if (g === null) return [null];
       if (isGradEnabled()) {
-        return [
-          composed(
-            g,
-            x,
-            d,
-            target,
-            weight,
-            ignored,
-            smoothing,
-            isLog,
-            reduction === "mean" ? norm : null,
-          ),
-        ];
+        const wide = cast(x, out.dtype), total = reduction === "mean" ? norm : null;
+        const gx = composed(g, wide, d, target, weight, ignored, smoothing, isLog, total);
+        return [cast(gx, x.dtype)];
       }
       const gx = empty(x.shape, x.info, device);
       const up = each
@@ -258,13 +254,19 @@ export const crossEntropy: (
       );
     }
     if (target.info.isFloat && sameShape(target.shape, x.shape)) {
-      return probabilityLoss(x, target, weight, reduction, labelSmoothing);
+      return probabilityLoss(
+        single(x),
+        single(target),
+        weight && single(weight),
+        reduction,
+        labelSmoothing,
+      );
     }
     return classLoss(
       "crossEntropy",
-      x,
+      weight === null ? x : single(x),
       target,
-      weight,
+      weight && single(weight),
       reduction,
       ignoreIndex,
       labelSmoothing,

@@ -8,6 +8,7 @@ import { setNanCheck } from "../autograd/anomaly.ts";
 import { baseOf, inMode, record, setEngineOps, wants } from "../autograd.ts";
 import { mergeRows, rowsOf, tensorOfRows } from "../rows.ts";
 import { setMaterialize, Tensor } from "../tensor.ts";
+import { addWindows, joinWindows } from "../windows.ts";
 import { filled } from "./creation.ts";
 import { isnan } from "./logic.ts";
 import { cast, mapOut } from "./map.ts";
@@ -80,9 +81,11 @@ setAutocastCast(cast);
 setNanCheck((t) => t.info.isFloat && inMode(false, () => any(isnan(t))).item() !== 0);
 
 setEngineOps({
-  add: (a, b) => addRows(a, b) ?? add(a, b),
+  add: (a, b) => addRows(a, b) ?? joinWindows(a, b) ?? add(a, b),
   accumulate: (a, b) => {
-    if (!accumulateRows(a, b)) mapOut("add", OP.add, a, a, b, a.info);
+    const joined = joinWindows(a, b);
+    if (joined !== null) return joined;
+    if (!addWindows(a, b) && !accumulateRows(a, b)) mapOut("add", OP.add, a, a, b, a.info);
     a.storage.version++;
     return a;
   },

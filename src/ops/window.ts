@@ -11,10 +11,25 @@ import { ArgumentError, IndexError, ShapeError, show } from "../errors.ts";
 import { op } from "../op.ts";
 import { contiguousStrides, isContiguous, numelOf, shapeText, wrapDim } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
+import { tensorOfWindow } from "../windows.ts";
 import { filled } from "./creation.ts";
 import { div } from "./pointwise.ts";
 import { mapOut } from "./map.ts";
 import { clone, makeView } from "./view.ts";
+
+/**
+ * The gradient of a tensor of which `view` shows the places from `from` to before `to` of a dim: zeros elsewhere.
+ * Differentiable in g; where nobody differentiates, windows of one tensor are put together before anything is written.
+ */
+function intoSlice(
+  g: Tensor,
+  shape: readonly number[],
+  place: { dim: number; from: number; to: number },
+  view: (whole: Tensor) => Tensor,
+): Tensor {
+  const isPlain = g.numel > 0 && !wants(g);
+  return isPlain ? tensorOfWindow(shape, { g, view, ...place }) : intoWindow(g, shape, view);
+}
 
 /** A tensor of zeros in whose part `window` stands g: the gradient of a view. Differentiable in g. */
 export function intoWindow(
@@ -55,7 +70,12 @@ export function sliceDim(
     shape,
     strides,
     offset,
-    (g) => intoWindow(g, x.shape, (w) => sliceDim(w, dim, start, stop, step)),
+    (g) => {
+      const view = (w: Tensor) => sliceDim(w, dim, start, stop, step);
+      return step === 1
+        ? intoSlice(g, x.shape, { dim, from: start, to: stop }, view)
+        : intoWindow(g, x.shape, view);
+    },
   );
 }
 
@@ -127,7 +147,7 @@ export function selectIndex(
     x.shape.toSpliced(d, 1),
     x.strides.toSpliced(d, 1),
     x.offset + i * x.strides[d],
-    (g) => intoWindow(g, x.shape, (w) => select(w, d, i)),
+    (g) => intoSlice(g, x.shape, { dim: d, from: i, to: i + 1 }, (w) => select(w, d, i)),
   );
 }
 

@@ -57,6 +57,23 @@ compare("rows of a table and their gradient", () => [
   return [read, table.grad!];
 }, 1e-6);
 
+// What one block groups, and one more; row numbers of one to three bytes.
+for (const n of [1, 32, 255, 257, 5000, 8192, 8193]) {
+  for (const rows of [200, 30_000, 70_000].filter((rows) => rows > 2 * n)) {
+    compare(`${n} of ${rows} rows and their gradient`, () => [
+      randint(0, rows, [n]),
+      randn([rows, 1], { requiresGrad: true }),
+    ], (index, table) => {
+      F.embedding(index, table).sum().backward();
+      return [table.grad!];
+    });
+  }
+  compare(`scatter of ${n}: the last one stays`, () => [
+    randint(0, Math.ceil(n / 3), [n]),
+    randn([n]),
+  ], (index, x) => [zeros([n], { device: x.device }).scatter(0, index, x)]);
+}
+
 compare(
   "a few rows that are read often",
   () => [randint(0, 5, [N]), randn([N * 3, 2], { requiresGrad: true })],

@@ -61,6 +61,19 @@ Deno.test("one step updates tensors of all sizes and dtypes at once", () => {
   assertEquals(run("cuda"), run("cpu"));
 });
 
+Deno.test("one step updates more tensors than a launch takes along", () => {
+  const run = (device: string) => {
+    const params = Array.from({ length: 40 }, (_, i) => {
+      const p = tensor(Array.from({ length: 1 + i % 5 }, (_, k) => i + k), { device });
+      p.grad = p.mul(0.5).add(0.25);
+      return p.requiresGrad_();
+    });
+    new optim.AdamW(params, { lr: 0.1 }).step();
+    return params.map((p) => p.toArray());
+  };
+  assertEquals(run("cuda"), run("cpu"));
+});
+
 Deno.test("norms of dense and of row-sparse gradients, clipped by norm and by value", () => {
   const run = (device: string) => {
     const table = zeros([40, 6], { device, requiresGrad: true });

@@ -76,7 +76,8 @@ Deno.test("the recommender of the examples has the CPU's losses", () =>
     }
     // Not the losses in evaluation: its layer before the norm has a bias, of which Adam makes noise.
     const of = (device: string) => records[device].map(({ loss }) => loss);
-    assertClose(of("cuda"), of("cpu"), 1e-5);
+    // On a GPU products are summed in an order of its own.
+    assertClose(of("cuda"), of("cpu"), 1e-4);
   }));
 
 Deno.test("a training loop does not wait for the device", async () => {
@@ -92,7 +93,7 @@ Deno.test("a training loop does not wait for the device", async () => {
   const during = lines.slice(from, to).filter((line) => line.startsWith("emulator:"));
   // Where there is no emulator there is nothing to be seen.
   if (during.length === 0) return;
-  assert(during.some((line) => line.includes("optim_step_f32")));
+  assert(during.some((line) => line.includes("optim_few_f32")));
   assert(during.some((line) => line.includes("lazy_step_f32")));
   assertEquals(during.filter((line) => line.includes("wait")), []);
 });

@@ -196,6 +196,60 @@ template <class C> DEVICE void store_quick(void* p, int dtype, int64_t i, C x) {
   else store<C>(p, dtype, i, x);
 }
 
+// ---- four neighbouring elements at once, of float32, 16-bit floats or bool; the first lies on a multiple of their bytes
+
+// As they lie in memory, in as many words as they fill.
+struct alignas(16) Quad { uint32_t words[4]; };
+struct alignas(8) HalfQuad { uint32_t words[2]; };
+
+DEVICE Quad load_quad(const void* p, int dtype, int64_t i) {
+  Quad q = {};
+  if (dtype == F32) {
+    q = *(const Quad*)((const float*)p + i);
+  } else if (dtype == BOOL) {
+    q.words[0] = *(const uint32_t*)((const uint8_t*)p + i);
+  } else {
+    HalfQuad h = *(const HalfQuad*)((const uint16_t*)p + i);
+    q.words[0] = h.words[0];
+    q.words[1] = h.words[1];
+  }
+  return q;
+}
+DEVICE void floats_of(const Quad& q, int dtype, float (&x)[4]) {
+  if (dtype == F32) {
+#pragma unroll
+    for (int j = 0; j < 4; j++) x[j] = __uint_as_float(q.words[j]);
+  } else if (dtype == BOOL) {
+#pragma unroll
+    for (int j = 0; j < 4; j++) x[j] = (q.words[0] >> 8 * j & 255u) != 0u ? 1.0f : 0.0f;
+  } else if (dtype == BF16) {
+#pragma unroll
+    for (int j = 0; j < 4; j++) x[j] = __uint_as_float(j % 2 == 0 ? q.words[j / 2] << 16 : q.words[j / 2] & 0xffff0000u);
+  } else {
+#pragma unroll
+    for (int j = 0; j < 4; j++) x[j] = half_to_float((uint16_t)(q.words[j / 2] >> 16 * (j % 2)));
+  }
+}
+DEVICE void store_quad(void* p, int dtype, int64_t i, const float (&x)[4]) {
+  if (dtype == F32) {
+    *(Quad*)((float*)p + i) = {{__float_as_uint(x[0]), __float_as_uint(x[1]), __float_as_uint(x[2]), __float_as_uint(x[3])}};
+  } else if (dtype == BOOL) {
+    uint32_t word = 0;
+#pragma unroll
+    for (int j = 0; j < 4; j++) word |= (x[j] != 0.0f ? 1u : 0u) << 8 * j;
+    *(uint32_t*)((uint8_t*)p + i) = word;
+  } else {
+    HalfQuad h;
+#pragma unroll
+    for (int j = 0; j < 2; j++) {
+      uint16_t low = dtype == BF16 ? float_to_bfloat(x[2 * j]) : float_to_half(x[2 * j]);
+      uint16_t high = dtype == BF16 ? float_to_bfloat(x[2 * j + 1]) : float_to_half(x[2 * j + 1]);
+      h.words[j] = (uint32_t)low | (uint32_t)high << 16;
+    }
+    *(HalfQuad*)((uint16_t*)p + i) = h;
+  }
+}
+
 // ---- arithmetic that wraps for integers, as the CPU's does
 
 DEVICE float wrap_add(float a, float b) { return a + b; }

@@ -86,6 +86,8 @@ pub struct Gpu {
     modules: Vec<Handle>,
     functions: Mutex<HashMap<(&'static str, &'static str), Option<Function>>>,
     blocks: Mutex<Blocks>,
+    /// Events that nobody has any more, of those without a time.
+    events: Mutex<Vec<Idle>>,
     alarm: *mut Alarm,
     pub(super) libraries: Libraries,
     /// What the device was lost by.
@@ -99,9 +101,18 @@ unsafe impl Send for Gpu {}
 unsafe impl Sync for Gpu {}
 
 #[derive(Clone, Copy)]
-struct Function(Handle);
+struct Function {
+    handle: Handle,
+    /// Bytes of shared memory that a launch may ask for.
+    shared: usize,
+}
 // SAFETY: a handle of the driver's, as above.
 unsafe impl Send for Function {}
+
+/// An event that is recorded again by whoever needs one next.
+struct Idle(Handle);
+// SAFETY: a handle of the driver's, as above.
+unsafe impl Send for Idle {}
 
 thread_local! {
     /// The context that is current in this thread.
@@ -115,6 +126,8 @@ const PORTABLE_AND_MAPPED: c_uint = 1 | 2;
 
 /// An event that is only waited for.
 const NO_TIME: c_uint = 2;
+/// What every kernel may have of shared memory.
+const SHARED: usize = 48 << 10;
 /// Bytes that pass through one block of pinned memory.
 const STAGED: usize = 16 << 20;
 
@@ -168,6 +181,7 @@ impl Gpu {
             stream,
             functions: Mutex::default(),
             blocks: Mutex::new(Blocks::new(keeps)),
+            events: Mutex::default(),
             alarm: alarm.cast(),
             libraries: Libraries::default(),
             lost: OnceLock::new(),
@@ -384,23 +398,43 @@ impl Gpu {
 
     // ---- work
 
-    /// The kernel of a name in two parts, if it is there.
-    fn function(&self, name: (&'static str, &'static str)) -> Outcome<Option<Function>> {
-        if let Some(&found) = lock(&self.functions).get(&name) {
-            return Ok(found);
+    /// The kernel of a name in two parts, which may have so many bytes of shared memory.
+    fn function(&self, name: (&'static str, &'static str), shared: usize) -> Outcome<Handle> {
+        let mut functions = lock(&self.functions);
+        let found = match functions.get_mut(&name) {
+            Some(found) => found,
+            None => {
+                let found = self.find(name)?;
+                functions.entry(name).or_insert(found)
+            }
+        };
+        let Some(function) = found else {
+            return Err(kernels::absence(name));
+        };
+        if shared > function.shared {
+            // SAFETY: a kernel of this context's, which `enter` made current.
+            self.noted(unsafe {
+                self.driver
+                    .function_attribute(function.handle, SHARED_PER_BLOCK, shared as c_int)
+            })?;
+            function.shared = shared;
         }
+        Ok(function.handle)
+    }
+
+    fn find(&self, name: (&'static str, &'static str)) -> Outcome<Option<Function>> {
         let symbol = CString::new(format!("{}{}", name.0, name.1))
             .map_err(|_| Fault::Device("a kernel's name holds a zero".into()))?;
-        let mut found = None;
         for &module in &self.modules {
             // SAFETY: modules of this context, which `enter` made current.
             if let Some(handle) = self.noted(unsafe { self.driver.kernel(module, &symbol) })? {
-                found = Some(Function(handle));
-                break;
+                return Ok(Some(Function {
+                    handle,
+                    shared: SHARED,
+                }));
             }
         }
-        lock(&self.functions).insert(name, found);
-        Ok(found)
+        Ok(None)
     }
 
     /// Launches the kernel whose name is given in two parts, behind all work so far.
@@ -414,20 +448,11 @@ impl Gpu {
         arguments: &A,
     ) -> Outcome {
         self.enter()?;
-        let Some(Function(function)) = self.function(name)? else {
-            return Err(kernels::absence(name));
-        };
+        let function = self.function(name, shape.shared)?;
         let [x, y, z] = shape.grid;
         let mut parameters = [core::ptr::from_ref(arguments).cast_mut().cast::<c_void>()];
         // SAFETY: the caller's promise; the driver copies the arguments before it returns.
         let launched = unsafe {
-            if shape.shared > 48 << 10 {
-                self.driver.function_attribute(
-                    function,
-                    SHARED_PER_BLOCK,
-                    shape.shared as c_int,
-                )?;
-            }
             self.driver.launch(
                 function,
                 x,
@@ -448,16 +473,24 @@ impl Gpu {
     /// An event behind all work so far; with a time, if it is to be compared with others.
     pub fn record(&'static self, has_time: bool) -> Outcome<Event> {
         self.enter()?;
+        let idle = if has_time {
+            None
+        } else {
+            lock(&self.events).pop()
+        };
         let mut event = Event {
             gpu: self,
-            handle: core::ptr::null_mut(),
+            handle: idle.map_or(core::ptr::null_mut(), |idle| idle.0),
+            has_time,
         };
         let flags = if has_time { 0 } else { NO_TIME };
         // SAFETY: the address of a value that outlives the call; the stream of this context.
         let recorded = unsafe {
-            self.driver
-                .event_create(&mut event.handle, flags)
-                .and_then(|()| self.driver.event_record(event.handle, self.stream))
+            let made = match event.handle.is_null() {
+                true => self.driver.event_create(&mut event.handle, flags),
+                false => Ok(()),
+            };
+            made.and_then(|()| self.driver.event_record(event.handle, self.stream))
         };
         self.noted(recorded).map(|()| event)
     }
@@ -515,6 +548,7 @@ impl Gpu {
 pub struct Event {
     gpu: &'static Gpu,
     handle: Handle,
+    has_time: bool,
 }
 
 // SAFETY: a handle of the driver's, which may be used from any thread in which the context is current.
@@ -567,10 +601,16 @@ impl Event {
 
 impl Drop for Event {
     fn drop(&mut self) {
-        if !self.handle.is_null() && self.gpu.enter().is_ok() {
-            // SAFETY: not destroyed yet; the driver keeps what its work still needs. What it says is of no use to anybody.
-            let _ = unsafe { self.gpu.driver.event_destroy(self.handle) };
+        if self.handle.is_null() || self.gpu.enter().is_err() {
+            return;
         }
+        if !self.has_time {
+            // What waits for it waits for what it was recorded behind, whoever records it anew.
+            lock(&self.gpu.events).push(Idle(self.handle));
+            return;
+        }
+        // SAFETY: not destroyed yet; the driver keeps what its work still needs. What it says is of no use to anybody.
+        let _ = unsafe { self.gpu.driver.event_destroy(self.handle) };
     }
 }
 

@@ -1,6 +1,6 @@
 // Rows of tables: gathering them, sums of gradients by row, bags. The kernels of embedding.rs and embedding_bag.rs. Rows of a
 // batch are grouped by their number (grouping.cuh), so that each row is written by one thread a column, in the batch's order.
-#include "grouping/grouping.cuh"
+#include "grouping/few.cuh"
 #include "lines/lines.cuh"
 
 using namespace toro;
@@ -67,6 +67,22 @@ struct RowKeys {
   uint64_t* keys;
 };
 static_assert(sizeof(RowKeys) == 104, "as in embedding/cuda.rs");
+
+DEVICE uint64_t key_of(const RowKeys& a, int64_t i) {
+  bool is_first = i < a.first.n;
+  int64_t at = is_first ? i : i - a.first.n;
+  const int64_t* count = is_first ? a.first_count : a.second_count;
+  if (count && at >= *count) return (uint64_t)a.rows;
+  int64_t row = is_first ? row_at(a.first, at) : row_at(a.second, at);
+  return is_row(a.notice, row, a.rows) && row != a.padding ? (uint64_t)row : (uint64_t)a.rows;
+}
+
+// The same for few rows, which are grouped at once. Mirrors RowGroups in embedding/cuda.rs.
+struct RowGroups {
+  RowKeys keys;
+  Few few;
+};
+static_assert(sizeof(RowGroups) == 160, "as in embedding/cuda.rs");
 
 // The distinct rows of groups, how many there are, and the sum of the values of each.
 struct RowSums {
@@ -210,17 +226,10 @@ KERNEL(gather_rows, GROUP_THREADS, const __grid_constant__ Gather a) {
 }
 
 KERNEL(row_keys, GROUP_THREADS, const __grid_constant__ RowKeys a) {
-  for (int64_t i = thread_number(); i < a.first.n + a.second.n; i += thread_count()) {
-    bool is_first = i < a.first.n;
-    int64_t at = is_first ? i : i - a.first.n;
-    const int64_t* count = is_first ? a.first_count : a.second_count;
-    uint64_t key = (uint64_t)a.rows;
-    if (!count || at < *count) {
-      int64_t row = is_first ? row_at(a.first, at) : row_at(a.second, at);
-      if (is_row(a.notice, row, a.rows) && row != a.padding) key = (uint64_t)row;
-    }
-    a.keys[i] = key;
-  }
+  for (int64_t i = thread_number(); i < a.first.n + a.second.n; i += thread_count()) a.keys[i] = key_of(a, i);
+}
+KERNEL(row_groups, FEW_THREADS, const __grid_constant__ RowGroups a) {
+  make_groups(a.few, [&](int i) { return (uint32_t)key_of(a.keys, i); });
 }
 
 KERNEL(sum_rows_f32, GROUP_THREADS, const __grid_constant__ RowSums a) { sum_rows<float>(a); }

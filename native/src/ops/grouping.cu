@@ -1,6 +1,6 @@
 // Grouping by key: the runs of equal keys, which radix.cu has put in order. No block waits for another: each counts the runs
-// that begin in its tile, one block sums the counts up, then every tile knows where its own go.
-#include "grouping/grouping.cuh"
+// that begin in its tile, one block sums the counts up, then every tile knows where its own go. Few keys one block orders too.
+#include "grouping/few.cuh"
 
 using namespace toro;
 
@@ -81,4 +81,9 @@ KERNEL(group_starts, GROUP_THREADS, const __grid_constant__ Grouping a) {
       }
     }
   }
+}
+
+// All of it at once, for few. One block.
+KERNEL(group_few, FEW_THREADS, const __grid_constant__ Few a) {
+  make_groups(a, [&](int i) { return (uint32_t)a.keys[i]; });
 }

@@ -400,9 +400,12 @@ mod cuda {
     use crate::dtype::{Compute, DType};
     use crate::ops::lines::{Lines, Part};
 
-    /// Rows whose sums one thread takes for a column.
-    const PIECE: usize = 64;
     const THREADS: u32 = 256;
+    /// Columns that a block sums, as in layer_norm.cu.
+    const STRIP: usize = 128;
+    /// Blocks that sum columns, some, and rows that each has at least.
+    const BLOCKS: usize = 1024;
+    const ROWS_OF_PIECE: usize = 32;
 
     /// A parameter or gradient of a row's dims, which are the last of `dims`; absent where it is empty.
     fn along<'a>(
@@ -509,7 +512,11 @@ mod cuda {
                 format!("a gradient of dims {:?}", o.dims())
             })?;
         }
-        let pieces = rows.div_ceil(PIECE);
+        // As many blocks as keep a device busy, of at least some rows each; by the shape only.
+        let strips = n.div_ceil(STRIP);
+        let pieces = (BLOCKS / strips).clamp(1, rows.div_ceil(ROWS_OF_PIECE).max(1));
+        let piece = rows.div_ceil(pieces).max(1);
+        let pieces = rows.div_ceil(piece);
         let scratch = Scratch::new(crate::cuda::gpu(call.device)?, pieces * 2 * n * 8)?;
         let sums = || Part::at(scratch.address(), DType::F64, &[]);
         let parts = [
@@ -522,11 +529,10 @@ mod cuda {
             sums(),
         ];
         let mut lines = Lines::new(call, x.dims(), |d| d >= lead, &parts)?;
-        lines.numbers[2] = PIECE as f64;
-        let blocks = |things: usize| things.div_ceil(THREADS as usize);
+        lines.numbers[2..4].copy_from_slice(&[piece as f64, pieces as f64]);
         if rows > 0 {
-            let (count, kernel) = (blocks(pieces * n), "layer_norm_columns");
-            lines.launch_in(call, kernel, compute, count, THREADS)?;
+            let kernel = "layer_norm_columns";
+            lines.launch_in(call, kernel, compute, pieces * strips, THREADS)?;
         }
         let to = |o| {
             if Operand::dims(o) == [0] {
@@ -545,8 +551,9 @@ mod cuda {
             sums(),
         ];
         let mut lines = Lines::new(call, &[n], |_| true, &parts)?;
-        lines.numbers[2] = pieces as f64;
-        lines.launch_in(call, "layer_norm_join", compute, blocks(n), THREADS)
+        lines.numbers[3] = pieces as f64;
+        let blocks = n.div_ceil(THREADS as usize / 32);
+        lines.launch_in(call, "layer_norm_join", compute, blocks, THREADS)
     }
 }
 

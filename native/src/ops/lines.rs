@@ -1,6 +1,6 @@
 //! What kernels that work line by line are given on CUDA; mirrors Lines in lines/lines.cuh.
 
-use super::map::cuda::suffix;
+use super::map::cuda::{packs, suffix};
 use super::nest::Nest;
 use crate::cuda::{self, Shape};
 use crate::dtype::{Compute, DType};
@@ -10,15 +10,15 @@ use crate::instruction::{Call, MAX_DIMS, Operand};
 /// As in lines.cuh.
 pub const OPERANDS: usize = 8;
 pub const THREADS: u32 = 256;
-/// Lines up to this length are taken by one warp.
-const SHORT: usize = 256;
+/// Elements that a thread keeps of a line.
+const KEPT: usize = 16;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Line {
     data: u64,
     dtype: i32,
-    unused: i32,
+    is_packed: i32,
     outer: [i64; MAX_DIMS],
     inner: [i64; MAX_DIMS],
 }
@@ -80,6 +80,16 @@ impl<'a> Part<'a> {
     };
 }
 
+/// Whether the lines of operand k lie dense, each on a multiple of the bytes of four elements.
+fn is_packed(part: &Part, k: usize, outer: &Nest<OPERANDS>, inner: &Nest<OPERANDS>) -> bool {
+    let is_line = inner.ndim == 1 && inner.strides[0][k] == 1;
+    let starts = &outer.strides[..outer.ndim];
+    packs(part.dtype)
+        && is_line
+        && part.address.is_multiple_of(4 * part.dtype.size() as u64)
+        && starts.iter().all(|strides| strides[k] % 4 == 0)
+}
+
 impl Lines {
     /// Lines along the dims for which `is_inner` says so.
     pub fn new(
@@ -109,7 +119,7 @@ impl Lines {
         let lines = core::array::from_fn(|k| Line {
             data: parts.get(k).map_or(0, |p| p.address),
             dtype: parts.get(k).map_or(0, |p| p.dtype as i32),
-            unused: 0,
+            is_packed: parts.get(k).map_or(0, |p| i32::from(is_packed(p, k, &outer, &inner))),
             outer: along(&outer, k),
             inner: along(&inner, k),
         });
@@ -138,7 +148,8 @@ impl Lines {
 
     /// Threads of a block that takes a line.
     pub fn threads(&self) -> u32 {
-        if self.length() <= SHORT { 32 } else { THREADS }
+        let most = self.length().div_ceil(KEPT).next_power_of_two();
+        most.clamp(32, THREADS as usize) as u32
     }
 
     /// Runs a kernel with a block for each line, as far as the device has room.

@@ -67,18 +67,27 @@ template <class C> DEVICE void cross_entropy(const Lines& a) {
   int64_t ignored = (int64_t)a.numbers[1], classes = a.length;
   double smoothing = a.numbers[2];
   bool is_log = a.numbers[3] != 0.0;
-  for (int64_t row = blockIdx.x; row < a.count; row += gridDim.x) {
-    int64_t from = line_start(a, 3, row);
-    int64_t target = load<int64_t>(a.lines[2].data, a.lines[2].dtype, line_start(a, 2, row));
-    C most = is_log ? (C)0 : line_max<C>(a, 3, from);
-    double log_sum = is_log ? 0.0 : log(line_exp<C>(a, 3, from, most));
+  for (int64_t line = blockIdx.x; line < a.count; line += gridDim.x) {
+    int64_t from = line_start(a, 3, line);
+    int64_t target = load<int64_t>(a.lines[2].data, a.lines[2].dtype, line_start(a, 2, line));
+    Row<C, 1> row{a, {3}, {from}};
+    if (!is_log || smoothing != 0.0) row.keep();
+    C most = (C)0;
+    double log_sum = 0.0;
+    if (!is_log) {
+      auto of = exponentials(row);
+      most = of.most;
+      log_sum = log(of.sum);
+    }
     bool is_inside = target >= 0 && target < classes, counts = target != ignored && is_inside;
     double all = 0.0;
     if (smoothing != 0.0) {
-      for (int64_t c = threadIdx.x; c < classes; c += blockDim.x) {
-        double w = has(a, 5) ? get<double>(a, 5, 0, c) : 1.0;
-        all += ((double)most - get<double>(a, 3, from, c) + log_sum) * w;
-      }
+      row.each([&](int64_t c, int count, const C (&x)[1][WIDE<C>]) {
+        for (int j = 0; j < count; j++) {
+          double w = has(a, 5) ? get<double>(a, 5, 0, c + j) : 1.0;
+          all += ((double)most - (double)x[0][j] + log_sum) * w;
+        }
+      });
       all = sum_block(all);
     }
     if (threadIdx.x == 0) {
@@ -89,9 +98,9 @@ template <class C> DEVICE void cross_entropy(const Lines& a) {
         value = (1.0 - smoothing) * weight * ((double)most - get<double>(a, 3, from, target) + log_sum);
         if (smoothing != 0.0) value += smoothing / (double)classes * all;
       }
-      store<double>(a.lines[0].data, a.lines[0].dtype, line_start(a, 0, row), value);
-      store<double>(a.lines[1].data, a.lines[1].dtype, line_start(a, 1, row), (double)most + log_sum);
-      store<double>(a.lines[4].data, a.lines[4].dtype, line_start(a, 4, row), weight);
+      store<double>(a.lines[0].data, a.lines[0].dtype, line_start(a, 0, line), value);
+      store<double>(a.lines[1].data, a.lines[1].dtype, line_start(a, 1, line), (double)most + log_sum);
+      store<double>(a.lines[4].data, a.lines[4].dtype, line_start(a, 4, line), weight);
     }
   }
 }
@@ -122,25 +131,31 @@ template <class C> DEVICE void cross_entropy_grad(const Lines& a) {
     for (int64_t c = threadIdx.x; c < classes; c += blockDim.x) total += get<double>(a, 6, 0, c);
     total = sum_block(total);
   }
-  for (int64_t row = blockIdx.x; row < a.count; row += gridDim.x) {
-    int64_t to = line_start(a, 0, row), from = line_start(a, 2, row);
-    int64_t target = load<int64_t>(a.lines[3].data, a.lines[3].dtype, line_start(a, 3, row));
+  for (int64_t line = blockIdx.x; line < a.count; line += gridDim.x) {
+    int64_t to = line_start(a, 0, line), from = line_start(a, 2, line);
+    int64_t target = load<int64_t>(a.lines[3].data, a.lines[3].dtype, line_start(a, 3, line));
     bool is_inside = target >= 0 && target < classes, counts = target != ignored && is_inside;
     if (threadIdx.x == 0 && target != ignored && !is_inside) raise(a.alarm, a.opcode, target, classes);
-    double up = load<double>(a.lines[1].data, a.lines[1].dtype, line_start(a, 1, row)) * scale;
-    C lse = load<C>(a.lines[4].data, a.lines[4].dtype, line_start(a, 4, row));
+    double up = load<double>(a.lines[1].data, a.lines[1].dtype, line_start(a, 1, line)) * scale;
+    C lse = load<C>(a.lines[4].data, a.lines[4].dtype, line_start(a, 4, line));
     double weight = counts && has(a, 6) ? get<double>(a, 6, 0, target) : 1.0;
     double main = (1.0 - smoothing) * weight, each = smoothing / (double)classes;
     C factor = (C)(is_log ? 0.0 : up * (main + each * total));
-    for (int64_t c = threadIdx.x; c < classes; c += blockDim.x) {
-      C value = (C)0;
-      if (counts) {
-        double w = has(a, 6) && each != 0.0 ? get<double>(a, 6, 0, c) : 1.0;
-        value = is_log ? (C)0 : exp(get<C>(a, 2, from, c) - lse) * factor;
-        value -= (C)(up * each * w);
-        if (c == target) value -= (C)(up * main);
-      }
-      put<C>(a, 0, to, c, value);
+    C same = (C)(up * each), own = (C)(up * main);
+    bool is_weighted = has(a, 6) && each != 0.0;
+    Row<C, 1> row{a, {2}, {from}};
+    row.keep();
+    auto value = [&](C x, int64_t c, C less) {
+      if (!counts) return (C)0;
+      C value = (is_log ? (C)0 : exp(x - lse) * factor) - less;
+      return c == target ? value - own : value;
+    };
+    if (is_weighted) {
+      row.write(0, to, [&](const C (&x)[1][WIDE<C>], int j, int64_t c) {
+        return value(x[0][j], c, c < classes ? (C)(up * each * get<double>(a, 6, 0, c)) : (C)0);
+      });
+    } else {
+      row.write(0, to, [&](const C (&x)[1][WIDE<C>], int j, int64_t c) { return value(x[0][j], c, same); });
     }
   }
 }

@@ -25,6 +25,13 @@ struct Step {
 };
 static_assert(sizeof(Step) == 40, "as in optim/cuda.rs");
 
+// The same with few sets, which come along with the launch.
+struct FewStep {
+  Step step;
+  Set sets[31];
+};
+static_assert(sizeof(FewStep) == 4008, "as in optim/cuda.rs");
+
 // The last of some things whose chunks begin at or before this one.
 template <class T> DEVICE int64_t owner_of(const T* things, int64_t count, int64_t chunk) {
   int64_t low = 0, high = count;
@@ -60,9 +67,9 @@ template <class C> DEVICE void update(const Rule<C>& rule, void* p, void* const*
 }
 
 // float64 parameters are computed in float64, all others in float32; a kernel passes over those of the other kind.
-template <class C> DEVICE void optim_step(const Step& a) {
+template <class C> DEVICE void optim_step(const Step& a, const Set* sets) {
   for (int64_t chunk = blockIdx.x; chunk < a.chunks; chunk += gridDim.x) {
-    const Set& s = a.sets[owner_of(a.sets, a.count, chunk)];
+    const Set& s = sets[owner_of(sets, a.count, chunk)];
     if ((s.dtype == F64) != (sizeof(C) == 8)) continue;
     Rule<C> rule(a.kind, a.flags, s.factors);
     int64_t from = (chunk - s.first_chunk) * a.chunk, end = from + a.chunk < s.numel ? from + a.chunk : s.numel;
@@ -107,12 +114,12 @@ struct Lazy {
   const void *numbers, *values;
   const int64_t* count;
   Alarm* alarm;
-  int64_t rows, d, room, first, steps;
+  int64_t rows, d, room, first, swept, steps;
   uint32_t opcode, before, until;
   int32_t number_dtype, dtype, kind, flags, is_forever, is_idle, unused;
   double factors[8];
 };
-static_assert(sizeof(Lazy) == 224, "as in optim/cuda.rs");
+static_assert(sizeof(Lazy) == 232, "as in optim/cuda.rs");
 
 template <class C> DEVICE Rule<C> ring_rule(const Lazy& a, uint32_t step) {
   double factors[8];
@@ -178,14 +185,31 @@ template <class C> DEVICE void lazy_read(const Lazy& a) {
   }
 }
 
-// One step with a gradient; `first` is what the ring holds of it. The ring's row is one that no row lags behind.
+// Whether a number is among the first so many, which ascend.
+DEVICE bool is_among(const Lazy& a, int64_t row, int64_t count) {
+  int64_t low = 0, high = count;
+  while (low < high) {
+    int64_t middle = (low + high) / 2, number = load<int64_t>(a.numbers, a.number_dtype, middle);
+    if (number == row) return true;
+    if (number < row) low = middle + 1;
+    else high = middle;
+  }
+  return false;
+}
+
+// One step with a gradient; `factors` are what the ring gets of it. The ring's row is one that no row lags behind. Rows
+// first … first + swept are brought up to date beside, but for those that have a gradient: they come so far by themselves.
 template <class C> DEVICE void lazy_step(const Lazy& a) {
   if (thread_number() < 8) {
     ((C*)a.ring)[((a.before + 1) & (uint32_t)(a.steps - 1)) * 8 + thread_number()] = (C)a.factors[thread_number()];
   }
-  int64_t all = used(a.count, a.room);
-  for (int64_t i = warp_number(); i < all; i += warp_count()) {
-    int64_t row = load<int64_t>(a.numbers, a.number_dtype, i);
+  int64_t count = used(a.count, a.room);
+  for (int64_t w = warp_number(); w < a.swept + count; w += warp_count()) {
+    if (w < a.swept) {
+      if (!is_among(a, a.first + w, count)) catch_up<C>(a, a.first + w);
+      continue;
+    }
+    int64_t i = w - a.swept, row = load<int64_t>(a.numbers, a.number_dtype, i);
     if (row < 0 || row >= a.rows) {
       if ((threadIdx.x & 31) == 0) raise(a.alarm, a.opcode, row, a.rows);
       continue;
@@ -266,8 +290,10 @@ template <class F> DEVICE void in_type_of(int dtype, F f) {
 
 }  // namespace
 
-KERNEL(optim_step_f32, THREADS, const __grid_constant__ Step a) { optim_step<float>(a); }
-KERNEL(optim_step_f64, THREADS, const __grid_constant__ Step a) { optim_step<double>(a); }
+KERNEL(optim_step_f32, THREADS, const __grid_constant__ Step a) { optim_step<float>(a, a.sets); }
+KERNEL(optim_step_f64, THREADS, const __grid_constant__ Step a) { optim_step<double>(a, a.sets); }
+KERNEL(optim_few_f32, THREADS, const __grid_constant__ FewStep a) { optim_step<float>(a.step, a.sets); }
+KERNEL(optim_few_f64, THREADS, const __grid_constant__ FewStep a) { optim_step<double>(a.step, a.sets); }
 KERNEL(rows_step_f32, THREADS, const __grid_constant__ RowsStep a) { rows_step<float>(a); }
 KERNEL(rows_step_f64, THREADS, const __grid_constant__ RowsStep a) { rows_step<double>(a); }
 KERNEL(lazy_step_f32, THREADS, const __grid_constant__ Lazy a) { lazy_step<float>(a); }

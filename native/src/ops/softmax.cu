@@ -11,13 +11,14 @@ template <class C> DEVICE void softmax(const Lines& a) {
   bool is_log = a.numbers[0] != 0.0;
   for (int64_t line = blockIdx.x; line < a.count; line += gridDim.x) {
     int64_t to = line_start(a, 0, line), from = line_start(a, 1, line);
-    C most = line_max<C>(a, 1, from);
-    double total = line_exp<C>(a, 1, from, most);
-    C rest = (C)log(total), scale = (C)(1.0 / total);
-    for (int64_t i = threadIdx.x; i < a.length; i += blockDim.x) {
-      C d = get<C>(a, 1, from, i) - most;
-      put<C>(a, 0, to, i, is_log ? d - rest : exp(d) * scale);
-    }
+    Row<C, 1> row{a, {1}, {from}};
+    row.keep();
+    auto [most, total] = exponentials(row);
+    C first = most, rest = (C)log(total), scale = (C)(1.0 / total);
+    row.write(0, to, [&](const C (&x)[1][WIDE<C>], int j, int64_t) {
+      C d = x[0][j] - first;
+      return is_log ? d - rest : exp(d) * scale;
+    });
   }
 }
 
@@ -26,16 +27,13 @@ template <class C> DEVICE void softmax_grad(const Lines& a) {
   bool is_log = a.numbers[0] != 0.0;
   for (int64_t line = blockIdx.x; line < a.count; line += gridDim.x) {
     int64_t to = line_start(a, 0, line), of_g = line_start(a, 1, line), of_y = line_start(a, 2, line);
-    double total = 0.0;
-    for (int64_t i = threadIdx.x; i < a.length; i += blockDim.x) {
-      C g = get<C>(a, 1, of_g, i);
-      total += (double)(is_log ? g : g * get<C>(a, 2, of_y, i));
-    }
-    C sum = (C)sum_block(total);
-    for (int64_t i = threadIdx.x; i < a.length; i += blockDim.x) {
-      C g = get<C>(a, 1, of_g, i), y = get<C>(a, 2, of_y, i);
-      put<C>(a, 0, to, i, is_log ? g - exp(y) * sum : y * (g - sum));
-    }
+    Row<C, 2> row{a, {1, 2}, {of_g, of_y}};
+    row.keep();
+    C sum = (C)sum_block(row.sum([&](const C (&x)[2][WIDE<C>], int j) { return is_log ? x[0][j] : x[0][j] * x[1][j]; }));
+    row.write(0, to, [&](const C (&x)[2][WIDE<C>], int j, int64_t) {
+      C g = x[0][j], y = x[1][j];
+      return is_log ? g - exp(y) * sum : y * (g - sum);
+    });
   }
 }
 

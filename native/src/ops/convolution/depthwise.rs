@@ -97,20 +97,54 @@ unsafe fn add_products<const P: usize, const N: usize, T: Float>(
     }
 }
 
+/// What products of rows and N taps have come to so far, by the place of an element in a register: whole ones, and the
+/// halves, quarters and single elements that are left of a row behind those.
+#[derive(Clone)]
+#[repr(C)]
+struct Parts<const N: usize, T> {
+    wholes: [[T; PART]; N],
+    halves: [[T; PART / 2]; N],
+    quarters: [[T; PART / 4]; N],
+    ones: [[T; 1]; N],
+}
+
+impl<const N: usize, T: Float> Parts<N, T> {
+    const NONE: Parts<N, T> = Parts {
+        wholes: [[T::ZERO; PART]; N],
+        halves: [[T::ZERO; PART / 2]; N],
+        quarters: [[T::ZERO; PART / 4]; N],
+        ones: [[T::ZERO; 1]; N],
+    };
+
+    /// The sum of tap t.
+    fn sum(&self, t: usize) -> T {
+        let Parts {
+            wholes,
+            halves,
+            quarters,
+            ones,
+        } = self;
+        let all = wholes[t].iter().chain(&halves[t]);
+        let mut sum = T::ZERO;
+        for &x in all.chain(&quarters[t]).chain(&ones[t]) {
+            sum += x;
+        }
+        sum
+    }
+}
+
 simd! {
-    /// `sums[t] += Σ g[r, j] x[starts[r] + taps[t] + j]` over all rows r of n elements and the first N taps, whose number
-    /// it gives back. What is left of a row behind whole registers goes by halves and quarters of one: elements past the
-    /// row must not count, even where x is not finite there.
-    unsafe fn dot_rows<const N: usize, T: Float>(g: *const T, x: *const T, starts: &[usize], taps: &[usize], n: usize, sums: &mut [T]) -> usize {
-        let (mut parts, mut halves) = ([[T::ZERO; PART]; N], [[T::ZERO; PART / 2]; N]);
-        let (mut quarters, mut ones) = ([[T::ZERO; PART / 4]; N], [[T::ZERO; 1]; N]);
+    /// Adds `g[r, j] x[starts[r] + taps[t] + j]` of all rows r of n elements and the first N taps to the parts. Elements past
+    /// a row must not count, even where x is not finite there.
+    unsafe fn dot_rows<const N: usize, T: Float>(g: *const T, x: *const T, starts: &[usize], taps: &[usize], n: usize, sums: &mut Parts<N, T>) {
+        let Parts { mut wholes, mut halves, mut quarters, mut ones } = sums.clone();
         // SAFETY: as promised by the caller.
         unsafe {
             for (r, &start) in starts.iter().enumerate() {
                 let (g, x) = (g.add(r * n), x.add(start));
                 let mut j = 0;
                 while j + PART <= n {
-                    add_products(&mut parts, g.add(j), x.add(j), taps);
+                    add_products(&mut wholes, g.add(j), x.add(j), taps);
                     j += PART;
                 }
                 if j + PART / 2 <= n {
@@ -127,13 +161,7 @@ simd! {
                 }
             }
         }
-        for (t, sum) in sums.iter_mut().enumerate().take(N) {
-            let all = parts[t].iter().chain(&halves[t]).chain(&quarters[t]).chain(&ones[t]);
-            for &x in all {
-                *sum += x;
-            }
-        }
-        N
+        *sums = Parts { wholes, halves, quarters, ones };
     }
 }
 
@@ -281,7 +309,12 @@ pub fn weight_grad<T: Float + Number>(
     dense::each(g.groups, work, &|group| {
         let scratch = Scratch::new::<T>(room)?;
         let padded: *mut T = scratch.as_ptr();
-        let mut sums = vec![T::ZERO; g.outs * taps];
+        // Nine taps are a kernel of 3 x 3; other sizes are made of them.
+        let (nines, rest) = (taps / 9, taps % 9);
+        let (threes, singles) = (rest / 3, rest % 3);
+        let mut by_nine = vec![Parts::<9, T>::NONE; g.outs * nines];
+        let mut by_three = vec![Parts::<3, T>::NONE; g.outs * threes];
+        let mut single = vec![Parts::<1, T>::NONE; g.outs * singles];
         // SAFETY: the planes of this group, and its own weights.
         unsafe {
             core::slice::from_raw_parts_mut(padded.add(field.size()), LANES).fill(T::ZERO);
@@ -290,21 +323,33 @@ pub fn weight_grad<T: Float + Number>(
                 field.load(x.get().add(i * places), padded);
                 for m in 0..g.outs {
                     let from = y.get().add((i * g.outs + m) * positions).cast_const();
-                    let (x, n, sums) = (padded.cast_const(), g.output[2], &mut sums[m * taps..]);
-                    // Nine taps are a kernel of 3 x 3; other sizes are made of them.
-                    let mut t = 0;
-                    while t < taps {
-                        let (left, sums) = (&field.taps[t..], &mut sums[t..]);
-                        t += match left.len() {
-                            9.. => dot_rows::<9, T>(from, x, &starts, left, n, sums),
-                            3.. => dot_rows::<3, T>(from, x, &starts, left, n, sums),
-                            _ => dot_rows::<1, T>(from, x, &starts, left, n, sums),
-                        };
+                    let (x, n) = (padded.cast_const(), g.output[2]);
+                    for k in 0..nines {
+                        let taps = &field.taps[9 * k..];
+                        dot_rows(from, x, &starts, taps, n, &mut by_nine[m * nines + k]);
+                    }
+                    for k in 0..threes {
+                        let taps = &field.taps[9 * nines + 3 * k..];
+                        dot_rows(from, x, &starts, taps, n, &mut by_three[m * threes + k]);
+                    }
+                    for k in 0..singles {
+                        let taps = &field.taps[taps - singles + k..];
+                        dot_rows(from, x, &starts, taps, n, &mut single[m * singles + k]);
                     }
                 }
             }
-            for (i, &sum) in sums.iter().enumerate() {
-                *gw.get().add(group * g.outs * taps + i) = sum;
+            for m in 0..g.outs {
+                for t in 0..taps {
+                    let sum = if t < 9 * nines {
+                        by_nine[m * nines + t / 9].sum(t % 9)
+                    } else if t < taps - singles {
+                        let t = t - 9 * nines;
+                        by_three[m * threes + t / 3].sum(t % 3)
+                    } else {
+                        single[m * singles + t - (taps - singles)].sum(0)
+                    };
+                    *gw.get().add((group * g.outs + m) * taps + t) = sum;
+                }
             }
         }
         Ok(())

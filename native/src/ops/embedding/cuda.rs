@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::cuda;
-use crate::ops::grouping::{Groups, Keys, View};
+use crate::ops::grouping::{Few, Groups, Keys, View};
 use crate::ops::map::cuda::suffix;
 use crate::ops::walk::cuda::{launch, launch_in};
 
@@ -129,6 +129,14 @@ const _: () = assert!(size_of::<RowKeys>() == 104);
 
 #[repr(C)]
 #[derive(Clone, Copy)]
+struct RowGroups {
+    keys: RowKeys,
+    few: Few,
+}
+const _: () = assert!(size_of::<RowGroups>() == 160);
+
+#[repr(C)]
+#[derive(Clone, Copy)]
 struct RowSums {
     groups: View,
     rows_out: u64,
@@ -166,8 +174,19 @@ fn grouped(
         padding,
         keys: keys.address(),
     };
-    launch(call, ("row_keys", ""), n, &a)?;
-    Groups::new(call, keys, rows as u64)
+    match keys.few(rows as u64)? {
+        Ok((groups, few)) => {
+            let gpu = cuda::gpu(call.device)?;
+            let a = RowGroups { keys: a, few };
+            // SAFETY: mirrors the kernel's parameter; every operand was checked and is held, as scratch memory is.
+            unsafe { gpu.launch(("row_groups", ""), few.shape(), &a)? };
+            Ok(groups)
+        }
+        Err(keys) => {
+            launch(call, ("row_keys", ""), n, &a)?;
+            Groups::new(call, keys, rows as u64)
+        }
+    }
 }
 
 pub fn sum(call: &Call) -> Outcome {

@@ -1,5 +1,6 @@
 // Kernels that work line by line: softmax, norms, cross entropy. A block takes one line (of the inner loops) after another
-// (of the outer loops) for up to eight operands of any strides and dtypes; 32 threads where lines are short, else 256.
+// (of the outer loops) for up to eight operands of any strides and dtypes; 32 to 256 threads, by the length of a line. A thread
+// takes four neighbours at a time, and keeps the first sixteen float32 numbers that it takes of a line.
 #pragma once
 #include "device.cuh"
 
@@ -10,7 +11,9 @@ constexpr int OPERANDS = 8;
 
 struct Line {
   void* data;  // null where the operand is absent
-  int32_t dtype, unused;
+  int32_t dtype;
+  // Whether lines lie dense, each on a multiple of the bytes of four elements.
+  int32_t is_packed;
   int64_t outer[MAX_DIMS], inner[MAX_DIMS];
 };
 
@@ -79,20 +82,139 @@ template <class C> DEVICE C max_block(C x) {
   return join_block(x, [](C a, C b) { return b > a ? b : a; });
 }
 
-// The greatest element of a line; NaN is passed over.
-template <class C> DEVICE C line_max(const Lines& a, int k, int64_t start) {
-  C most = (C)-INFINITY;
-  for (int64_t i = threadIdx.x; i < a.length; i += blockDim.x) {
-    C x = get<C>(a, k, start, i);
-    most = x > most ? x : most;
+// ---- neighbours of a line: four float32 numbers, float64 ones singly
+
+template <class C> constexpr int WIDE = sizeof(C) == 4 ? 4 : 1;
+template <class C> struct Neighbours { C x[WIDE<C>]; };
+
+// Elements i … i + count - 1 of a line.
+template <class C> __device__ __noinline__ Neighbours<C> get_each(const Lines& a, int k, int64_t start, int64_t i, int count) {
+  Neighbours<C> wide = {};
+#pragma unroll 1
+  for (int j = 0; j < count; j++) {
+    C x = get<C>(a, k, start, i + j);
+    // By a choice rather than an index, so that they stay in registers.
+#pragma unroll
+    for (int l = 0; l < WIDE<C>; l++) wide.x[l] = j == l ? x : wide.x[l];
   }
-  return max_block(most);
+  return wide;
 }
-// The sum of exp(x - most) over a line.
-template <class C> DEVICE double line_exp(const Lines& a, int k, int64_t start, C most) {
+template <class C> __device__ __noinline__ void put_each(const Lines& a, int k, int64_t start, int64_t i, int count, Neighbours<C> wide) {
+#pragma unroll 1
+  for (int j = 0; j < count; j++) {
+    C x = wide.x[0];
+#pragma unroll
+    for (int l = 1; l < WIDE<C>; l++) x = j == l ? wide.x[l] : x;
+    put<C>(a, k, start, i + j, x);
+  }
+}
+
+// How many of those from i on the line has.
+template <class C> DEVICE int count_from(const Lines& a, int64_t i) { return a.length - i < WIDE<C> ? (int)(a.length - i) : WIDE<C>; }
+
+template <class C> DEVICE void put_wide(const Lines& a, int k, int64_t start, int64_t i, int count, const C (&x)[WIDE<C>]) {
+  if constexpr (sizeof(C) == 4) if (a.lines[k].is_packed && count == 4) return store_quad(a.lines[k].data, a.lines[k].dtype, start + i, x);
+  Neighbours<C> wide;
+#pragma unroll
+  for (int j = 0; j < WIDE<C>; j++) wide.x[j] = x[j];
+  put_each<C>(a, k, start, i, count, wide);
+}
+
+// The neighbours of N operands of a line that a thread takes: the first KEPT times stay in registers from `keep` on, the others are
+// fetched anew each time. An operand that is absent has the same number everywhere.
+template <class C> constexpr int KEPT = sizeof(C) == 4 ? 4 : 2;
+template <class C, int N> struct Row {
+  const Lines& a;
+  int operands[N];
+  int64_t starts[N];
+  C absent[N];
+  C kept[KEPT<C>][N][WIDE<C>];
+
+  DEVICE int64_t place(int which) const { return ((int64_t)which * blockDim.x + threadIdx.x) * WIDE<C>; }
+  DEVICE void fetch(int64_t i, C (&x)[N][WIDE<C>]) const {
+    int count = count_from<C>(a, i);
+#pragma unroll
+    for (int n = 0; n < N; n++) {
+      const Line& line = a.lines[operands[n]];
+      if (!line.data) {
+#pragma unroll
+        for (int j = 0; j < WIDE<C>; j++) x[n][j] = absent[n];
+        continue;
+      }
+      if constexpr (sizeof(C) == 4) if (line.is_packed && count == 4) {
+        floats_of(load_quad(line.data, line.dtype, starts[n] + i), line.dtype, x[n]);
+        continue;
+      }
+      Neighbours<C> wide = get_each<C>(a, operands[n], starts[n], i, count);
+#pragma unroll
+      for (int j = 0; j < WIDE<C>; j++) x[n][j] = wide.x[j];
+    }
+  }
+  DEVICE void keep() {
+    // Loads of packed operands first, so that all are under way at once.
+#pragma unroll
+    for (int w = 0; w < KEPT<C>; w++) if (place(w) < a.length) fetch(place(w), kept[w]);
+  }
+  // Calls f(i, count, neighbours of the operands) for each place.
+  template <class F> DEVICE void each(F f) const {
+#pragma unroll
+    for (int w = 0; w < KEPT<C>; w++) if (place(w) < a.length) f(place(w), count_from<C>(a, place(w)), kept[w]);
+#pragma unroll 1
+    for (int64_t i = place(KEPT<C>); i < a.length; i += (int64_t)blockDim.x * WIDE<C>) {
+      C x[N][WIDE<C>];
+      fetch(i, x);
+      f(i, count_from<C>(a, i), x);
+    }
+  }
+  // The thread's sum of f(neighbours of the operands, number within them): of neighbours in the compute type, the rest in
+  // float64.
+  template <class F> DEVICE double sum(F f) const {
+    double total = 0.0;
+    each([&](int64_t, int count, const C (&x)[N][WIDE<C>]) {
+      C some = (C)0;
+#pragma unroll
+      for (int j = 0; j < WIDE<C>; j++) if (j < count) some += f(x, j);
+      total += (double)some;
+    });
+    return total;
+  }
+  // Writes f(neighbours of the operands, number within them, column) to operand k.
+  template <class F> DEVICE void write(int k, int64_t start, F f) const {
+    each([&](int64_t i, int count, const C (&x)[N][WIDE<C>]) {
+      C y[WIDE<C>];
+#pragma unroll
+      for (int j = 0; j < WIDE<C>; j++) y[j] = f(x, j, i + j);
+      put_wide<C>(a, k, start, i, count, y);
+    });
+  }
+};
+
+// The greatest element of a line, and the sum of exp(x - greatest); NaN is passed over by the one and stays in the other.
+template <class C> struct Exponentials {
+  C most;
+  double sum;
+};
+template <class C> DEVICE Exponentials<C> exponentials(const Row<C, 1>& row) {
+  C most = (C)-INFINITY;
   double sum = 0.0;
-  for (int64_t i = threadIdx.x; i < a.length; i += blockDim.x) sum += (double)exp(get<C>(a, k, start, i) - most);
-  return sum_block(sum);
+  row.each([&](int64_t, int count, const C (&x)[1][WIDE<C>]) {
+    C now = most, some = (C)0;
+#pragma unroll
+    for (int j = 0; j < WIDE<C>; j++) if (j < count && x[0][j] > now) now = x[0][j];
+    if (now > most) {
+      // What was summed so far is nothing where the greatest was -∞.
+      sum *= (double)exp(most - now);
+      most = now;
+    }
+    // -∞ - -∞ must not arise while a greater one may come.
+    C shift = most == (C)-INFINITY ? (C)0 : most;
+#pragma unroll
+    for (int j = 0; j < WIDE<C>; j++) if (j < count) some += exp(x[0][j] - shift);
+    sum += (double)some;
+  });
+  C all = max_block(most);
+  // A line of nothing but -∞ has no exponentials: NaN.
+  return {all, sum_block(sum * (double)exp(most - all))};
 }
 
 }  // namespace toro

@@ -4,26 +4,28 @@
 use super::{MOST, Space};
 use crate::cuda::{self, Shape};
 use crate::device::Device;
-use crate::dtype::Compute;
+use crate::dtype::{Compute, DType};
 use crate::fault::Outcome;
 use crate::instruction::{Call, MAX_DIMS, Operand, Scalar};
 
 /// As in map.cuh.
 const THREADS: u32 = 256;
 const PACK: usize = 4;
-const ALIGNMENT: usize = 16;
 
 const DENSE: i32 = 1;
 const STRIDED: i32 = 2;
 const CONSTANT: i32 = 3;
+const ROWS: i32 = 4;
+const ALIKE: i32 = 5;
 
 /// What a kernel is given; mirrors Map in map.cuh.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Arguments {
     numel: i64,
-    ndim: i32,
-    is_narrow: i32,
+    ndim: i16,
+    is_narrow: i16,
+    is_packed: i32,
     modes: [i32; MOST],
     dtypes: [i32; MOST],
     pointers: [u64; MOST],
@@ -83,6 +85,36 @@ pub fn run_with_alarm(call: &Call, kernel: &'static str) -> Outcome {
     launch(call.device, (kernel, compute), &space, operands, scalars)
 }
 
+/// Whether four elements of a type are brought at once.
+pub fn packs(dtype: DType) -> bool {
+    matches!(dtype, DType::F32 | DType::F16 | DType::Bf16 | DType::Bool)
+}
+
+fn lies_on_packs(o: &Operand) -> bool {
+    (o.ptr as usize).is_multiple_of(PACK * o.dtype.size())
+}
+
+/// How an operand's packs of four neighbouring elements lie.
+fn mode(space: &Space, k: usize, o: &Operand) -> i32 {
+    if space.is_dense(k) {
+        return DENSE;
+    }
+    let Some(last) = space.ndim.checked_sub(1) else {
+        return STRIDED;
+    };
+    let (width, strides) = (space.dims[last], &space.strides[k][..=last]);
+    let is_multiple = |&stride: &isize| stride % PACK as isize == 0;
+    if space.is_constant(k) {
+        return ALIKE;
+    }
+    match strides[last] {
+        _ if !width.is_multiple_of(PACK) => STRIDED,
+        0 => ALIKE,
+        1 if packs(o.dtype) && lies_on_packs(o) && strides[..last].iter().all(is_multiple) => ROWS,
+        _ => STRIDED,
+    }
+}
+
 /// Runs a kernel of map.cuh over operands in an index space of theirs, the output first; the scalars are bits.
 pub fn launch(
     device: Device,
@@ -96,8 +128,9 @@ pub fn launch(
     }
     let mut a = Arguments {
         numel: space.numel as i64,
-        ndim: space.ndim as i32,
-        is_narrow: i32::from(space.numel < 1 << 31),
+        ndim: space.ndim as i16,
+        is_narrow: i16::from(space.numel < 1 << 31),
+        is_packed: i32::from(compute == Compute::F32),
         modes: [0; MOST],
         dtypes: [0; MOST],
         pointers: [0; MOST],
@@ -114,8 +147,14 @@ pub fn launch(
             continue;
         }
         a.pointers[k] = o.ptr as u64;
-        let is_dense = space.is_dense(k) && (o.ptr as usize).is_multiple_of(ALIGNMENT);
-        a.modes[k] = if is_dense { DENSE } else { STRIDED };
+        a.modes[k] = mode(space, k, o);
+        let is_packed = match a.modes[k] {
+            DENSE => packs(o.dtype) && lies_on_packs(o),
+            ROWS => true,
+            ALIKE => k > 0,
+            _ => false,
+        };
+        a.is_packed &= i32::from(is_packed);
     }
     let gpu = cuda::gpu(device)?;
     let blocks = cuda::blocks_for(space.numel, THREADS as usize * PACK, gpu);

@@ -1,7 +1,6 @@
 // The engine of elementwise kernels, the counterpart of map.rs: up to three inputs of any strides and dtypes, one
-// output. A thread takes four neighbouring elements at a time; operands that lie dense are read and written 16 bytes (of
-// 4-byte types; 8 of 2-byte types) at once, others through a switch on their dtype. Any number of blocks of any size does: the
-// grid strides over the elements.
+// output. A thread takes packs of neighbouring elements. Where every operand's packs lie side by side (`is_packed`) they
+// are read and written at once, 16 bytes of float32; others go through a switch on their dtype. Any number of blocks of any size does: the grid strides over the elements.
 #pragma once
 #include "device.cuh"
 
@@ -13,17 +12,20 @@ template <class C> constexpr int PACK = 16 / sizeof(C);
 
 enum Mode : int {
   ABSENT,
-  DENSE,     // element i lies at i, the first one on 16 bytes
+  DENSE,     // element i lies at i
   STRIDED,   // where dims and strides say
   CONSTANT,  // one number for all elements, in `constants`
+  ROWS,      // as strided, but the four of a pack are neighbours, on a multiple of their bytes
+  ALIKE,     // as strided, but the four of a pack are the same one
 };
 
 // Mirrors Arguments in map/cuda.rs.
 struct Map {
   int64_t numel;
-  int32_t ndim;
-  // Whether the count of elements fits 32 bits.
-  int32_t is_narrow;
+  int16_t ndim;
+  // Whether the count of elements fits 32 bits, and whether float32 kernels may take the operands by packs.
+  int16_t is_narrow;
+  int32_t is_packed;
   int32_t modes[4], dtypes[4];
   void* pointers[4];
   uint64_t constants[4];
@@ -46,8 +48,6 @@ struct Scalars {
 
 // A thread's elements of one operand.
 template <class C> struct Pack { C x[PACK<C>]; };
-struct alignas(8) Pack16 { uint16_t x[PACK<float>]; };
-struct alignas(16) Pack32 { float x[PACK<float>]; };
 
 template <class I> DEVICE int64_t offset_of(const Map& a, int k, I i) {
   int64_t offset = 0;
@@ -78,20 +78,6 @@ template <class C> __device__ __noinline__ Pack<C> fetch(const Map& a, int k, in
     for (int j = 0; j < PACK<C>; j++) pack.x[j] = x;
     return pack;
   }
-  if constexpr (sizeof(C) == 4) if (mode == DENSE && count == PACK<C>) {
-    if (dtype == F32) {
-      Pack32 v = *(const Pack32*)((const float*)p + first);
-#pragma unroll
-      for (int j = 0; j < PACK<C>; j++) pack.x[j] = (C)v.x[j];
-      return pack;
-    }
-    if (dtype == BF16 || dtype == F16) {
-      Pack16 v = *(const Pack16*)((const uint16_t*)p + first);
-#pragma unroll
-      for (int j = 0; j < PACK<C>; j++) pack.x[j] = (C)(dtype == BF16 ? bfloat_to_float(v.x[j]) : half_to_float(v.x[j]));
-      return pack;
-    }
-  }
 #pragma unroll 1
   for (int j = 0; j < PACK<C>; j++) {
     // Past the end the last element stands in.
@@ -107,22 +93,6 @@ template <class C> __device__ __noinline__ Pack<C> fetch(const Map& a, int k, in
 template <class C> __device__ __noinline__ void put(const Map& a, int64_t first, int count, Pack<C> pack) {
   void* p = a.pointers[0];
   int dtype = a.dtypes[0];
-  if constexpr (sizeof(C) == 4) if (a.modes[0] == DENSE && count == PACK<C>) {
-    if (dtype == F32) {
-      Pack32 v;
-#pragma unroll
-      for (int j = 0; j < PACK<C>; j++) v.x[j] = (float)pack.x[j];
-      *(Pack32*)((float*)p + first) = v;
-      return;
-    }
-    if (dtype == BF16 || dtype == F16) {
-      Pack16 v;
-#pragma unroll
-      for (int j = 0; j < PACK<C>; j++) v.x[j] = dtype == BF16 ? float_to_bfloat((float)pack.x[j]) : float_to_half((float)pack.x[j]);
-      *(Pack16*)((uint16_t*)p + first) = v;
-      return;
-    }
-  }
 #pragma unroll 1
   for (int j = 0; j < count; j++) {
     C x = pack.x[0];
@@ -132,24 +102,77 @@ template <class C> __device__ __noinline__ void put(const Map& a, int64_t first,
   }
 }
 
+// One pack of out[i] = f(i, a[i], b[i], c[i]) with N inputs.
+template <class C, int N, class F> DEVICE void map_pack(const Map& a, int64_t first, int count, F f) {
+  Pack<C> x, y, z, out;
+  if constexpr (N > 0) x = fetch<C>(a, 1, first, count);
+  if constexpr (N > 1) y = fetch<C>(a, 2, first, count);
+  if constexpr (N > 2) z = fetch<C>(a, 3, first, count);
+  auto one = [&](int j) {
+    if constexpr (N == 0) return f(first + j);
+    else if constexpr (N == 1) return f(first + j, x.x[j]);
+    else if constexpr (N == 2) return f(first + j, x.x[j], y.x[j]);
+    else return f(first + j, x.x[j], y.x[j], z.x[j]);
+  };
+#pragma unroll
+  for (int j = 0; j < PACK<C>; j++) out.x[j] = one(j);
+  put<C>(a, first, count, out);
+}
+
+// Where a pack of an operand begins.
+DEVICE int64_t pack_place(const Map& a, int k, int64_t first) { return a.modes[k] == DENSE ? first : locate(a, k, first); }
+
+// A pack of operand k as it lies in memory.
+DEVICE Quad bring(const Map& a, int k, int64_t first) {
+  if (a.modes[k] == CONSTANT) return {};
+  int64_t place = pack_place(a, k, first);
+  if (a.modes[k] == ALIKE) return {{__float_as_uint(load<float>(a.pointers[k], a.dtypes[k], place))}};
+  return load_quad(a.pointers[k], a.dtypes[k], place);
+}
+DEVICE void numbers_of(const Map& a, int k, const Quad& q, float (&x)[4]) {
+  if (a.modes[k] == CONSTANT || a.modes[k] == ALIKE) {
+    float one = a.modes[k] == ALIKE ? __uint_as_float(q.words[0]) : Bits<float>::of(a.constants[k]);
+#pragma unroll
+    for (int j = 0; j < 4; j++) x[j] = one;
+  } else {
+    floats_of(q, a.dtypes[k], x);
+  }
+}
+
+// As below where operands lie packed: while a pack is computed the thread's next one is on its way.
+template <int N, class F> DEVICE void map_packed(const Map& a, F f) {
+  constexpr int INPUTS = N > 0 ? N : 1;
+  int64_t whole = a.numel & ~(int64_t)3, step = thread_count() * 4, first = thread_number() * 4;
+  Quad now[INPUTS] = {}, next[INPUTS] = {};
+#pragma unroll
+  for (int k = 0; k < N; k++) if (first < whole) now[k] = bring(a, k + 1, first);
+#pragma unroll 1
+  for (; first < whole; first += step) {
+#pragma unroll
+    for (int k = 0; k < N; k++) if (first + step < whole) next[k] = bring(a, k + 1, first + step);
+    float x[INPUTS][4], out[4];
+#pragma unroll
+    for (int k = 0; k < N; k++) numbers_of(a, k + 1, now[k], x[k]);
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+      if constexpr (N == 0) out[j] = f(first + j);
+      else if constexpr (N == 1) out[j] = f(first + j, x[0][j]);
+      else if constexpr (N == 2) out[j] = f(first + j, x[0][j], x[1][j]);
+      else out[j] = f(first + j, x[0][j], x[1][j], x[2][j]);
+    }
+    store_quad(a.pointers[0], a.dtypes[0], pack_place(a, 0, first), out);
+#pragma unroll
+    for (int k = 0; k < N; k++) now[k] = next[k];
+  }
+  if (whole < a.numel && thread_number() == 0) map_pack<float, N>(a, whole, (int)(a.numel - whole), f);
+}
+
 // out[i] = f(i, a[i], b[i], c[i]) with N inputs.
 template <class C, int N, class F> DEVICE void map_by_index(const Map& a, F f) {
+  if constexpr (sizeof(C) == 4) if (a.is_packed) return map_packed<N>(a, f);
   int64_t step = thread_count() * PACK<C>;
   for (int64_t first = thread_number() * PACK<C>; first < a.numel; first += step) {
-    int count = (int)(a.numel - first < PACK<C> ? a.numel - first : PACK<C>);
-    Pack<C> x, y, z, out;
-    if constexpr (N > 0) x = fetch<C>(a, 1, first, count);
-    if constexpr (N > 1) y = fetch<C>(a, 2, first, count);
-    if constexpr (N > 2) z = fetch<C>(a, 3, first, count);
-    auto one = [&](int j) {
-      if constexpr (N == 0) return f(first + j);
-      else if constexpr (N == 1) return f(first + j, x.x[j]);
-      else if constexpr (N == 2) return f(first + j, x.x[j], y.x[j]);
-      else return f(first + j, x.x[j], y.x[j], z.x[j]);
-    };
-#pragma unroll
-    for (int j = 0; j < PACK<C>; j++) out.x[j] = one(j);
-    put<C>(a, first, count, out);
+    map_pack<C, N>(a, first, (int)(a.numel - first < PACK<C> ? a.numel - first : PACK<C>), f);
   }
 }
 

@@ -27,6 +27,19 @@ struct Set {
 }
 const _: () = assert!(size_of::<Set>() == 128);
 
+impl Set {
+    const NONE: Set = Set {
+        p: 0,
+        g: 0,
+        states: [0; 3],
+        numel: 0,
+        first_chunk: 0,
+        dtype: 0,
+        unused: 0,
+        factors: [0.0; 8],
+    };
+}
+
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Step {
@@ -38,6 +51,17 @@ struct Step {
     flags: i32,
 }
 const _: () = assert!(size_of::<Step>() == 40);
+
+/// So many sets a launch takes along by itself.
+const FEW: usize = 31;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct FewStep {
+    step: Step,
+    sets: [Set; FEW],
+}
+const _: () = assert!(size_of::<FewStep>() == 4008);
 
 /// A copy of a table in device memory.
 fn uploaded<T: Copy>(call: &Call, table: &[T]) -> Outcome<Scratch> {
@@ -81,23 +105,37 @@ pub fn dense(call: &Call) -> Outcome {
         });
         chunks += numel.div_ceil(CHUNK);
     }
-    let table = uploaded(call, &sets)?;
-    let a = Step {
-        sets: table.address(),
+    let mut step = Step {
+        sets: 0,
         count: sets.len() as i64,
         chunks: chunks as i64,
         chunk: CHUNK as i64,
         kind: which.kind as i32,
         flags: which.flags as i32,
     };
-    for compute in [Compute::F32, Compute::F64] {
+    let is_there = |compute| {
         let is_double = compute == Compute::F64;
-        if sets
-            .iter()
+        sets.iter()
             .any(|s| (s.dtype == DType::F64 as i32) == is_double)
-        {
-            launch_in(call, ("optim_step", suffix(compute)), chunks, &a)?;
+    };
+    let computes = [Compute::F32, Compute::F64]
+        .into_iter()
+        .filter(|&c| is_there(c));
+    if sets.len() <= FEW {
+        let mut few = FewStep {
+            step,
+            sets: [Set::NONE; FEW],
+        };
+        few.sets[..sets.len()].copy_from_slice(&sets);
+        for compute in computes {
+            launch_in(call, ("optim_few", suffix(compute)), chunks, &few)?;
         }
+        return Ok(());
+    }
+    let table = uploaded(call, &sets)?;
+    step.sets = table.address();
+    for compute in computes {
+        launch_in(call, ("optim_step", suffix(compute)), chunks, &step)?;
     }
     Ok(())
 }
@@ -165,6 +203,7 @@ struct Lazy {
     d: i64,
     room: i64,
     first: i64,
+    swept: i64,
     steps: i64,
     opcode: u32,
     before: u32,
@@ -178,7 +217,7 @@ struct Lazy {
     unused: i32,
     factors: [f64; 8],
 }
-const _: () = assert!(size_of::<Lazy>() == 224);
+const _: () = assert!(size_of::<Lazy>() == 232);
 
 impl Lazy {
     /// What the three forms have in common: the table at operand 0, where rows and ring lie, where states begin.
@@ -204,6 +243,7 @@ impl Lazy {
             d: table.dims()[1] as i64,
             room: 0,
             first: 0,
+            swept: 0,
             steps: operands[ring].dims()[0] as i64,
             opcode: call.opcode,
             before,
@@ -240,23 +280,17 @@ impl Lazy {
 pub fn lazy_step(call: &Call) -> Outcome {
     let lazy::Checked { which, before, .. } = lazy::checked_step(call)?;
     let operands = call.all();
-    let a = Lazy::of(call, which, [4, 5, 8], before)?;
+    let mut a = Lazy::of(call, which, [4, 5, 8], before)?.numbered(call, 1)?;
     if a.is_idle == 0 {
         let (rows, half) = (a.rows as usize, a.steps as usize / 2);
         let (first, end) = lazy::share(rows, half, before);
-        let sweep = Lazy {
-            first: first as i64,
-            room: (end - first) as i64,
-            ..a
-        };
-        sweep.launch(call, "lazy_sweep", sweep.room)?;
+        (a.first, a.swept) = (first as i64, (end - first) as i64);
     }
-    let mut a = a.numbered(call, 1)?;
     a.values = operands[2].ptr as u64;
     a.count = count_at(call, &operands[3])?;
     (a.until, a.factors) = lazy::started(call, which, before)?;
     // Without rows too, for the ring's sake.
-    a.launch(call, "lazy_step", a.room.max(1))
+    a.launch(call, "lazy_step", (a.swept + a.room).max(1))
 }
 
 pub fn lazy_read(call: &Call) -> Outcome {

@@ -5,6 +5,7 @@ use crate::fault::Outcome;
 use crate::memory::Scratch;
 use crate::ops::walk::Address;
 use crate::pool;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Most parts of a long slice, each with its counts.
 const PARTS: usize = 64;
@@ -116,23 +117,38 @@ impl<K: Key> Parts<K> {
     }
 }
 
-/// Sorts one long slice with all threads, keeping the order of equal keys: by the highest bits into pieces that a
-/// second-level cache holds, and then those by the rest. Where most keys agree in their highest bits, byte by byte.
+/// How many bits there are up to the highest one in which keys differ.
+fn highest_differing<K: Key>(pairs: &[Pair<K>]) -> u32 {
+    let bits = AtomicU64::new(0);
+    pool::parallel_ranges(pairs.len(), CHUNK, &|range| {
+        let mut own = 0;
+        for pair in &pairs[range] {
+            pair.key.note_differing(pairs[0].key, &mut own);
+        }
+        bits.fetch_or(own, Ordering::Relaxed);
+    });
+    u64::BITS - bits.into_inner().leading_zeros()
+}
+
+/// Sorts one long slice with all threads, keeping the order of equal keys: by the highest bits in which keys
+/// differ into pieces that a second-level cache holds, and then those by the rest. Where most keys agree in their highest bits, byte by byte.
 pub fn sort<K: Key>(pairs: &mut [Pair<K>], spare: &mut [Pair<K>]) -> Outcome {
     let n = pairs.len();
     let (parts, _room) = Parts::<K>::new(n, 1 << TOP_BITS)?;
     let from = Address::<Pair<K>>::new(pairs.as_mut_ptr().cast());
     let to = Address::<Pair<K>>::new(spare.as_mut_ptr().cast());
+    let low = highest_differing(pairs).saturating_sub(TOP_BITS);
+    let top = |key: K| key.bits_from(low);
     let mut begins = Vec::with_capacity((1 << TOP_BITS) + 1);
     // SAFETY: both have n pairs.
-    unsafe { parts.places(from, K::top, |at| begins.push(at)) };
+    unsafe { parts.places(from, top, |at| begins.push(at)) };
     begins.push(n);
     let largest = begins.windows(2).map(|b| b[1] - b[0]).max().unwrap_or(0);
     if largest > (n / 4).max(PARALLEL / 2) {
         return sort_by_bytes(pairs, spare);
     }
     // SAFETY: as above.
-    unsafe { parts.place(from, to, K::top) };
+    unsafe { parts.place(from, to, top) };
     // Neighbouring buckets together, so that none is too small for a radix sort.
     let mut pieces = vec![0];
     for &end in &begins[1..] {
