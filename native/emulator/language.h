@@ -224,9 +224,6 @@ inline uint16_t float_to_bfloat(float f) {
 inline uint32_t floats_to_halves(float low, float high) { return float_to_half(low) | (uint32_t)float_to_half(high) << 16; }
 inline uint32_t floats_to_bfloats(float low, float high) { return float_to_bfloat(low) | (uint32_t)float_to_bfloat(high) << 16; }
 
-// 16 bytes, read and written at once.
-struct alignas(16) uint4 { uint32_t x, y, z, w; };
-
 // Places in shared memory count from where the block's begins.
 inline uint32_t shared_place(const void* p) { return (uint32_t)((const char*)p - (const char*)emulator::current->shared); }
 inline void* shared_pointer(uint32_t place) { return (char*)emulator::current->shared + place; }

@@ -159,7 +159,7 @@ template <class T, class F> DEVICE void write(const Product& p, uint16_t* to, in
         }
         turn_quad(x);
         int c = column + (j + lane % 4) * 8;
-        if (r < p.m && c < p.n) *(uint4*)(line + c) = uint4{x[0], x[1], x[2], x[3]};
+        if (r < p.m && c < p.n) *(Quad*)(line + c) = Quad{{x[0], x[1], x[2], x[3]}};
       }
     }
   }

@@ -22,9 +22,10 @@ template <int WARPS_M, int WARPS_N> struct Form {
 };
 // 64 KiB of shared memory: processors with twice as much have two blocks, one of which multiplies while the other ends.
 using Square = Form<2, 2>;
-// 96 KiB, which every processor has. Of what it reads into shared memory it makes a third more than the square one.
+// 96 KiB of the 99 that a block may have everywhere. It makes a third more of what it reads than the square one.
 using Broad = Form<2, 4>;
-constexpr int MMA_TILE = Square::m, MMA_THREADS = Square::threads;
+// Attention's blocks are of as many threads.
+constexpr int MMA_THREADS = Square::threads;
 
 template <class T> DEVICE void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
 template <> DEVICE void mma<bfloat_t>(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) { mma_bfloat(c, a, b0, b1); }
@@ -160,7 +161,7 @@ template <int LINES, bool DEEP, bool IS_B> struct Reader {
     if constexpr (DEEP) own = T::place(line + lines * 8 + low, depths);
     else own = T::place(depths * 8 + low, line / 8 + lines);
   }
-  // Lines from 16 i, depths from 16 l on. Two chunks further is a bit more, for tiles lie on 128 bytes and i and l < 4.
+  // Lines from 16 i, depths from 16 l on. Two chunks further is another bit of the place: tiles lie on 128 bytes, i and l < 4.
   DEVICE void load(uint32_t (&m)[4], uint32_t tile, int i, int l) const {
     uint32_t across = (uint32_t)(DEEP ? l : i) * 32, down = (uint32_t)(DEEP ? i : l) * 16 * T::PITCH;
     uint32_t at = ((tile + own) ^ across) + down;
