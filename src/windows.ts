@@ -38,9 +38,12 @@ class Windows implements Pending {
   settle(storage: Storage): void {
     const { info } = this.windows[0].g;
     const whole = empty(this.shape, info, storage.device);
-    if (!this.#areAll()) run("fill", OP.fill, [whole], [], [info.code, 0]);
+    const meets = this.windows.map((w, i) =>
+      this.windows.slice(0, i).some((before) => meet(before, w))
+    );
+    if (meets.includes(true) || !this.#areAll()) run("fill", OP.fill, [whole], [], [info.code, 0]);
     this.windows.forEach((w, i) => {
-      if (this.windows.slice(0, i).some((before) => meet(before, w))) addWindow(whole, w);
+      if (meets[i]) addWindow(whole, w);
       else run("copy", OP.copy, [w.view(whole)], [w.g], [info.code]);
     });
     storage.block = whole.storage.block;

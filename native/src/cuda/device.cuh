@@ -230,6 +230,16 @@ DEVICE void floats_of(const Quad& q, int dtype, float (&x)[4]) {
     for (int j = 0; j < 4; j++) x[j] = half_to_float((uint16_t)(q.words[j / 2] >> 16 * (j % 2)));
   }
 }
+DEVICE HalfQuad half_quad_of(const float (&x)[4], int dtype) {
+  HalfQuad h;
+#pragma unroll
+  for (int j = 0; j < 2; j++) {
+    uint16_t low = dtype == BF16 ? float_to_bfloat(x[2 * j]) : float_to_half(x[2 * j]);
+    uint16_t high = dtype == BF16 ? float_to_bfloat(x[2 * j + 1]) : float_to_half(x[2 * j + 1]);
+    h.words[j] = (uint32_t)low | (uint32_t)high << 16;
+  }
+  return h;
+}
 DEVICE void store_quad(void* p, int dtype, int64_t i, const float (&x)[4]) {
   if (dtype == F32) {
     *(Quad*)((float*)p + i) = {{__float_as_uint(x[0]), __float_as_uint(x[1]), __float_as_uint(x[2]), __float_as_uint(x[3])}};
@@ -239,14 +249,7 @@ DEVICE void store_quad(void* p, int dtype, int64_t i, const float (&x)[4]) {
     for (int j = 0; j < 4; j++) word |= (x[j] != 0.0f ? 1u : 0u) << 8 * j;
     *(uint32_t*)((uint8_t*)p + i) = word;
   } else {
-    HalfQuad h;
-#pragma unroll
-    for (int j = 0; j < 2; j++) {
-      uint16_t low = dtype == BF16 ? float_to_bfloat(x[2 * j]) : float_to_half(x[2 * j]);
-      uint16_t high = dtype == BF16 ? float_to_bfloat(x[2 * j + 1]) : float_to_half(x[2 * j + 1]);
-      h.words[j] = (uint32_t)low | (uint32_t)high << 16;
-    }
-    *(HalfQuad*)((uint16_t*)p + i) = h;
+    *(HalfQuad*)((uint16_t*)p + i) = half_quad_of(x, dtype);
   }
 }
 

@@ -70,8 +70,7 @@ template <class C> DEVICE void cross_entropy(const Lines& a) {
   for (int64_t line = blockIdx.x; line < a.count; line += gridDim.x) {
     int64_t from = line_start(a, 3, line);
     int64_t target = load<int64_t>(a.lines[2].data, a.lines[2].dtype, line_start(a, 2, line));
-    Row<C, 1> row{a, {3}, {from}};
-    if (!is_log || smoothing != 0.0) row.keep();
+    Row<C, 1, 0> row{a, {3}, {from}};
     C most = (C)0;
     double log_sum = 0.0;
     if (!is_log) {
@@ -143,20 +142,19 @@ template <class C> DEVICE void cross_entropy_grad(const Lines& a) {
     C factor = (C)(is_log ? 0.0 : up * (main + each * total));
     C same = (C)(up * each), own = (C)(up * main);
     bool is_weighted = has(a, 6) && each != 0.0;
-    Row<C, 1> row{a, {2}, {from}};
-    row.keep();
-    auto value = [&](C x, int64_t c, C less) {
-      if (!counts) return (C)0;
-      C value = (is_log ? (C)0 : exp(x - lse) * factor) - less;
-      return c == target ? value - own : value;
-    };
-    if (is_weighted) {
-      row.write(0, to, [&](const C (&x)[1][WIDE<C>], int j, int64_t c) {
-        return value(x[0][j], c, c < classes ? (C)(up * each * get<double>(a, 6, 0, c)) : (C)0);
-      });
-    } else {
-      row.write(0, to, [&](const C (&x)[1][WIDE<C>], int j, int64_t c) { return value(x[0][j], c, same); });
-    }
+    Row<C, 1, 0> row{a, {2}, {from}};
+    row.each([&](int64_t c, int count, const C (&x)[1][WIDE<C>]) {
+      // The target among the neighbours, if it is.
+      int hit = target >= c && target < c + WIDE<C> ? (int)(target - c) : -1;
+      C y[WIDE<C>];
+#pragma unroll
+      for (int j = 0; j < WIDE<C>; j++) {
+        C less = is_weighted && j < count ? (C)(up * each * get<double>(a, 6, 0, c + j)) : same;
+        C value = (is_log ? (C)0 : exp(x[0][j] - lse) * factor) - (j == hit ? less + own : less);
+        y[j] = counts ? value : (C)0;
+      }
+      put_wide<C>(a, 0, to, c, count, y);
+    });
   }
 }
 

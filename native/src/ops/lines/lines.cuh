@@ -120,15 +120,16 @@ template <class C> DEVICE void put_wide(const Lines& a, int k, int64_t start, in
   put_each<C>(a, k, start, i, count, wide);
 }
 
-// The neighbours of N operands of a line that a thread takes: the first KEPT times stay in registers from `keep` on, the others are
-// fetched anew each time. An operand that is absent has the same number everywhere.
+// The neighbours of N operands of a line that a thread takes: the first K times stay in registers from `keep` on, the others
+// are fetched anew each time; with K = 0 all are, two at once, for what takes one pass. An operand that is absent has the same
+// number everywhere.
 template <class C> constexpr int KEPT = sizeof(C) == 4 ? 4 : 2;
-template <class C, int N> struct Row {
+template <class C, int N, int K = KEPT<C>> struct Row {
   const Lines& a;
   int operands[N];
   int64_t starts[N];
   C absent[N];
-  C kept[KEPT<C>][N][WIDE<C>];
+  C kept[K > 0 ? K : 1][N][WIDE<C>];
 
   DEVICE int64_t place(int which) const { return ((int64_t)which * blockDim.x + threadIdx.x) * WIDE<C>; }
   DEVICE void fetch(int64_t i, C (&x)[N][WIDE<C>]) const {
@@ -150,20 +151,28 @@ template <class C, int N> struct Row {
       for (int j = 0; j < WIDE<C>; j++) x[n][j] = wide.x[j];
     }
   }
-  DEVICE void keep() {
-    // Loads of packed operands first, so that all are under way at once.
+  // Brings M times neighbours, all under way at once.
+  template <int M> DEVICE void bring(int first, C (&some)[M][N][WIDE<C>]) const {
 #pragma unroll
-    for (int w = 0; w < KEPT<C>; w++) if (place(w) < a.length) fetch(place(w), kept[w]);
+    for (int w = 0; w < M; w++) if (place(first + w) < a.length) fetch(place(first + w), some[w]);
+  }
+  DEVICE void keep() { if constexpr (K > 0) bring(0, kept); }
+  template <int M, class F> DEVICE void visit(int first, const C (&some)[M][N][WIDE<C>], F& f) const {
+#pragma unroll
+    for (int w = 0; w < M; w++) {
+      if (place(first + w) < a.length) f(place(first + w), count_from<C>(a, place(first + w)), some[w]);
+    }
   }
   // Calls f(i, count, neighbours of the operands) for each place.
   template <class F> DEVICE void each(F f) const {
-#pragma unroll
-    for (int w = 0; w < KEPT<C>; w++) if (place(w) < a.length) f(place(w), count_from<C>(a, place(w)), kept[w]);
+    if constexpr (K > 0) visit(0, kept, f);
+    // Beside those that are kept there are registers for one more.
+    constexpr int M = K > 0 ? 1 : 2;
 #pragma unroll 1
-    for (int64_t i = place(KEPT<C>); i < a.length; i += (int64_t)blockDim.x * WIDE<C>) {
-      C x[N][WIDE<C>];
-      fetch(i, x);
-      f(i, count_from<C>(a, i), x);
+    for (int first = K; place(first) < a.length; first += M) {
+      C some[M][N][WIDE<C>];
+      bring(first, some);
+      visit(first, some, f);
     }
   }
   // The thread's sum of f(neighbours of the operands, number within them): of neighbours in the compute type, the rest in
@@ -194,7 +203,7 @@ template <class C> struct Exponentials {
   C most;
   double sum;
 };
-template <class C> DEVICE Exponentials<C> exponentials(const Row<C, 1>& row) {
+template <class C, int K> DEVICE Exponentials<C> exponentials(const Row<C, 1, K>& row) {
   C most = (C)-INFINITY;
   double sum = 0.0;
   row.each([&](int64_t, int count, const C (&x)[1][WIDE<C>]) {

@@ -156,8 +156,18 @@ pub fn launch(
         };
         a.is_packed &= i32::from(is_packed);
     }
+    let is_one_kind = |o: &Operand| {
+        matches!(o.dtype, DType::F16 | DType::Bf16)
+            && o.dtype == operands[0].dtype
+            && (o.ptr as usize).is_multiple_of(16)
+    };
+    let (mut modes, mut all) = (a.modes[..operands.len()].iter(), operands.iter());
+    if a.is_packed == 1 && modes.all(|&mode| mode == DENSE) && all.all(is_one_kind) {
+        a.is_packed = 2;
+    }
     let gpu = cuda::gpu(device)?;
-    let blocks = cuda::blocks_for(space.numel, THREADS as usize * PACK, gpu);
+    let at_once = PACK * a.is_packed.max(1) as usize;
+    let blocks = cuda::blocks_for(space.numel, THREADS as usize * at_once, gpu);
     let shape = Shape::line(blocks, THREADS);
     // SAFETY: the argument mirrors the kernels'; every operand was checked and is held.
     unsafe { gpu.launch((kernel, suffix(compute)), shape, &a) }

@@ -23,8 +23,9 @@ enum Mode : int {
 struct Map {
   int64_t numel;
   int16_t ndim;
-  // Whether the count of elements fits 32 bits, and whether float32 kernels may take the operands by packs.
+  // Whether the count of elements fits 32 bits.
   int16_t is_narrow;
+  // Whether float32 kernels may take the operands by packs: 2 where all are dense, of one 16-bit type and on 16 bytes.
   int32_t is_packed;
   int32_t modes[4], dtypes[4];
   void* pointers[4];
@@ -167,9 +168,55 @@ template <int N, class F> DEVICE void map_packed(const Map& a, F f) {
   if (whole < a.numel && thread_number() == 0) map_pack<float, N>(a, whole, (int)(a.numel - whole), f);
 }
 
+// As above where all operands are dense and of one 16-bit type: eight elements at a time, computed four by four.
+template <int N, class F> DEVICE void map_packed16(const Map& a, F f) {
+  constexpr int INPUTS = N > 0 ? N : 1;
+  int64_t whole = a.numel & ~(int64_t)7, step = thread_count() * 8, first = thread_number() * 8;
+  int dtype = a.dtypes[0];
+  Quad now[INPUTS] = {}, next[INPUTS] = {}, out = {};
+  auto bring = [&](int k, int64_t at) { return *(const Quad*)((const uint16_t*)a.pointers[k + 1] + at); };
+#pragma unroll
+  for (int k = 0; k < N; k++) if (first < whole) now[k] = bring(k, first);
+#pragma unroll 1
+  for (; first < whole; first += step) {
+#pragma unroll
+    for (int k = 0; k < N; k++) if (first + step < whole) next[k] = bring(k, first + step);
+#pragma unroll 1
+    for (int half = 0; half < 2; half++) {
+      float x[INPUTS][4], y[4];
+#pragma unroll
+      for (int k = 0; k < N; k++) floats_of(now[k], dtype, x[k]);
+#pragma unroll
+      for (int j = 0; j < 4; j++) {
+        if constexpr (N == 0) y[j] = f(first + half * 4 + j);
+        else if constexpr (N == 1) y[j] = f(first + half * 4 + j, x[0][j]);
+        else if constexpr (N == 2) y[j] = f(first + half * 4 + j, x[0][j], x[1][j]);
+        else y[j] = f(first + half * 4 + j, x[0][j], x[1][j], x[2][j]);
+      }
+      HalfQuad h = half_quad_of(y, dtype);
+#pragma unroll
+      for (int w = 0; w < 2; w++) {
+        out.words[w] = out.words[w + 2];
+        out.words[w + 2] = h.words[w];
+#pragma unroll
+        for (int k = 0; k < N; k++) now[k].words[w] = now[k].words[w + 2];
+      }
+    }
+    *(Quad*)((uint16_t*)a.pointers[0] + first) = out;
+#pragma unroll
+    for (int k = 0; k < N; k++) now[k] = next[k];
+  }
+  if (thread_number() == 0) {
+    for (int64_t i = whole; i < a.numel; i += 4) map_pack<float, N>(a, i, (int)(a.numel - i < 4 ? a.numel - i : 4), f);
+  }
+}
+
 // out[i] = f(i, a[i], b[i], c[i]) with N inputs.
 template <class C, int N, class F> DEVICE void map_by_index(const Map& a, F f) {
-  if constexpr (sizeof(C) == 4) if (a.is_packed) return map_packed<N>(a, f);
+  if constexpr (sizeof(C) == 4) {
+    if (a.is_packed == 2) return map_packed16<N>(a, f);
+    if (a.is_packed == 1) return map_packed<N>(a, f);
+  }
   int64_t step = thread_count() * PACK<C>;
   for (int64_t first = thread_number() * PACK<C>; first < a.numel; first += step) {
     map_pack<C, N>(a, first, (int)(a.numel - first < PACK<C> ? a.numel - first : PACK<C>), f);
