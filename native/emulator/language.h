@@ -221,6 +221,12 @@ inline uint16_t float_to_bfloat(float f) {
   unsigned u = __float_as_uint(f);
   return f != f ? 0x7fff : (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
 }
+inline uint32_t floats_to_halves(float low, float high) { return float_to_half(low) | (uint32_t)float_to_half(high) << 16; }
+inline uint32_t floats_to_bfloats(float low, float high) { return float_to_bfloat(low) | (uint32_t)float_to_bfloat(high) << 16; }
+
+// Places in shared memory count from where the block's begins.
+inline uint32_t shared_place(const void* p) { return (uint32_t)((const char*)p - (const char*)emulator::current->shared); }
+inline void* shared_pointer(uint32_t place) { return (char*)emulator::current->shared + place; }
 
 // ---- tensor cores, as device.cuh says: the last lane to come does the whole warp's product
 
@@ -304,6 +310,10 @@ inline void load_matrices_turned(uint32_t (&m)[4], const void* row, int line = _
   auto out = emulator::warp_operation(~0u, &row, sizeof row, emulator::gather_matrices<true>, "ldmatrix", line);
   memcpy(m, out[emulator::current->lane], sizeof m);
 }
+inline void load_matrices(uint32_t (&m)[4], uint32_t row, int line = __builtin_LINE()) { load_matrices(m, shared_pointer(row), line); }
+inline void load_matrices_turned(uint32_t (&m)[4], uint32_t row, int line = __builtin_LINE()) {
+  load_matrices_turned(m, shared_pointer(row), line);
+}
 
 // ---- copies into shared memory: done as late as may be, so that who does not wait reads NaN
 
@@ -312,6 +322,7 @@ inline void copy_async(void* shared, const void* from, int bytes) {
   if (bytes < 0 || bytes > 16) emulator::fail("cp.async of %d bytes", bytes);
   emulator::current->copies.push_back({shared, from, bytes, emulator::current->groups});
 }
+inline void copy_async(uint32_t shared, const void* from, int bytes) { copy_async(shared_pointer(shared), from, bytes); }
 inline void copy_group() { emulator::current->groups++; }
 template <int N> void copy_wait() {
   emulator::Thread& t = *emulator::current;

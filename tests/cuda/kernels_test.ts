@@ -3,6 +3,8 @@
  * pools, sampling. The case table's operands fit one tile each. Run by `deno task test:cuda` on the emulator.
  */
 import { type DType, grad, manualSeed, nn, rand, randn, type Tensor } from "@toro/toro";
+import { run } from "../../ffi/instruction.ts";
+import { OP } from "../../ffi/opcodes.gen.ts";
 import { type CellKind, gatesOf, recurrentLayer } from "../../src/ops/recurrent.ts";
 import { assertSame } from "../ops/check.ts";
 
@@ -203,6 +205,96 @@ for (const [dtype, tolerance] of TOLERANCES) {
       (c, a, b) => [c.addmm(a, b, { beta: 0.5, alpha: 2 })],
       options,
     );
+  });
+}
+
+/** A product for `compareExactly`: scalars are alpha, beta and whether ReLU ends it. */
+interface Exact {
+  sizes: readonly [m: number, n: number, k: number];
+  batch?: readonly number[];
+  /** Whether A and B lie by columns, and whether their rows begin on 16 bytes. */
+  turned?: readonly boolean[];
+  aligned?: readonly [a: boolean, b: boolean];
+  out?: DType;
+  isOutTurned?: boolean;
+  bias?: DType;
+  scale?: DType;
+  scalars?: readonly number[];
+}
+
+/** Products of few whole numbers, whose sums are exact, must be the CPU's to the bit, and what lies beside them must stay. */
+function compareExactly(dtype: DType, x: Exact): void {
+  const { sizes: [m, n, k], batch = [], turned = [false, false], aligned = [true, true] } = x;
+  manualSeed(13);
+  const draw = (shape: number[], of: DType) => randn(shape).mul(1.5).round().to(of);
+  // Rows longer than what is used of them.
+  const matrix = (
+    rows: number,
+    columns: number,
+    isTurned: boolean,
+    isAligned: boolean,
+    of = dtype,
+  ) => {
+    const [far, near] = isTurned ? [columns, rows] : [rows, columns];
+    const whole = draw([...batch, far, isAligned ? Math.ceil(near / 8) * 8 + 8 : near | 1], of);
+    return (device: string) => {
+      const all = whole.to(device).clone();
+      const part = all.narrow(-1, 0, near);
+      return [all, isTurned ? part.transpose(-2, -1) : part];
+    };
+  };
+  const a = matrix(m, k, turned[0], aligned[0]), b = matrix(k, n, turned[1], aligned[1]);
+  const c = matrix(m, n, x.isOutTurned ?? false, true, x.out);
+  // Every other element.
+  const row = (of?: DType) => of && draw([n, 2], of);
+  const [bias, scale] = [row(x.bias), row(x.scale)];
+  const [want, got] = ["cpu", "cuda"].map((device) => {
+    const [all, out] = c(device);
+    const rows = [bias, scale].flatMap((r) => r ? [r.to(device).select(1, 0)] : []);
+    run("matmul", OP.matmul, [out], [a(device)[1], b(device)[1], ...rows], x.scalars ?? [1, 0, 0]);
+    return all.to("cpu");
+  });
+  assertSame([got], [want], [0, 0]);
+}
+
+for (const dtype of ["bfloat16", ...(isBrief ? [] : ["float16" as const])] as const) {
+  Deno.test(`products of ${dtype} by tensor cores: tiles, layouts, ends`, () => {
+    for (const turned of [[false, false], [false, true], [true, false], [true, true]]) {
+      // Several tiles with whole and with broken rows of C, then of operands.
+      compareExactly(dtype, { sizes: [130, 136, 40], turned });
+      compareExactly(dtype, { sizes: [65, 139, 77], turned });
+      for (const aligned of [[false, false], [true, false], [false, true]] as const) {
+        compareExactly(dtype, { sizes: [65, 139, 77], turned, aligned });
+      }
+      // Four broad tiles fill the emulator's device. Two layouts read either operand both ways.
+      if (isBrief && turned[0] !== turned[1]) continue;
+      compareExactly(dtype, { sizes: [136, 264, 1030], turned });
+    }
+    const other = dtype === "float16" ? "bfloat16" : "float16";
+    const sizes = [70, 72, 40] as const;
+    const ends: Omit<Exact, "sizes">[] = [
+      { scalars: [2, 0.5, 0] },
+      { scalars: [2, 0.5, 1], bias: "float32", scale: dtype },
+      { scalars: [-0.5, 0, 1] },
+      { bias: dtype, scalars: [2, 0, 1] },
+      { bias: "float32" },
+      { bias: "float64" },
+      { bias: other, scale: "float32", scalars: [1, 0, 1] },
+      { out: "float32", bias: dtype },
+      { out: "float64" },
+      { out: other },
+      { isOutTurned: true },
+      { batch: [2, 3] },
+      { batch: [5], bias: "float32", scalars: [1, 1, 1] },
+    ];
+    for (const end of ends) compareExactly(dtype, { sizes, ...end });
+    // Fewer columns than threads, no depth, and ends of broad tiles.
+    for (const n of [3, 9, 20]) compareExactly(dtype, { sizes: [140, n, 8] });
+    compareExactly(dtype, { sizes: [9, 16, 0], bias: dtype });
+    const batch = [2], deep = [100, 304, 1024] as const;
+    for (const scalars of isBrief ? [[0.5, 2, 1]] : [[1, 0, 1], [0.5, 2, 1]]) {
+      compareExactly(dtype, { sizes: deep, batch, bias: dtype, scalars });
+    }
   });
 }
 

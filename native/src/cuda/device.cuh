@@ -16,7 +16,7 @@
 #else
 #define WIDE_KERNEL KERNEL
 #endif
-#define SHARED(type, name) extern __shared__ __align__(16) unsigned char name##_bytes[]; type* name = (type*)name##_bytes
+#define SHARED(type, name) extern __shared__ __align__(128) unsigned char name##_bytes[]; type* name = (type*)name##_bytes
 
 __device__ __forceinline__ float half_to_float(uint16_t h) {
   float x;
@@ -33,6 +33,19 @@ __device__ __forceinline__ uint16_t float_to_bfloat(float x) {
   asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(b) : "f"(x));
   return b;
 }
+// Two at once, the first in the low half.
+__device__ __forceinline__ uint32_t floats_to_halves(float low, float high) {
+  uint32_t both;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+  return both;
+}
+__device__ __forceinline__ uint32_t floats_to_bfloats(float low, float high) {
+  uint32_t both;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+  return both;
+}
+// A place in shared memory as 32 bits, which is all that its instructions take.
+__device__ __forceinline__ uint32_t shared_place(const void* p) { return (uint32_t)__cvta_generic_to_shared(p); }
 
 // ---- tensor cores: products of 16 × 16 by 16 × 8 by the lanes of a warp, which hold their parts as PTX's m16n8k16 says
 
@@ -51,26 +64,28 @@ __device__ __forceinline__ void mma_half(float (&c)[4], const uint32_t (&a)[4], 
 }
 // Four matrices of 8 × 8 elements of 16 bits out of shared memory: lane l gives the address of row l % 8 of matrix l / 8, on
 // 16 bytes, and gets columns 2 (l % 4) and the next of row l / 4 of each; turned: rows 2 (l % 4) and the next of column l / 4.
-__device__ __forceinline__ void load_matrices(uint32_t (&m)[4], const void* row) {
+__device__ __forceinline__ void load_matrices(uint32_t (&m)[4], uint32_t row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
-               : "r"((uint32_t)__cvta_generic_to_shared(row))
+               : "r"(row)
                : "memory");
 }
-__device__ __forceinline__ void load_matrices_turned(uint32_t (&m)[4], const void* row) {
+__device__ __forceinline__ void load_matrices_turned(uint32_t (&m)[4], uint32_t row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
-               : "r"((uint32_t)__cvta_generic_to_shared(row))
+               : "r"(row)
                : "memory");
 }
+__device__ __forceinline__ void load_matrices(uint32_t (&m)[4], const void* row) { load_matrices(m, shared_place(row)); }
+__device__ __forceinline__ void load_matrices_turned(uint32_t (&m)[4], const void* row) { load_matrices_turned(m, shared_place(row)); }
 
 // ---- copies into shared memory that run beside the thread, in groups; both places on 16 bytes
 
-// 16 bytes of which the first so many come from memory, the rest are zeros.
-__device__ __forceinline__ void copy_async(void* shared, const void* from, int bytes) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"((uint32_t)__cvta_generic_to_shared(shared)), "l"(from), "r"(bytes)
-               : "memory");
+// 16 bytes of which the first so many come from memory, the rest are zeros; with 0 bytes the address is not looked at.
+__device__ __forceinline__ void copy_async(uint32_t shared, const void* from, int bytes) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(from), "r"(bytes) : "memory");
 }
+__device__ __forceinline__ void copy_async(void* shared, const void* from, int bytes) { copy_async(shared_place(shared), from, bytes); }
 // Ends a group.
 __device__ __forceinline__ void copy_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // Waits until at most so many groups of the thread are under way.

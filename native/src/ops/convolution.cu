@@ -268,7 +268,12 @@ template <class C> struct Tiles {
 template <class T> struct Mma {
   template <class A, class B, class End>
   DEVICE void operator()(int64_t m, int64_t n, int64_t from, int64_t depths, const A& a, const B& b, const End& end) const {
-    mma_product<T>(m, n, from, depths, (int64_t)blockIdx.y * MMA_TILE, (int64_t)blockIdx.x * MMA_TILE, a, b, end);
+    int64_t row = (int64_t)blockIdx.y * Square::m, column = (int64_t)blockIdx.x * Square::n;
+    Gatherer<Square, Square::m, A> bring_a(a, m, row, depths, from);
+    Gatherer<Square, Square::n, B> bring_b(b, n, column, depths, from);
+    Sums sums = {};
+    mma_sum<T, Square>(bring_a, bring_b, depths - from, sums);
+    mma_end<Square>(m, n, row, column, sums, end);
   }
 };
 
@@ -279,8 +284,8 @@ template <class T> struct Mma {
   KERNEL(name##_f64, TILE_THREADS, const __grid_constant__ Conv p) { name<double>(p, Tiles<double>{}); } \
   KERNEL(name##_i64, TILE_THREADS, const __grid_constant__ Conv p) { name<int64_t>(p, Tiles<int64_t>{}); }
 #define CONVOLUTIONS_16(name)                                                                                  \
-  KERNEL(name##_bfloat, MMA_THREADS, const __grid_constant__ Conv p) { name<float>(p, Mma<bfloat_t>{}); }      \
-  KERNEL(name##_half, MMA_THREADS, const __grid_constant__ Conv p) { name<float>(p, Mma<half_t>{}); }
+  KERNEL(name##_bfloat, Square::threads, const __grid_constant__ Conv p) { name<float>(p, Mma<bfloat_t>{}); }      \
+  KERNEL(name##_half, Square::threads, const __grid_constant__ Conv p) { name<float>(p, Mma<half_t>{}); }
 CONVOLUTIONS(conv)
 CONVOLUTIONS(conv_input_grad)
 CONVOLUTIONS(conv_weight_grad)

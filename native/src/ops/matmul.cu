@@ -1,5 +1,6 @@
 // Matrix products, any strides and dtypes: the counterpart of matmul.rs. Products of two bfloat16 or two float16 matrices go
-// to tensor cores. Grid x over columns, y over rows of tiles, z over the batch; for tensor cores x over all tiles.
+// to tensor cores, in tiles of the form that matmul/cuda.rs chose. Grid x over columns, y over rows of tiles, z over the batch;
+// for tensor cores x over all tiles.
 #include "matmul/mma.cuh"
 
 using namespace toro;
@@ -16,7 +17,8 @@ struct Product {
   void* c_data;
   int32_t a_dtype, b_dtype, c_dtype, bias_dtype, scale_dtype;
   int32_t relu, batch_ndim;
-  // For tensor cores: 1 where A, 2 where B can be read by 16 bytes.
+  // For tensor cores: 1 where A, 2 where B can be read by 16 bytes, 4 where C is of their type, can be written so, and takes
+  // but alpha, a bias of this type or float32, and ReLU.
   int32_t aligned;
   double alpha, beta;
   int64_t batch;
@@ -80,56 +82,120 @@ template <bool ALONG> struct Strided16 {
   static constexpr bool along = ALONG;
   const uint16_t* data;
   int64_t line_stride, depth_stride;
-  // Whether 8 neighbours lie on 16 bytes.
-  bool is_aligned;
   DEVICE int64_t line(int64_t i) const { return i * line_stride; }
   DEVICE int64_t depth(int64_t l) const { return l * depth_stride; }
   DEVICE int64_t find(int64_t line, int64_t depth) const { return line + depth; }
+  // From one row of neighbours to the next.
+  DEVICE int64_t pitch() const { return ALONG ? line_stride : depth_stride; }
 };
 
-// How many of 8 neighbours from `at` on there are, in bytes.
-DEVICE int bytes_from(int64_t at, int64_t count) { return at >= count ? 0 : count - at < 8 ? (int)(count - at) * 2 : 16; }
+// Tiles go in bands of about 2048 rows, so that blocks at work together share what they read.
+template <class F> DEVICE void find_tile(const Product& p, int* row, int* column) {
+  constexpr int BAND = 2048 / F::m;
+  int rows = ((int)p.m + F::m - 1) / F::m, columns = ((int)p.n + F::n - 1) / F::n, number = (int)blockIdx.x;
+  int band = number / (BAND * columns), rest = number % (BAND * columns);
+  int height = rows - band * BAND < BAND ? rows - band * BAND : BAND;
+  *row = (band * BAND + rest % height) * F::m;
+  *column = rest / height * F::n;
+}
 
-template <bool ALONG>
-DEVICE void fetch_tile(uint16_t* tile, const Strided16<ALONG>& o, int64_t lines, int64_t first, int64_t depths, int64_t from) {
-  if (!o.is_aligned) return toro::fetch_tile<Strided16<ALONG>>(tile, o, lines, first, depths, from);
+template <class T> DEVICE uint32_t pack(float low, float high);
+template <> DEVICE uint32_t pack<bfloat_t>(float low, float high) { return floats_to_bfloats(low, high); }
+template <> DEVICE uint32_t pack<half_t>(float low, float high) { return floats_to_halves(low, high); }
+
+// A quad of lanes has 8 neighbouring columns of a row in pairs, of each of 4 blocks of columns: after two exchanges each lane
+// has all 8 of one block.
+DEVICE void turn_quad(uint32_t (&x)[4]) {
 #pragma unroll
-  for (int s = 0; s < MMA_TILE * MMA_DEPTH / 8 / MMA_THREADS; s++) {
-    int t = threadIdx.x + s * MMA_THREADS;
-    if constexpr (ALONG) {
-      int i = t / (MMA_DEPTH / 8), l = t % (MMA_DEPTH / 8) * 8;
-      int bytes = first + i < lines ? bytes_from(from + l, depths) : 0;
-      copy_async(tile + i * DEEP_PITCH + l, bytes ? o.data + (first + i) * o.line_stride + from + l : o.data, bytes);
-    } else {
-      int l = t / (MMA_TILE / 8), i = t % (MMA_TILE / 8) * 8;
-      int bytes = from + l < depths ? bytes_from(first + i, lines) : 0;
-      copy_async(tile + l * WIDE_PITCH + i, bytes ? o.data + (from + l) * o.depth_stride + first + i : o.data, bytes);
+  for (int bit = 1; bit <= 2; bit *= 2) {
+    bool is_upper = (threadIdx.x & bit) != 0;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      if (i & bit) continue;
+      uint32_t got = __shfl_xor_sync(ALL, is_upper ? x[i] : x[i | bit], bit);
+      if (is_upper) x[i] = got;
+      else x[i | bit] = got;
     }
   }
 }
 
-// Tiles go in bands of 8 rows, so that blocks at work together share what they read.
-DEVICE void find_tile(const Product& p, int64_t* row, int64_t* column) {
-  constexpr int64_t BAND = 8;
-  int64_t rows = (p.m + MMA_TILE - 1) / MMA_TILE, columns = (p.n + MMA_TILE - 1) / MMA_TILE;
-  int64_t band = blockIdx.x / (BAND * columns), rest = blockIdx.x % (BAND * columns);
-  int64_t height = rows - band * BAND < BAND ? rows - band * BAND : BAND;
-  *row = (band * BAND + rest % height) * MMA_TILE;
-  *column = rest / height * MMA_TILE;
+// Writes a tile by 16 bytes where C allows it.
+template <class T, class F> DEVICE void write(const Product& p, uint16_t* to, int row, int column, const Sums& sums) {
+  int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  row += warp / F::warps_n * WARP_TILE + lane / 4;
+  column += warp % F::warps_n * WARP_TILE;
+  float alpha = (float)p.alpha, bias[8][2] = {};
+  if (p.bias) {
+#pragma unroll
+    for (int j = 0; j < 8; j++) {
+#pragma unroll
+      for (int q = 0; q < 2; q++) {
+        int64_t c = column + j * 8 + lane % 4 * 2 + q;
+        if (c >= p.n) continue;
+        c *= p.bias_stride;
+        bias[j][q] = p.bias_dtype == F32 ? ((const float*)p.bias)[c] : Element<T>::template value<float>(((const T*)p.bias)[c]);
+      }
+    }
+  }
+  bool has_bias = p.bias != nullptr, relu = p.relu != 0;
+  auto ended = [&](float sum, float bias) {
+    float x = sum * alpha;
+    if (has_bias) x += bias;
+    return relu && x < 0 ? 0.0f : x;
+  };
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      int r = row + i * 16 + half * 8;
+      uint16_t* line = to + r * p.c[0];
+#pragma unroll
+      for (int j = 0; j < 8; j += 4) {
+        uint32_t x[4];
+#pragma unroll
+        for (int q = 0; q < 4; q++) {
+          const float* pair = &sums[i][j + q][half * 2];
+          x[q] = pack<T>(ended(pair[0], bias[j + q][0]), ended(pair[1], bias[j + q][1]));
+        }
+        turn_quad(x);
+        int c = column + (j + lane % 4) * 8;
+        if (r < p.m && c < p.n) *(Quad*)(line + c) = Quad{{x[0], x[1], x[2], x[3]}};
+      }
+    }
+  }
 }
 
-template <class T, bool A_ALONG, bool B_ALONG> DEVICE void product16(const Product& p) {
-  int64_t row, column;
-  find_tile(p, &row, &column);
+// `GATHERED`: not both of A and B can be read by 16 bytes.
+template <class T, class F, bool A_DEEP, bool B_DEEP, bool GATHERED> DEVICE void product16(const Product& p) {
+  int row, column;
+  find_tile<F>(p, &row, &column);
   for (int64_t z = blockIdx.z; z < p.batch; z += gridDim.z) {
     int64_t at[3];
     find_batch(p, z, at);
-    Strided16<A_ALONG> a{(const uint16_t*)p.a_data + at[1], p.a[0], p.a[1], (p.aligned & 1) != 0};
-    Strided16<B_ALONG> b{(const uint16_t*)p.b_data + at[2], p.b[1], p.b[0], (p.aligned & 2) != 0};
-    mma_product<T>(p.m, p.n, 0, p.k, row, column, a, b, [&](int64_t i, int64_t j, float sum) {
-      int64_t to = at[0] + i * p.c[0] + j * p.c[1];
-      store_quick<float>(p.c_data, p.c_dtype, to, ended(p, to, j, sum));
-    });
+    using A = Strided16<A_DEEP>;
+    using B = Strided16<B_DEEP>;
+    A a{(const uint16_t*)p.a_data + at[1], p.a[0], p.a[1]};
+    B b{(const uint16_t*)p.b_data + at[2], p.b[1], p.b[0]};
+    Copier<F, F::m, A_DEEP> copy_a(a.data, a.pitch(), (int)p.m, row, (int)p.k);
+    Copier<F, F::n, B_DEEP> copy_b(b.data, b.pitch(), (int)p.n, column, (int)p.k);
+    Sums sums = {};
+    if constexpr (GATHERED) {
+      using GatherA = Gatherer<F, F::m, A>;
+      using GatherB = Gatherer<F, F::n, B>;
+      Either<decltype(copy_a), GatherA> of_a{(p.aligned & 1) != 0, copy_a, GatherA(a, p.m, row, p.k, 0)};
+      Either<decltype(copy_b), GatherB> of_b{(p.aligned & 2) != 0, copy_b, GatherB(b, p.n, column, p.k, 0)};
+      mma_sum<T, F>(of_a, of_b, p.k, sums);
+    } else {
+      mma_sum<T, F>(copy_a, copy_b, p.k, sums);
+    }
+    if (p.aligned & 4) {
+      write<T, F>(p, (uint16_t*)p.c_data + at[0], row, column, sums);
+    } else {
+      mma_end<F>(p.m, p.n, row, column, sums, [&](int64_t i, int64_t j, float sum) {
+        int64_t to = at[0] + i * p.c[0] + j * p.c[1];
+        store_quick<float>(p.c_data, p.c_dtype, to, ended(p, to, j, sum));
+      });
+    }
   }
 }
 
@@ -139,11 +205,17 @@ KERNEL(matmul_f32, TILE_THREADS, const __grid_constant__ Product p) { product<fl
 KERNEL(matmul_f64, TILE_THREADS, const __grid_constant__ Product p) { product<double>(p); }
 KERNEL(matmul_i64, TILE_THREADS, const __grid_constant__ Product p) { product<int64_t>(p); }
 
-// Named by whether neighbouring depths of A and B (deep) or their lines (wide) lie close.
-#define PRODUCTS_16(name, type)                                                                                       \
-  KERNEL(name##_deep_deep, MMA_THREADS, const __grid_constant__ Product p) { product16<type, true, true>(p); }        \
-  KERNEL(name##_deep_wide, MMA_THREADS, const __grid_constant__ Product p) { product16<type, true, false>(p); }       \
-  KERNEL(name##_wide_deep, MMA_THREADS, const __grid_constant__ Product p) { product16<type, false, true>(p); }       \
-  KERNEL(name##_wide_wide, MMA_THREADS, const __grid_constant__ Product p) { product16<type, false, false>(p); }
-PRODUCTS_16(matmul_bfloat, bfloat_t)
-PRODUCTS_16(matmul_half, half_t)
+// Named by form, and by whether neighbouring depths of A and B (deep) or their lines (wide) lie close.
+#define PRODUCT_16(name, type, form, a_deep, b_deep, gathered) \
+  KERNEL(name, form::threads, const __grid_constant__ Product p) { product16<type, form, a_deep, b_deep, gathered>(p); }
+#define PRODUCTS_16(name, type, form, gathered)                     \
+  PRODUCT_16(name##_deep_deep, type, form, true, true, gathered)    \
+  PRODUCT_16(name##_deep_wide, type, form, true, false, gathered)   \
+  PRODUCT_16(name##_wide_deep, type, form, false, true, gathered)   \
+  PRODUCT_16(name##_wide_wide, type, form, false, false, gathered)
+PRODUCTS_16(matmul_bfloat_square, bfloat_t, Square, false)
+PRODUCTS_16(matmul_bfloat_broad, bfloat_t, Broad, false)
+PRODUCTS_16(matmul_bfloat_gathered, bfloat_t, Square, true)
+PRODUCTS_16(matmul_half_square, half_t, Square, false)
+PRODUCTS_16(matmul_half_broad, half_t, Broad, false)
+PRODUCTS_16(matmul_half_gathered, half_t, Square, true)
