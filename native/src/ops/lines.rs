@@ -119,7 +119,9 @@ impl Lines {
         let lines = core::array::from_fn(|k| Line {
             data: parts.get(k).map_or(0, |p| p.address),
             dtype: parts.get(k).map_or(0, |p| p.dtype as i32),
-            is_packed: parts.get(k).map_or(0, |p| i32::from(is_packed(p, k, &outer, &inner))),
+            is_packed: parts
+                .get(k)
+                .map_or(0, |p| i32::from(is_packed(p, k, &outer, &inner))),
             outer: along(&outer, k),
             inner: along(&inner, k),
         });

@@ -213,9 +213,7 @@ KERNEL(matmul_i64, TILE_THREADS, const __grid_constant__ Product p) { product<in
   PRODUCT_16(name##_deep_wide, type, form, true, false, gathered)   \
   PRODUCT_16(name##_wide_deep, type, form, false, true, gathered)   \
   PRODUCT_16(name##_wide_wide, type, form, false, false, gathered)
-PRODUCTS_16(matmul_bfloat_square, bfloat_t, Square, false)
-PRODUCTS_16(matmul_bfloat_broad, bfloat_t, Broad, false)
+PRODUCTS_16(matmul_bfloat, bfloat_t, Square, false)
 PRODUCTS_16(matmul_bfloat_gathered, bfloat_t, Square, true)
-PRODUCTS_16(matmul_half_square, half_t, Square, false)
-PRODUCTS_16(matmul_half_broad, half_t, Broad, false)
+PRODUCTS_16(matmul_half, half_t, Square, false)
 PRODUCTS_16(matmul_half_gathered, half_t, Square, true)

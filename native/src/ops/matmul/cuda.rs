@@ -125,24 +125,18 @@ pub fn run(call: &Call, batch: &Nest<3>) -> Outcome {
             && (c.ptr as usize).is_multiple_of(16);
         arguments.aligned =
             i32::from(of_a.aligned) | i32::from(of_b.aligned) << 1 | i32::from(is_plain) << 2;
-        let gpu = cuda::gpu(call.device)?;
-        let form = if of_a.aligned && of_b.aligned {
-            Form::best((m, n, k), batch.numel, gpu.facts.processors as usize)
-        } else {
-            Form::Gathered
-        };
-        let tiles = form.tiles(m, n);
+        let tiles = m.div_ceil(MMA_TILE).saturating_mul(n.div_ceil(MMA_TILE));
         call.require(tiles <= i32::MAX as usize, || {
             format!("{m} × {n} elements are more than a kernel can count")
         })?;
         let shape = Shape {
             grid: [tiles as u32, 1, batch.numel.min(MOST) as u32],
-            threads: form.threads(),
-            shared: form.shared(),
+            threads: MMA_THREADS,
+            shared: MMA_SHARED,
         };
-        let form = form.suffix(of_a.deep, of_b.deep);
+        let form = form_of(&of_a, &of_b);
         // SAFETY: as below.
-        return unsafe { gpu.launch((stem, form), shape, &arguments) };
+        return unsafe { cuda::gpu(call.device)?.launch((stem, form), shape, &arguments) };
     }
     let rows = m.div_ceil(TILE);
     call.require(rows <= MOST, || {
@@ -170,73 +164,17 @@ fn tensor_kernels(a: DType, b: DType) -> Option<&'static str> {
     }
 }
 
-/// Tiles of tensor cores' kernels, as in mma.cuh; which it is changes no bit of what comes out.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Form {
-    /// 128 × 128.
-    Square,
-    /// 128 × 256: reads less for what it multiplies, but a processor has one block, which does nothing else while it begins
-    /// and ends.
-    Broad,
-    /// 128 × 128, for operands that cannot be read by 16 bytes.
-    Gathered,
-}
-
-impl Form {
-    /// Depths from which on a broad tile's beginning and end weigh little.
-    const DEEP: usize = 1024;
-
-    /// Broad where such tiles fill the device and leave no more of it idle in the end than square ones, of which a
-    /// processor has two at once.
-    fn best((m, n, k): (usize, usize, usize), batch: usize, processors: usize) -> Form {
-        let count = |form: Form| form.tiles(m, n).saturating_mul(batch);
-        let (broad, square) = (count(Form::Broad), count(Form::Square));
-        let fills =
-            broad >= processors && broad.div_ceil(processors) <= square.div_ceil(2 * processors);
-        if k >= Form::DEEP && fills {
-            Form::Broad
-        } else {
-            Form::Square
-        }
-    }
-
-    fn width(self) -> usize {
-        if self == Form::Broad {
-            2 * MMA_TILE
-        } else {
-            MMA_TILE
-        }
-    }
-
-    fn tiles(self, m: usize, n: usize) -> usize {
-        let rows = m.div_ceil(MMA_TILE);
-        rows.saturating_mul(n.div_ceil(self.width()))
-    }
-
-    fn threads(self) -> u32 {
-        self.width() as u32
-    }
-
-    fn shared(self) -> usize {
-        4 * (MMA_TILE + self.width()) * 32 * 2
-    }
-
-    /// Of the kernel's name, by whether A and B are deep.
-    fn suffix(self, a: bool, b: bool) -> &'static str {
-        match (self, a, b) {
-            (Form::Square, true, true) => "_square_deep_deep",
-            (Form::Square, true, false) => "_square_deep_wide",
-            (Form::Square, false, true) => "_square_wide_deep",
-            (Form::Square, false, false) => "_square_wide_wide",
-            (Form::Broad, true, true) => "_broad_deep_deep",
-            (Form::Broad, true, false) => "_broad_deep_wide",
-            (Form::Broad, false, true) => "_broad_wide_deep",
-            (Form::Broad, false, false) => "_broad_wide_wide",
-            (Form::Gathered, true, true) => "_gathered_deep_deep",
-            (Form::Gathered, true, false) => "_gathered_deep_wide",
-            (Form::Gathered, false, true) => "_gathered_wide_deep",
-            (Form::Gathered, false, false) => "_gathered_wide_wide",
-        }
+/// How a kernel's name ends: by whether either operand must be gathered element by element, and whether they are deep.
+fn form_of(a: &Reading, b: &Reading) -> &'static str {
+    match (a.aligned && b.aligned, a.deep, b.deep) {
+        (true, true, true) => "_deep_deep",
+        (true, true, false) => "_deep_wide",
+        (true, false, true) => "_wide_deep",
+        (true, false, false) => "_wide_wide",
+        (false, true, true) => "_gathered_deep_deep",
+        (false, true, false) => "_gathered_deep_wide",
+        (false, false, true) => "_gathered_wide_deep",
+        (false, false, false) => "_gathered_wide_wide",
     }
 }
 
@@ -263,22 +201,5 @@ impl Reading {
             && starts.into_iter().all(is_whole)
             && (o.ptr as usize).is_multiple_of(16);
         Reading { deep, aligned }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Form;
-
-    #[test]
-    fn products_that_fill_the_device_get_broad_tiles() {
-        let best = |sizes, batch| Form::best(sizes, batch, 132);
-        assert_eq!(best((4096, 4096, 4096), 1), Form::Broad);
-        assert_eq!(best((8192, 768, 3072), 1), Form::Broad);
-        assert_eq!(best((1024, 1024, 1024), 33), Form::Broad);
-        // Short depths; a device half empty; halves of tiles.
-        assert_eq!(best((8192, 3072, 768), 1), Form::Square);
-        assert_eq!(best((1024, 1024, 4096), 1), Form::Square);
-        assert_eq!(best((65_536, 128, 4096), 1), Form::Square);
     }
 }

@@ -54,8 +54,9 @@ enum Way {
 
 impl Way {
     fn of(plan: &Plan, x: &Operand, compute: Compute, has_aux: bool) -> Way {
-        let quads =
-            packs(x.dtype) && (x.ptr as usize).is_multiple_of(4 * x.dtype.size()) && compute == Compute::F32;
+        let quads = packs(x.dtype)
+            && (x.ptr as usize).is_multiple_of(4 * x.dtype.size())
+            && compute == Compute::F32;
         if !quads {
             return Way::Single;
         }
@@ -159,7 +160,11 @@ pub fn over(
     for (to, &parameter) in a.parameters.iter_mut().zip(parameters) {
         *to = parameter;
     }
-    let per_block = if way == Way::Across { STRIP } else { THREADS / lanes };
+    let per_block = if way == Way::Across {
+        STRIP
+    } else {
+        THREADS / lanes
+    };
     let blocks = cuda::blocks_for(outs, per_block, gpu);
     let shape = Shape {
         grid: [blocks as u32, pieces as u32, 1],
