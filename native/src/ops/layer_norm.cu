@@ -7,10 +7,10 @@ using namespace toro;
 namespace {
 
 // Operands y, x, mean, rstd (of each row), weight, bias (of each column, or absent). Numbers: eps, whether the mean is left.
-template <class C> DEVICE void layer_norm(const Lines& a) {
+template <class C, bool PACKED> DEVICE void layer_norm(const Lines& a) {
   for (int64_t line = blockIdx.x; line < a.count; line += gridDim.x) {
     int64_t to = line_start(a, 0, line), from = line_start(a, 1, line);
-    Row<C, 1> row{a, {1}, {from}};
+    Row<C, PACKED, 1> row{a, {1}, {from}};
     row.keep();
     C mean = (C)0;
     if (a.numbers[1] == 0.0) mean = (C)(sum_block(row.sum([](const C (&x)[1][WIDE<C>], int j) { return x[0][j]; })) / (double)a.length);
@@ -23,32 +23,49 @@ template <class C> DEVICE void layer_norm(const Lines& a) {
       ((C*)a.lines[2].data)[line] = mean;
       ((C*)a.lines[3].data)[line] = rstd;
     }
-    Row<C, 2> affine{a, {4, 5}, {0, 0}, {(C)1, (C)0}};
+    Row<C, PACKED, 2> affine{a, {4, 5}, {0, 0}, {(C)1, (C)0}};
     row.each([&](int64_t i, int count, const C (&x)[1][WIDE<C>]) {
       C of[2][WIDE<C>], y[WIDE<C>];
       affine.fetch(i, of);
 #pragma unroll
       for (int j = 0; j < WIDE<C>; j++) y[j] = (x[0][j] - mean) * rstd * of[0][j] + of[1][j];
-      put_wide<C>(a, 0, to, i, count, y);
+      put_wide<C, PACKED>(a, 0, to, i, count, y);
     });
   }
 }
 
 // gx = (g w - s - h t) rstd with s the mean of g w, t that of g w h. Operands gx, g, x, mean, rstd, weight.
-template <class C> DEVICE void layer_norm_grad(const Lines& a) {
+template <class C, bool PACKED> DEVICE void layer_norm_grad(const Lines& a) {
   bool is_rms = a.numbers[1] != 0.0;
   for (int64_t line = blockIdx.x; line < a.count; line += gridDim.x) {
     int64_t to = line_start(a, 0, line), of_g = line_start(a, 1, line), from = line_start(a, 2, line);
     C mean = ((const C*)a.lines[3].data)[line], rstd = ((const C*)a.lines[4].data)[line];
-    Row<C, 3> row{a, {1, 2, 5}, {of_g, from, 0}, {(C)0, (C)0, (C)1}};
+    Row<C, PACKED, 2> row{a, {1, 2}, {of_g, from}};
     row.keep();
-    double s = row.sum([](const C (&x)[3][WIDE<C>], int j) { return x[0][j] * x[2][j]; });
-    double t = row.sum([&](const C (&x)[3][WIDE<C>], int j) { return x[0][j] * x[2][j] * ((x[1][j] - mean) * rstd); });
+    Row<C, PACKED, 1> weight{a, {5}, {0}, {(C)1}};
+    double s = 0.0, t = 0.0;
+    row.each([&](int64_t i, int count, const C (&x)[2][WIDE<C>]) {
+      C w[1][WIDE<C>], own_s = (C)0, own_t = (C)0;
+      weight.fetch(i, w);
+#pragma unroll
+      for (int j = 0; j < WIDE<C>; j++) {
+        if (j >= count) break;
+        C d = x[0][j] * w[0][j];
+        own_s += d;
+        own_t += d * ((x[1][j] - mean) * rstd);
+      }
+      s += (double)own_s;
+      t += (double)own_t;
+    });
     s = sum_block(s);
     t = sum_block(t);
     C left = is_rms ? (C)0 : (C)(s / (double)a.length), slope = (C)(t / (double)a.length);
-    row.write(0, to, [&](const C (&x)[3][WIDE<C>], int j, int64_t) {
-      return (x[0][j] * x[2][j] - left - (x[1][j] - mean) * rstd * slope) * rstd;
+    row.each([&](int64_t i, int count, const C (&x)[2][WIDE<C>]) {
+      C w[1][WIDE<C>], y[WIDE<C>];
+      weight.fetch(i, w);
+#pragma unroll
+      for (int j = 0; j < WIDE<C>; j++) y[j] = (x[0][j] * w[0][j] - left - (x[1][j] - mean) * rstd * slope) * rstd;
+      put_wide<C, PACKED>(a, 0, to, i, count, y);
     });
   }
 }
@@ -57,7 +74,7 @@ template <class C> DEVICE void layer_norm_grad(const Lines& a) {
 // float64. Numbers: rows of a piece, at 2; 3: pieces. A block of 32 × 8 threads takes 128 columns of a piece, a thread four of
 // them (of float64 one after another) in each eighth row; what they come to is joined in order.
 constexpr int BESIDE = 32, BELOW = LINE_THREADS / BESIDE;
-template <class C> DEVICE void layer_norm_columns(const Lines& a) {
+template <class C, bool PACKED> DEVICE void layer_norm_columns(const Lines& a) {
   __shared__ double parts[2][BELOW][BESIDE * 4];
   int64_t rows = (int64_t)a.numbers[2], pieces = (int64_t)a.numbers[3], strips = (a.length + BESIDE * 4 - 1) / (BESIDE * 4);
   int beside = threadIdx.x % BESIDE, below = threadIdx.x / BESIDE;
@@ -70,7 +87,7 @@ template <class C> DEVICE void layer_norm_columns(const Lines& a) {
       if (strip + mine < a.length) {
 #pragma unroll 2
         for (int64_t line = piece * rows + below; line < end; line += BELOW) {
-          Row<C, 2> row{a, {1, 2}, {line_start(a, 1, line), line_start(a, 2, line)}};
+          Row<C, PACKED, 2> row{a, {1, 2}, {line_start(a, 1, line), line_start(a, 2, line)}};
           C mean = ((const C*)a.lines[3].data)[line], rstd = ((const C*)a.lines[4].data)[line], x[2][WIDE<C>];
           row.fetch(strip + mine, x);
 #pragma unroll
@@ -117,7 +134,7 @@ template <class C> DEVICE void layer_norm_join(const Lines& a) {
 
 }  // namespace
 
-LINES_KERNEL(layer_norm, layer_norm)
-LINES_KERNEL(layer_norm_grad, layer_norm_grad)
-LINES_KERNEL(layer_norm_columns, layer_norm_columns)
+ROWS_KERNEL(layer_norm, layer_norm)
+ROWS_KERNEL(layer_norm_grad, layer_norm_grad)
+ROWS_KERNEL(layer_norm_columns, layer_norm_columns)
 LINES_KERNEL(layer_norm_join, layer_norm_join)

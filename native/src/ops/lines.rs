@@ -154,6 +154,35 @@ impl Lines {
         most.clamp(32, THREADS as usize) as u32
     }
 
+    /// Whether every operand that has lines of its own lies packed, in whole fours.
+    fn is_packed(&self) -> bool {
+        let own = |line: &&Line| line.data != 0 && line.inner != [0; MAX_DIMS];
+        self.length % 4 == 0
+            && self
+                .lines
+                .iter()
+                .filter(own)
+                .all(|line| line.is_packed != 0)
+    }
+
+    /// Runs a kernel with a block for each line, as far as the device has room, or where lines are packed its form for those.
+    pub fn launch_rows(&self, call: &Call, kernel: &'static str, compute: Compute) -> Outcome {
+        self.launch_rows_in(call, kernel, compute, (self.count(), self.threads()))
+    }
+
+    /// As `launch_rows`, with so many blocks of so many threads.
+    pub fn launch_rows_in(
+        &self,
+        call: &Call,
+        kernel: &'static str,
+        compute: Compute,
+        (blocks, threads): (usize, u32),
+    ) -> Outcome {
+        let packed = compute == Compute::F32 && self.is_packed();
+        let form = if packed { "_packed" } else { suffix(compute) };
+        launch(call, (kernel, form), (blocks, threads), self)
+    }
+
     /// Runs a kernel with a block for each line, as far as the device has room.
     pub fn launch(&self, call: &Call, kernel: &'static str, compute: Compute) -> Outcome {
         self.launch_in(call, kernel, compute, self.count(), self.threads())
@@ -168,21 +197,21 @@ impl Lines {
         blocks: usize,
         threads: u32,
     ) -> Outcome {
-        launch(call, (kernel, compute), (blocks, threads), self)
+        launch(call, (kernel, suffix(compute)), (blocks, threads), self)
     }
 }
 
 /// Runs a kernel with so many blocks, as far as the device has room, on what it takes.
 fn launch<T: Copy>(
     call: &Call,
-    (kernel, compute): (&'static str, Compute),
+    kernel: (&'static str, &'static str),
     (blocks, threads): (usize, u32),
     what: &T,
 ) -> Outcome {
     let gpu = cuda::gpu(call.device)?;
     let shape = Shape::line(cuda::blocks_for(blocks, 1, gpu), threads);
     // SAFETY: mirrors the kernels'; every operand was checked and is held.
-    unsafe { gpu.launch((kernel, suffix(compute)), shape, what) }
+    unsafe { gpu.launch(kernel, shape, what) }
 }
 
 /// As in pieces.cuh: no total of a piece takes more bytes.
@@ -289,6 +318,6 @@ impl Pieces {
         blocks: usize,
         threads: u32,
     ) -> Outcome {
-        launch(call, (kernel, compute), (blocks, threads), self)
+        launch(call, (kernel, suffix(compute)), (blocks, threads), self)
     }
 }

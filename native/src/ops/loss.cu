@@ -63,14 +63,14 @@ namespace {
 
 // Operands: loss of each row (float64, or the output itself), logsumexp, target, logits, weight of each row (float64), weights
 // of classes.
-template <class C> DEVICE void cross_entropy(const Lines& a) {
+template <class C, bool PACKED> DEVICE void cross_entropy(const Lines& a) {
   int64_t ignored = (int64_t)a.numbers[1], classes = a.length;
   double smoothing = a.numbers[2];
   bool is_log = a.numbers[3] != 0.0;
   for (int64_t line = blockIdx.x; line < a.count; line += gridDim.x) {
     int64_t from = line_start(a, 3, line);
     int64_t target = load<int64_t>(a.lines[2].data, a.lines[2].dtype, line_start(a, 2, line));
-    Row<C, 1, 0> row{a, {3}, {from}};
+    Row<C, PACKED, 1, 0> row{a, {3}, {from}};
     C most = (C)0;
     double log_sum = 0.0;
     if (!is_log) {
@@ -119,7 +119,7 @@ template <class C> DEVICE void cross_entropy_total(const Lines& a) {
 }
 
 // Operands: gx, g, logits, target, logsumexp, norm, weights of classes.
-template <class C> DEVICE void cross_entropy_grad(const Lines& a) {
+template <class C, bool PACKED> DEVICE void cross_entropy_grad(const Lines& a) {
   int64_t ignored = (int64_t)a.numbers[1], classes = a.length;
   double smoothing = a.numbers[2];
   bool is_log = a.numbers[3] != 0.0;
@@ -142,7 +142,7 @@ template <class C> DEVICE void cross_entropy_grad(const Lines& a) {
     C factor = (C)(is_log ? 0.0 : up * (main + each * total));
     C same = (C)(up * each), own = (C)(up * main);
     bool is_weighted = has(a, 6) && each != 0.0;
-    Row<C, 1, 0> row{a, {2}, {from}};
+    Row<C, PACKED, 1, 0> row{a, {2}, {from}};
     row.each([&](int64_t c, int count, const C (&x)[1][WIDE<C>]) {
       // The target among the neighbours, if it is.
       int hit = target >= c && target < c + WIDE<C> ? (int)(target - c) : -1;
@@ -153,13 +153,13 @@ template <class C> DEVICE void cross_entropy_grad(const Lines& a) {
         C value = (is_log ? (C)0 : exp(x[0][j] - lse) * factor) - (j == hit ? less + own : less);
         y[j] = counts ? value : (C)0;
       }
-      put_wide<C>(a, 0, to, c, count, y);
+      put_wide<C, PACKED>(a, 0, to, c, count, y);
     });
   }
 }
 
 }  // namespace
 
-LINES_KERNEL(cross_entropy, cross_entropy)
+ROWS_KERNEL(cross_entropy, cross_entropy)
 LINES_KERNEL(cross_entropy_total, cross_entropy_total)
-LINES_KERNEL(cross_entropy_grad, cross_entropy_grad)
+ROWS_KERNEL(cross_entropy_grad, cross_entropy_grad)

@@ -1,5 +1,5 @@
 // Matrix products, any strides and dtypes: the counterpart of matmul.rs. Products of two bfloat16 or two float16 matrices go
-// to tensor cores, in tiles of the form that matmul/cuda.rs chose. Grid x over columns, y over rows of tiles, z over the batch;
+// to tensor cores. Grid x over columns, y over rows of tiles, z over the batch;
 // for tensor cores x over all tiles.
 #include "matmul/mma.cuh"
 

@@ -238,7 +238,7 @@ fn on_cuda(call: &Call, kernel: &'static str, typed: usize) -> Outcome {
     if lines.count() == 0 || lines.length() == 0 {
         return Ok(());
     }
-    lines.launch(call, kernel, compute)
+    lines.launch_rows(call, kernel, compute)
 }
 
 pub const ROWS: &[Row] = &[

@@ -110,9 +110,13 @@ template <class C> __device__ __noinline__ void put_each(const Lines& a, int k, 
 }
 
 // How many of those from i on the line has.
-template <class C> DEVICE int count_from(const Lines& a, int64_t i) { return a.length - i < WIDE<C> ? (int)(a.length - i) : WIDE<C>; }
+template <class C, bool PACKED> DEVICE int count_from(const Lines& a, int64_t i) {
+  return !PACKED && a.length - i < WIDE<C> ? (int)(a.length - i) : WIDE<C>;
+}
 
-template <class C> DEVICE void put_wide(const Lines& a, int k, int64_t start, int64_t i, int count, const C (&x)[WIDE<C>]) {
+// Whether whole lines of all operands are read and written by fours: kernels of their own, which need fewer registers.
+template <class C, bool PACKED> DEVICE void put_wide(const Lines& a, int k, int64_t start, int64_t i, int count, const C (&x)[WIDE<C>]) {
+  if constexpr (PACKED) return store_quad(a.lines[k].data, a.lines[k].dtype, start + i, x);
   if constexpr (sizeof(C) == 4) if (a.lines[k].is_packed && count == 4) return store_quad(a.lines[k].data, a.lines[k].dtype, start + i, x);
   Neighbours<C> wide;
 #pragma unroll
@@ -121,10 +125,10 @@ template <class C> DEVICE void put_wide(const Lines& a, int k, int64_t start, in
 }
 
 // The neighbours of N operands of a line that a thread takes: the first K times stay in registers from `keep` on, the others
-// are fetched anew each time; with K = 0 all are, two at once, for what takes one pass. An operand that is absent has the same
+// are fetched anew each time; with K = 0 all are, several at once, for what takes one pass. An operand that is absent has the same
 // number everywhere.
 template <class C> constexpr int KEPT = sizeof(C) == 4 ? 4 : 2;
-template <class C, int N, int K = KEPT<C>> struct Row {
+template <class C, bool PACKED, int N, int K = KEPT<C>> struct Row {
   const Lines& a;
   int operands[N];
   int64_t starts[N];
@@ -133,7 +137,7 @@ template <class C, int N, int K = KEPT<C>> struct Row {
 
   DEVICE int64_t place(int which) const { return ((int64_t)which * blockDim.x + threadIdx.x) * WIDE<C>; }
   DEVICE void fetch(int64_t i, C (&x)[N][WIDE<C>]) const {
-    int count = count_from<C>(a, i);
+    [[maybe_unused]] int count = count_from<C, PACKED>(a, i);
 #pragma unroll
     for (int n = 0; n < N; n++) {
       const Line& line = a.lines[operands[n]];
@@ -142,10 +146,11 @@ template <class C, int N, int K = KEPT<C>> struct Row {
         for (int j = 0; j < WIDE<C>; j++) x[n][j] = absent[n];
         continue;
       }
-      if constexpr (sizeof(C) == 4) if (line.is_packed && count == 4) {
+      if constexpr (sizeof(C) == 4) if (PACKED || (line.is_packed && count == 4)) {
         floats_of(load_quad(line.data, line.dtype, starts[n] + i), line.dtype, x[n]);
         continue;
       }
+      if constexpr (PACKED) continue;
       Neighbours<C> wide = get_each<C>(a, operands[n], starts[n], i, count);
 #pragma unroll
       for (int j = 0; j < WIDE<C>; j++) x[n][j] = wide.x[j];
@@ -160,14 +165,14 @@ template <class C, int N, int K = KEPT<C>> struct Row {
   template <int M, class F> DEVICE void visit(int first, const C (&some)[M][N][WIDE<C>], F& f) const {
 #pragma unroll
     for (int w = 0; w < M; w++) {
-      if (place(first + w) < a.length) f(place(first + w), count_from<C>(a, place(first + w)), some[w]);
+      if (place(first + w) < a.length) f(place(first + w), count_from<C, PACKED>(a, place(first + w)), some[w]);
     }
   }
   // Calls f(i, count, neighbours of the operands) for each place.
   template <class F> DEVICE void each(F f) const {
     if constexpr (K > 0) visit(0, kept, f);
     // Beside those that are kept there are registers for one more.
-    constexpr int M = K > 0 ? 1 : 2;
+    constexpr int M = K > 0 ? 1 : PACKED ? 4 : 2;
 #pragma unroll 1
     for (int first = K; place(first) < a.length; first += M) {
       C some[M][N][WIDE<C>];
@@ -193,7 +198,7 @@ template <class C, int N, int K = KEPT<C>> struct Row {
       C y[WIDE<C>];
 #pragma unroll
       for (int j = 0; j < WIDE<C>; j++) y[j] = f(x, j, i + j);
-      put_wide<C>(a, k, start, i, count, y);
+      put_wide<C, PACKED>(a, k, start, i, count, y);
     });
   }
 };
@@ -203,7 +208,7 @@ template <class C> struct Exponentials {
   C most;
   double sum;
 };
-template <class C, int K> DEVICE Exponentials<C> exponentials(const Row<C, 1, K>& row) {
+template <class C, bool PACKED, int K> DEVICE Exponentials<C> exponentials(const Row<C, PACKED, 1, K>& row) {
   C most = (C)-INFINITY;
   double sum = 0.0;
   row.each([&](int64_t, int count, const C (&x)[1][WIDE<C>]) {
@@ -232,3 +237,8 @@ template <class C, int K> DEVICE Exponentials<C> exponentials(const Row<C, 1, K>
 #define LINES_KERNEL(name, function)                                                                     \
   KERNEL(name##_f32, toro::LINE_THREADS, const __grid_constant__ toro::Lines a) { function<float>(a); }  \
   KERNEL(name##_f64, toro::LINE_THREADS, const __grid_constant__ toro::Lines a) { function<double>(a); }
+// As above for bodies that also have a form in which all lines are packed.
+#define ROWS_KERNEL(name, function)                                                                             \
+  KERNEL(name##_f32, toro::LINE_THREADS, const __grid_constant__ toro::Lines a) { function<float, false>(a); }  \
+  KERNEL(name##_f64, toro::LINE_THREADS, const __grid_constant__ toro::Lines a) { function<double, false>(a); } \
+  KERNEL(name##_packed, toro::LINE_THREADS, const __grid_constant__ toro::Lines a) { function<float, true>(a); }

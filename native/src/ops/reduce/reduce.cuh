@@ -79,9 +79,12 @@ template <class K> DEVICE typename K::Total gather_total(const K& kind, typename
   return total;
 }
 
+// Only for its type.
+template <class K> const K& some();
+
 // What a thread has summed, 64 elements at a time.
 template <class K> struct Running {
-  decltype(((K*)nullptr)->start()) sum;
+  decltype(some<K>().start()) sum;
   typename K::Total total;
   int taken;
   explicit DEVICE Running(const K& kind) : sum(kind.start()), total(kind.zero()), taken(0) {}
