@@ -91,11 +91,14 @@ pub fn tanh<V: Lanes>(x: V) -> V {
     let t = x.abs().at_most(V::all(9.02));
     let (n, r) = reduce(t + t);
     let power = V::power(n);
-    let e = expm1_near_zero(r).mul_add(power, power - one);
+    let (part, base) = (expm1_near_zero(r) * power, power - one);
+    let e = part + base;
+    // What the sum has lost, which counts where it is small.
+    let lost = part - (e - base);
     let far = e / (e + V::all(2.0));
-    // The same as ½e - ½e · far, where rounding the quotient counts less.
-    let half = e * V::all(0.5);
-    let near = (-half).mul_add(far, half);
+    // The same as ½e - ½e · far, where rounding the quotient counts less; the slope there is ½ (1 - far)².
+    let (half, rest) = (V::all(0.5), one - far);
+    let near = (-(e * half)).mul_add(far, e * half) + lost * half * rest * rest;
     V::select(e.lt(one), near, far).copysign(x)
 }
 
