@@ -93,12 +93,15 @@ pub fn tanh<V: Lanes>(x: V) -> V {
     let power = V::power(n);
     let (part, base) = (expm1_near_zero(r) * power, power - one);
     let e = part + base;
-    // What the sum has lost, which counts where it is small.
-    let lost = part - (e - base);
     let far = e / (e + V::all(2.0));
-    // The same as ½e - ½e · far, where rounding the quotient counts less; the slope there is ½ (1 - far)².
-    let (half, rest) = (V::all(0.5), one - far);
-    let near = (-(e * half)).mul_add(far, e * half) + lost * half * rest * rest;
+    // The same as ½e - ½e · far, where rounding the quotient counts less.
+    let half = e * V::all(0.5);
+    let mut near = (-half).mul_add(far, half);
+    if V::COUNT == 1 {
+        // Without fused steps what the sum has lost counts too; the slope there is ½ (1 - far)².
+        let (lost, rest) = (part - (e - base), one - far);
+        near = near + lost * V::all(0.5) * rest * rest;
+    }
     V::select(e.lt(one), near, far).copysign(x)
 }
 
