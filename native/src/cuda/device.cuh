@@ -244,10 +244,8 @@ DEVICE void store_quad(void* p, int dtype, int64_t i, const float (&x)[4]) {
   if (dtype == F32) {
     *(Quad*)((float*)p + i) = {{__float_as_uint(x[0]), __float_as_uint(x[1]), __float_as_uint(x[2]), __float_as_uint(x[3])}};
   } else if (dtype == BOOL) {
-    uint32_t word = 0;
-#pragma unroll
-    for (int j = 0; j < 4; j++) word |= (x[j] != 0.0f ? 1u : 0u) << 8 * j;
-    *(uint32_t*)((uint8_t*)p + i) = word;
+    uint32_t low = (x[0] != 0.0f ? 1u : 0u) | (x[1] != 0.0f ? 256u : 0u), high = (x[2] != 0.0f ? 1u : 0u) | (x[3] != 0.0f ? 256u : 0u);
+    *(uint32_t*)((uint8_t*)p + i) = low | high << 16;
   } else {
     *(HalfQuad*)((uint16_t*)p + i) = half_quad_of(x, dtype);
   }
