@@ -22,9 +22,9 @@ export interface Window {
 /** Gradients of some windows of a tensor that has the shape given; zero outside of them. */
 class Windows implements Pending {
   readonly shape: readonly number[];
-  readonly windows: readonly Window[];
+  readonly windows: Window[];
 
-  constructor(shape: readonly number[], windows: readonly Window[]) {
+  constructor(shape: readonly number[], windows: Window[]) {
     this.shape = shape;
     this.windows = windows;
   }
@@ -38,34 +38,30 @@ class Windows implements Pending {
   settle(storage: Storage): void {
     const { info } = this.windows[0].g;
     const whole = empty(this.shape, info, storage.device);
-    const meets = this.windows.map((w, i) =>
-      this.windows.slice(0, i).some((before) => meet(before, w))
-    );
-    if (meets.includes(true) || !this.#areAll()) run("fill", OP.fill, [whole], [], [info.code, 0]);
-    this.windows.forEach((w, i) => {
-      if (meets[i]) addWindow(whole, w);
+    const { meet, fill } = this.#cover();
+    if (meet || !fill) run("fill", OP.fill, [whole], [], [info.code, 0]);
+    for (const w of this.windows) {
+      if (meet) addWindow(whole, w);
       else run("copy", OP.copy, [w.view(whole)], [w.g], [info.code]);
-    });
+    }
     storage.block = whole.storage.block;
     storage.byteOffset = whole.storage.byteOffset;
     storage.state &= ~PENDING;
     storage.pending = null;
   }
 
-  /** Whether every place is in a window. */
-  #areAll(): boolean {
+  /** Whether a place may be in several windows, and whether every place is in one. */
+  #cover(): { meet: boolean; fill: boolean } {
     const [{ dim }] = this.windows;
-    let end = 0;
+    if (this.windows.some((w) => w.dim !== dim)) return { meet: true, fill: false };
+    let end = 0, meet = false, fill = true;
     for (const w of this.windows.toSorted((a, b) => a.from - b.from)) {
-      if (w.dim !== dim || w.from > end) return false;
+      meet ||= w.from < end;
+      fill &&= w.from <= end;
       end = Math.max(end, w.to);
     }
-    return end === this.shape[dim];
+    return { meet, fill: fill && end === this.shape[dim] };
   }
-}
-
-function meet(a: Window, b: Window): boolean {
-  return a.dim !== b.dim || (a.from < b.to && b.from < a.to);
 }
 
 function addWindow(whole: Tensor, { g, view }: Window): void {
@@ -98,11 +94,15 @@ export function joinWindows(a: Tensor, b: Tensor): Tensor | null {
   return tensorOf(new Windows(a.shape, [...wa.windows, ...wb.windows]));
 }
 
-/** Adds windows to a dense tensor in place; whether b was windows. */
-export function addWindows(dense: Tensor, b: Tensor): boolean {
-  const windows = windowsOf(b);
-  if (windows === null || dense.info !== b.info) return false;
-  for (const w of windows.windows) addWindow(dense, w);
+/** Adds windows to a tensor in place, be it windows itself; whether b was windows. */
+export function addWindows(a: Tensor, b: Tensor): boolean {
+  const more = windowsOf(b);
+  if (more === null || a.info !== b.info) return false;
+  const own = windowsOf(a);
+  for (const w of more.windows) {
+    if (own === null) addWindow(a, w);
+    else own.windows.push(w);
+  }
   return true;
 }
 

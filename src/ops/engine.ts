@@ -83,8 +83,6 @@ setNanCheck((t) => t.info.isFloat && inMode(false, () => any(isnan(t))).item() !
 setEngineOps({
   add: (a, b) => addRows(a, b) ?? joinWindows(a, b) ?? add(a, b),
   accumulate: (a, b) => {
-    const joined = joinWindows(a, b);
-    if (joined !== null) return joined;
     if (!addWindows(a, b) && !accumulateRows(a, b)) mapOut("add", OP.add, a, a, b, a.info);
     a.storage.version++;
     return a;

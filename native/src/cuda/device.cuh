@@ -231,14 +231,8 @@ DEVICE void floats_of(const Quad& q, int dtype, float (&x)[4]) {
   }
 }
 DEVICE HalfQuad half_quad_of(const float (&x)[4], int dtype) {
-  HalfQuad h;
-#pragma unroll
-  for (int j = 0; j < 2; j++) {
-    uint16_t low = dtype == BF16 ? float_to_bfloat(x[2 * j]) : float_to_half(x[2 * j]);
-    uint16_t high = dtype == BF16 ? float_to_bfloat(x[2 * j + 1]) : float_to_half(x[2 * j + 1]);
-    h.words[j] = (uint32_t)low | (uint32_t)high << 16;
-  }
-  return h;
+  if (dtype == BF16) return {{floats_to_bfloats(x[0], x[1]), floats_to_bfloats(x[2], x[3])}};
+  return {{floats_to_halves(x[0], x[1]), floats_to_halves(x[2], x[3])}};
 }
 DEVICE void store_quad(void* p, int dtype, int64_t i, const float (&x)[4]) {
   if (dtype == F32) {

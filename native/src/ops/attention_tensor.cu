@@ -17,10 +17,6 @@ constexpr float LOG2E = 1.4426950408889634f;
 // Elements from one row of a tile in shared memory to the next, so that 8 rows lie in different banks.
 template <int WIDTH> constexpr int PITCH = WIDTH + 8;
 
-template <class T> DEVICE uint32_t pack(float low, float high) {
-  return (uint32_t)Element<T>::of(low).bits | (uint32_t)Element<T>::of(high).bits << 16;
-}
-
 // ROWS rows of an operand of which `count` are there, each of so many columns; zeros for the rest.
 template <int ROWS, int WIDTH> DEVICE void fetch_rows(uint16_t* tile, const Rows& o, int64_t count, int64_t columns, bool is_aligned) {
   const uint16_t* data = (const uint16_t*)o.data;

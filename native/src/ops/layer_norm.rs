@@ -474,7 +474,7 @@ mod cuda {
         if lines.count() == 0 || lines.length() == 0 {
             return Ok(());
         }
-        lines.launch_rows(call, "layer_norm", compute)
+        lines.launch_rows(call, "layer_norm", compute, &[0, 1, 4, 5])
     }
 
     pub fn backward(call: &Call) -> Outcome {
@@ -501,7 +501,7 @@ mod cuda {
             return Ok(());
         }
         if wanted && rows > 0 {
-            lines.launch_rows(call, "layer_norm_grad", compute)?;
+            lines.launch_rows(call, "layer_norm_grad", compute, &[0, 1, 2, 5])?;
         }
         let gradients = [gw, gb];
         if gradients.iter().all(|o| o.dims() == [0]) {
@@ -531,8 +531,8 @@ mod cuda {
         let mut lines = Lines::new(call, x.dims(), |d| d >= lead, &parts)?;
         lines.numbers[2..4].copy_from_slice(&[piece as f64, pieces as f64]);
         if rows > 0 {
-            let (kernel, shape) = ("layer_norm_columns", (pieces * strips, THREADS));
-            lines.launch_rows_in(call, kernel, compute, shape)?;
+            let kernel = ("layer_norm_columns", compute);
+            lines.launch_rows_in(call, kernel, &[1, 2], (pieces * strips, THREADS))?;
         }
         let to = |o| {
             if Operand::dims(o) == [0] {

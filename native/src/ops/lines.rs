@@ -154,33 +154,36 @@ impl Lines {
         most.clamp(32, THREADS as usize) as u32
     }
 
-    /// Whether every operand that has lines of its own lies packed, in whole fours.
-    fn is_packed(&self) -> bool {
-        let own = |line: &&Line| line.data != 0 && line.inner != [0; MAX_DIMS];
-        self.length % 4 == 0
-            && self
-                .lines
-                .iter()
-                .filter(own)
-                .all(|line| line.is_packed != 0)
+    /// Whether the operands of these numbers, as far as they are there, lie packed, in whole fours.
+    fn is_packed(&self, rows: &[usize]) -> bool {
+        let mut lines = rows.iter().map(|&k| &self.lines[k]);
+        self.length % 4 == 0 && lines.all(|line| line.data == 0 || line.is_packed != 0)
     }
 
-    /// Runs a kernel with a block for each line, as far as the device has room, or where lines are packed its form for those.
-    pub fn launch_rows(&self, call: &Call, kernel: &'static str, compute: Compute) -> Outcome {
-        self.launch_rows_in(call, kernel, compute, (self.count(), self.threads()))
+    /// Runs a kernel with a block for each line, as far as the device has room. `rows` are the operands that it reads and
+    /// writes as whole lines; where they are packed its form for that runs.
+    pub fn launch_rows(
+        &self,
+        call: &Call,
+        kernel: &'static str,
+        compute: Compute,
+        rows: &[usize],
+    ) -> Outcome {
+        let shape = (self.count(), self.threads());
+        self.launch_rows_in(call, (kernel, compute), rows, shape)
     }
 
     /// As `launch_rows`, with so many blocks of so many threads.
     pub fn launch_rows_in(
         &self,
         call: &Call,
-        kernel: &'static str,
-        compute: Compute,
-        (blocks, threads): (usize, u32),
+        (kernel, compute): (&'static str, Compute),
+        rows: &[usize],
+        shape: (usize, u32),
     ) -> Outcome {
-        let packed = compute == Compute::F32 && self.is_packed();
+        let packed = compute == Compute::F32 && self.is_packed(rows);
         let form = if packed { "_packed" } else { suffix(compute) };
-        launch(call, (kernel, form), (blocks, threads), self)
+        launch(call, (kernel, form), shape, self)
     }
 
     /// Runs a kernel with a block for each line, as far as the device has room.

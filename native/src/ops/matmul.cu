@@ -99,10 +99,6 @@ template <class F> DEVICE void find_tile(const Product& p, int* row, int* column
   *column = rest / height * F::n;
 }
 
-template <class T> DEVICE uint32_t pack(float low, float high);
-template <> DEVICE uint32_t pack<bfloat_t>(float low, float high) { return floats_to_bfloats(low, high); }
-template <> DEVICE uint32_t pack<half_t>(float low, float high) { return floats_to_halves(low, high); }
-
 // A quad of lanes has 8 neighbouring columns of a row in pairs, of each of 4 blocks of columns: after two exchanges each lane
 // has all 8 of one block.
 DEVICE void turn_quad(uint32_t (&x)[4]) {

@@ -114,7 +114,9 @@ template <class C, bool PACKED> DEVICE int count_from(const Lines& a, int64_t i)
   return !PACKED && a.length - i < WIDE<C> ? (int)(a.length - i) : WIDE<C>;
 }
 
-// Whether whole lines of all operands are read and written by fours: kernels of their own, which need fewer registers.
+// PACKED says that all operands that are taken as rows lie packed, in whole fours: kernels of their own, which need half the
+// registers.
+
 template <class C, bool PACKED> DEVICE void put_wide(const Lines& a, int k, int64_t start, int64_t i, int count, const C (&x)[WIDE<C>]) {
   if constexpr (PACKED) return store_quad(a.lines[k].data, a.lines[k].dtype, start + i, x);
   if constexpr (sizeof(C) == 4) if (a.lines[k].is_packed && count == 4) return store_quad(a.lines[k].data, a.lines[k].dtype, start + i, x);

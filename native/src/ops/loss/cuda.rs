@@ -81,7 +81,7 @@ pub fn forward(call: &Call) -> Outcome {
     let mut lines = Lines::new(call, logits.dims(), |d| d == last, &parts)?;
     numbers(call, &mut lines);
     if lines.count() > 0 {
-        lines.launch_rows(call, "cross_entropy", compute)?;
+        lines.launch_rows(call, "cross_entropy", compute, &[3])?;
     }
     let total = [
         if each { Part::NONE } else { Part::of(loss) },
@@ -120,5 +120,5 @@ pub fn backward(call: &Call) -> Outcome {
     if lines.count() == 0 || lines.length() == 0 {
         return Ok(());
     }
-    lines.launch_rows(call, "cross_entropy_grad", compute)
+    lines.launch_rows(call, "cross_entropy_grad", compute, &[0, 2])
 }

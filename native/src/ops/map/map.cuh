@@ -1,6 +1,7 @@
 // The engine of elementwise kernels, the counterpart of map.rs: up to three inputs of any strides and dtypes, one
 // output. A thread takes packs of neighbouring elements. Where every operand's packs lie side by side (`is_packed`) they
-// are read and written at once, 16 bytes of float32; others go through a switch on their dtype. Any number of blocks of any size does: the grid strides over the elements.
+// are read and written at once, 16 bytes of float32; others go through a switch on their dtype. Any number of blocks of any
+// size does: the grid strides over the elements.
 #pragma once
 #include "device.cuh"
 

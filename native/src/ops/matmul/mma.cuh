@@ -26,6 +26,11 @@ using Square = Form<2, 2>;
 // Attention's blocks are of as many threads.
 constexpr int MMA_THREADS = Square::threads;
 
+// Two elements, the first in the low half.
+template <class T> DEVICE uint32_t pack(float low, float high);
+template <> DEVICE uint32_t pack<bfloat_t>(float low, float high) { return floats_to_bfloats(low, high); }
+template <> DEVICE uint32_t pack<half_t>(float low, float high) { return floats_to_halves(low, high); }
+
 template <class T> DEVICE void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
 template <> DEVICE void mma<bfloat_t>(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) { mma_bfloat(c, a, b0, b1); }
 template <> DEVICE void mma<half_t>(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) { mma_half(c, a, b0, b1); }
