@@ -364,7 +364,7 @@ Deno.test("rows whose elements are one and the same, and rows off their boundary
   for (const [width, view] of [[1, one], [65, off]] as const) {
     const make = (draw: Draw) => [draw(5, width)];
     compare(make, (x) => [F.softmax(view(x), -1), F.logSoftmax(view(x), -1)]);
-    compare(make, (x) => [F.layerNorm(view(x), [64], null, null, 0.1)]);
+    compare(make, (x) => [F.layerNorm(view(x), [64], null, null, { eps: 0.1 })]);
   }
   compare((draw) => [draw(5, 64), draw(1), draw(65)], (x, w, b) => {
     const [same, apart] = [w.expand([64]), b.narrow(0, 1, 64)];
