@@ -26,6 +26,8 @@ const COMMON = [
   "-fvisibility=hidden",
   "-Wall",
   "-Wno-unknown-pragmas",
+  // g++ does not see that what brings a line's elements and what takes them ask the same question.
+  "-Wno-maybe-uninitialized",
   // Products and sums are rounded one by one, as the device does where nothing else is asked for.
   "-ffp-contract=off",
   "-DTORO_EMULATOR",
