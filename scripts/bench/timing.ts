@@ -1,11 +1,14 @@
 /** How both sides are timed, turn by turn. */
-import type { Tensor } from "@toro/toro";
+import { memory, type Tensor } from "@toro/toro";
 import type { Torch } from "./torch.ts";
 
 export const median = (xs: number[]): number => xs.toSorted((a, b) => a - b)[xs.length >> 1];
 
-/** Milliseconds for which a row runs before it is measured. */
+/** Milliseconds for which a row runs before it is measured, at least and at most. */
 const WARM_UP = 1000;
+const LONG_WARM_UP = 10_000;
+/** For so many of them Toro's memory must not have grown: until its first collection each output has pages that are new. */
+const STEADY = 500;
 
 /**
  * Milliseconds of an iteration, on our side and on PyTorch's, which has the same one prepared: so many alternating
@@ -27,9 +30,15 @@ export async function alternate(
   };
   const ask = (times: number) => torch.ask<number>({ do: "run", times });
   const often = (ms: number) => Math.max(1, Math.min(20_000, Math.floor(100 / Math.max(ms, 1e-3))));
-  // Both sides for a second first: by then Toro has collected, and memory is reused as in any longer run.
+  // Both sides for a second first, and Toro until memory is reused as in any longer run.
   const begin = performance.now();
-  while (performance.now() - begin < WARM_UP) run(1);
+  let most = 0, grown = begin;
+  for (let now = begin; now - begin < LONG_WARM_UP; now = performance.now()) {
+    const { liveBytes, cachedBytes } = memory();
+    if (liveBytes + cachedBytes > most) [most, grown] = [liveBytes + cachedBytes, now];
+    if (now - begin > WARM_UP && now - grown > STEADY) break;
+    run(1);
+  }
   await ask(Math.ceil(WARM_UP / Math.max(await ask(3), 0.01)));
   const times = often(run(3)), theirTimes = often(await ask(3));
   const toroMs: number[] = [], torchMs: number[] = [];

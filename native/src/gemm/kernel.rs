@@ -62,7 +62,9 @@ unsafe fn accumulate<L: Lanes, const ROWS: usize, const REGISTERS: usize>(
             let mut row = [L::zero(); REGISTERS];
             for (j, lanes) in row.iter_mut().enumerate() {
                 *lanes = L::load(b.add(j * L::N));
-                prefetch(b.wrapping_add(ahead + j * L::N));
+                if (j * L::N * size_of::<L::T>()).is_multiple_of(64) {
+                    prefetch(b.wrapping_add(ahead + j * L::N));
+                }
             }
             for (i, sum) in sums.iter_mut().enumerate() {
                 let x = L::splat(*a.add(i * A_STRIDE));

@@ -3,6 +3,7 @@
 use super::kernel::{A_STRIDE, DEPTH, Kernels, kernels_f32, kernels_f64};
 use super::{Elem, Mat};
 use crate::math::{bf16_to_f32, bf16_to_f32_slice, f16_to_f32, f16_to_f32_slice};
+use crate::simd;
 use crate::simd::{Level, level};
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::RefCell;
@@ -248,6 +249,29 @@ unsafe fn transpose_avx2(lines: &[*const f32; 8], count: usize, to: *mut f32, st
     }
 }
 
+simd! {
+    /// `to[i · step + j] = from[i · stride + j]` for i below `rows` and j below `columns`: short rows, which a call for each
+    /// would take long for.
+    unsafe fn copy_rows<T: Copy>(from: *const T, stride: isize, rows: usize, columns: usize, to: *mut T, step: usize) {
+        for i in 0..rows {
+            let (from, to) = (from.wrapping_offset(i as isize * stride), to.wrapping_add(i * step));
+            // SAFETY: the caller gives the elements.
+            unsafe {
+                let mut j = 0;
+                while j + 16 <= columns {
+                    let part = from.add(j).cast::<[T; 16]>().read_unaligned();
+                    to.add(j).cast::<[T; 16]>().write_unaligned(part);
+                    j += 16;
+                }
+                while j < columns {
+                    *to.add(j) = *from.add(j);
+                    j += 1;
+                }
+            }
+        }
+    }
+}
+
 /// `to[i] = from[i · step]` for i below `count`, converted.
 ///
 /// # Safety
@@ -354,6 +378,8 @@ pub unsafe fn pack_a<T: Float>(
                 let lines = staging.lines(a, row, k + l, 8.min(depth - l), rows);
                 T::transpose(&lines, rows, to.add(l), A_STRIDE);
             }
+        } else if a.elem == T::ELEM && a.cs == 1 {
+            copy_rows::<T>(a.at(row, k).cast(), a.rs, rows, depth, to, A_STRIDE);
         } else {
             for i in 0..rows {
                 copy_line(a.at(row + i, k), a.elem, a.cs, to.add(i * A_STRIDE), depth);
@@ -361,6 +387,9 @@ pub unsafe fn pack_a<T: Float>(
         }
     }
 }
+
+/// Rows of B that are packed for all panels before the next ones are.
+const ROWS_AT_ONCE: usize = 32;
 
 /// Columns `column..column + columns` of B, its whole depth, in panels of `width` columns, one behind the other: to
 /// `to[k · width + j]` of each; columns that the last has too many are zero. More than one panel needs B's rows dense.
@@ -378,6 +407,16 @@ pub unsafe fn pack_b<T: Float>(b: &Mat, column: usize, columns: usize, width: us
                 for j in (0..columns).step_by(8) {
                     let lines = staging.lines(b, k, column + j, 8.min(columns - j), count);
                     T::transpose(&lines, count, to.add(k * width + j), width);
+                }
+            }
+        } else if b.elem == T::ELEM && b.cs == 1 {
+            // Rows may lie in a page each: so many at a time are read for all panels.
+            for k in (0..b.rows).step_by(ROWS_AT_ONCE) {
+                let rows = ROWS_AT_ONCE.min(b.rows - k);
+                for j in (0..columns).step_by(width) {
+                    let from = b.at(k, column + j).cast();
+                    let (to, count) = (to.add(j * b.rows + k * width), width.min(columns - j));
+                    copy_rows::<T>(from, b.rs, rows, count, to, width);
                 }
             }
         } else {

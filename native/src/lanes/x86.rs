@@ -58,6 +58,21 @@ macro_rules! methods {
     )* };
 }
 
+/// The mask of the first n lanes.
+#[inline(always)]
+fn first(n: usize) -> __m256i {
+    // SAFETY: as for the operators; so below.
+    unsafe {
+        let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), lanes)
+    }
+}
+
+#[inline(always)]
+fn first_mask(n: usize) -> __mmask16 {
+    ((1u32 << n) - 1) as u16
+}
+
 impl Lanes for Avx2 {
     const COUNT: usize = 8;
     type Mask = __m256;
@@ -81,6 +96,48 @@ impl Lanes for Avx2 {
     unsafe fn stream(self, to: *mut f32) {
         // SAFETY: the caller's promise.
         unsafe { _mm256_stream_ps(to, self.0) }
+    }
+    #[inline(always)]
+    unsafe fn load_some(from: *const f32, n: usize, rest: f32) -> Avx2 {
+        // SAFETY: lanes past n are not read; so below.
+        unsafe {
+            if n == Self::COUNT {
+                return Self::load(from);
+            }
+            let mask = first(n);
+            let some = _mm256_maskload_ps(from, mask);
+            Avx2(_mm256_blendv_ps(_mm256_set1_ps(rest), some, _mm256_castsi256_ps(mask)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_some(self, to: *mut f32, n: usize) {
+        // SAFETY: as above.
+        unsafe {
+            if n == Self::COUNT {
+                return self.store(to);
+            }
+            _mm256_maskstore_ps(to, first(n), self.0)
+        }
+    }
+    #[inline(always)]
+    fn total(self) -> f64 {
+        unsafe {
+            let low = _mm256_cvtps_pd(_mm256_castps256_ps128(self.0));
+            let high = _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(self.0));
+            let four = _mm256_add_pd(low, high);
+            let pairs = _mm256_hadd_pd(four, four);
+            let upper = _mm256_extractf128_pd::<1>(pairs);
+            _mm_cvtsd_f64(_mm_add_sd(_mm256_castpd256_pd128(pairs), upper))
+        }
+    }
+    #[inline(always)]
+    fn most(self) -> f32 {
+        unsafe {
+            let low = _mm256_castps256_ps128(self.0);
+            let four = _mm_max_ps(low, _mm256_extractf128_ps::<1>(self.0));
+            let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
+        }
     }
     methods! {
         mul_add(b, c) = _mm256_fmadd_ps;
@@ -179,6 +236,16 @@ impl Lanes for Avx512 {
     unsafe fn stream(self, to: *mut f32) {
         // SAFETY: the caller's promise.
         unsafe { _mm512_stream_ps(to, self.0) }
+    }
+    #[inline(always)]
+    unsafe fn load_some(from: *const f32, n: usize, rest: f32) -> Avx512 {
+        // SAFETY: lanes past n are not read; so below.
+        unsafe { Avx512(_mm512_mask_loadu_ps(_mm512_set1_ps(rest), first_mask(n), from)) }
+    }
+    #[inline(always)]
+    unsafe fn store_some(self, to: *mut f32, n: usize) {
+        // SAFETY: as above.
+        unsafe { _mm512_mask_storeu_ps(to, first_mask(n), self.0) }
     }
     #[inline(always)]
     fn total(self) -> f64 {

@@ -31,6 +31,9 @@ use crate::{pool, simd, with_real};
 const QUERIES: usize = 112;
 /// Keys of a block of the forward pass: strips and panels of this depth share the first-level cache.
 const KEYS: usize = 128;
+/// Elements that a task packs of keys and values for all its queries; of more than that each block of queries packs
+/// its own.
+const KEPT: usize = 4 << 20;
 /// Tasks that a pass is cut into at least where that is possible.
 const TASKS: usize = 16;
 const LANES: usize = 16;
@@ -111,10 +114,10 @@ impl<const K: usize> Shape<K> {
         at
     }
 
-    /// Queries of one block: fewer where whole blocks would leave threads idle.
-    fn block(&self) -> usize {
+    /// Queries of one block: fewer where whole blocks would leave threads idle, or where later ones see more keys.
+    fn block(&self, causal: bool) -> usize {
         let heads = self.batch.numel * self.groups;
-        let mut rows = QUERIES;
+        let mut rows = if causal { QUERIES / 2 } else { QUERIES };
         while rows > QUERIES / 4 && heads * self.queries.div_ceil(rows) < TASKS {
             rows /= 2;
         }
@@ -256,27 +259,36 @@ fn forward<C: Computed>(call: &Call) -> Outcome {
     }
     let (q, k, v, out, mask) = (Of(q), Of(k), Of(v), Of(out), Of(mask));
     let lse = pool::Shared(lse.ptr.cast::<C>());
-    let block = s.block();
+    let block = s.block(causal);
     let blocks = s.queries.div_ceil(block);
+    // A task packs keys and values for all its blocks of queries.
+    let wanted = TASKS.max(4 * pool::threads());
+    let parts = wanted.div_ceil(heads).min(blocks);
     let failed = Failure::default();
     let body = |task: usize| {
-        let (head, query) = (task / blocks, task % blocks * block);
+        let (head, part) = (task / parts, task % parts);
+        let (first, end) = (part * blocks / parts, (part + 1) * blocks / parts);
         let (item, group) = (head / s.groups, (head % s.groups) as isize);
         let [oq, ok, ov, oo, om] = s.offsets(item);
-        let rows = block.min(s.queries - query);
-        let keys = if causal {
-            s.keys.min(query + rows)
-        } else {
-            s.keys
+        let seen = |query: usize, rows: usize| {
+            if causal {
+                s.keys.min(query + rows)
+            } else {
+                s.keys
+            }
         };
-        let depth = KEYS.min(keys.max(1));
+        let all = seen(0, s.queries.min(end * block));
+        let depth = KEYS.min(all.max(1));
+        let rows = block.min(s.queries);
         let (room_q, room_s) = (rows_room(rows, s.head), rows * A_STRIDE);
         let (room_k, room_v) = (
             columns_room::<C>(depth, s.head),
             columns_room::<C>(s.value, depth),
         );
-        let buffer = Buffer::take::<C>(room_q + room_s + room_k + room_v + rows * (s.value + 2));
-        let Ok(buffer) = buffer else {
+        let is_kept = (room_k + room_v).saturating_mul(all.div_ceil(KEYS)) <= KEPT;
+        let places = if is_kept { all.div_ceil(KEYS).max(1) } else { 1 };
+        let room = room_q + room_s + places * (room_k + room_v) + rows * (s.value + 2);
+        let Ok(buffer) = Buffer::take::<C>(room) else {
             return failed.note(Err(String::new()));
         };
         // SAFETY: parts of the buffer one behind the other; windows of checked operands; the rows of `out` and `lse`
@@ -284,93 +296,105 @@ fn forward<C: Computed>(call: &Call) -> Outcome {
         unsafe {
             let packed_q = buffer.get::<C>();
             let scores = packed_q.add(room_q);
-            let packed_k = scores.add(room_s);
-            let packed_v = packed_k.add(room_k);
-            let sums = packed_v.add(room_v);
+            let packed = scores.add(room_s);
+            let sums = packed.add(places * (room_k + room_v));
             let most = sums.add(rows * s.value);
             let total = most.add(rows);
-            core::slice::from_raw_parts_mut(most, rows).fill(<C as Real>::LOWEST);
-            core::slice::from_raw_parts_mut(total, rows).fill(<C as Real>::ZERO);
-            core::slice::from_raw_parts_mut(sums, rows * s.value).fill(<C as Real>::ZERO);
-            let (rq, cq) = along(&q);
-            let from = oq + group * group_stride(&q) + query as isize * rq;
-            pack_rows(&window(&q, from, (rows, s.head), (rq, cq)), packed_q);
-            for key in (0..keys).step_by(KEYS) {
-                let count = KEYS.min(keys - key);
+            let place = |key: usize| {
+                let k = packed.add(if is_kept { key / KEYS } else { 0 } * (room_k + room_v));
+                (k, k.add(room_k))
+            };
+            let pack = |key: usize| {
+                let (count, (to_k, to_v)) = (KEYS.min(all - key), place(key));
                 let ((rk, ck), (rv, cv)) = (along(&k), along(&v));
                 let turned = window(&k, ok + key as isize * rk, (s.head, count), (ck, rk));
-                pack_columns(&turned, packed_k);
-                pack_columns(
-                    &window(&v, ov + key as isize * rv, (count, s.value), (rv, cv)),
-                    packed_v,
-                );
-                multiply(
-                    (rows, count, s.head),
-                    Strips::packed(packed_q, rows),
-                    Panels::packed(packed_k, s.head),
-                    (scores, A_STRIDE as isize),
-                    (scale, <C as Real>::ZERO),
-                );
-                if masked || causal && key + count > query {
-                    let mask = masked.then(|| {
-                        let from = om + group * group_stride(&mask);
-                        (Place::of(&mask), from, along(&mask))
-                    });
-                    mask_scores(
-                        scores,
-                        &Block {
+                pack_columns(&turned, to_k);
+                let v = window(&v, ov + key as isize * rv, (count, s.value), (rv, cv));
+                pack_columns(&v, to_v);
+            };
+            if is_kept {
+                (0..all).step_by(KEYS).for_each(pack);
+            }
+            for query in (first..end).map(|b| b * block) {
+                let rows = block.min(s.queries - query);
+                core::slice::from_raw_parts_mut(most, rows).fill(<C as Real>::LOWEST);
+                core::slice::from_raw_parts_mut(total, rows).fill(<C as Real>::ZERO);
+                core::slice::from_raw_parts_mut(sums, rows * s.value).fill(<C as Real>::ZERO);
+                let (rq, cq) = along(&q);
+                let from = oq + group * group_stride(&q) + query as isize * rq;
+                pack_rows(&window(&q, from, (rows, s.head), (rq, cq)), packed_q);
+                let keys = seen(query, rows);
+                for key in (0..keys).step_by(KEYS) {
+                    let count = KEYS.min(keys - key);
+                    if !is_kept {
+                        pack(key);
+                    }
+                    let (packed_k, packed_v) = place(key);
+                    multiply(
+                        (rows, count, s.head),
+                        Strips::packed(packed_q, rows),
+                        Panels::packed(packed_k, s.head),
+                        (scores, A_STRIDE as isize),
+                        (scale, <C as Real>::ZERO),
+                    );
+                    if masked || causal && key + count > query {
+                        let mask = masked.then(|| {
+                            let from = om + group * group_stride(&mask);
+                            (Place::of(&mask), from, along(&mask))
+                        });
+                        let at = Block {
                             query,
                             rows,
                             key,
                             count,
-                        },
-                        mask,
-                        causal,
+                        };
+                        mask_scores(scores, &at, mask, causal);
+                    }
+                    let block = Scores {
+                        at: scores,
+                        rows,
+                        n: count,
+                    };
+                    let of = Statistics {
+                        most,
+                        total,
+                        sums,
+                        width: s.value,
+                    };
+                    C::exponentials(block, of);
+                    multiply(
+                        (rows, s.value, count),
+                        Strips::packed(scores, rows),
+                        // Of the keys that were packed these queries may see the first ones.
+                        Panels::packed(packed_v, KEYS.min(all - key)),
+                        (sums, s.value as isize),
+                        (<C as Real>::ONE, <C as Real>::ONE),
                     );
                 }
-                let block = Scores {
-                    at: scores,
-                    rows,
-                    n: count,
-                };
-                let of = Statistics {
-                    most,
-                    total,
-                    sums,
-                    width: s.value,
-                };
-                C::exponentials(block, of);
-                multiply(
-                    (rows, s.value, count),
-                    Strips::packed(scores, rows),
-                    Panels::packed(packed_v, count),
-                    (sums, s.value as isize),
-                    (<C as Real>::ONE, <C as Real>::ONE),
-                );
-            }
-            let (ro, co) = along(&out);
-            let to = oo + group * group_stride(&out) + query as isize * ro;
-            for r in 0..rows {
-                let (most, total) = (*most.add(r), *total.add(r));
-                let none = total == <C as Real>::ZERO;
-                let scale = if none {
-                    total
-                } else {
-                    <C as Real>::ONE / total
-                };
-                let row = core::slice::from_raw_parts_mut(sums.add(r * s.value), s.value);
-                row.iter_mut().for_each(|x| *x = *x * scale);
-                Place::of(&out).scatter(to + r as isize * ro, co, row.as_ptr(), s.value);
-                *lse.get().add(head * s.queries + query + r) = if none {
-                    -<C as Real>::LOWEST
-                } else {
-                    most + total.ln()
-                };
+                let (ro, co) = along(&out);
+                let to = oo + group * group_stride(&out) + query as isize * ro;
+                for r in 0..rows {
+                    let (most, total) = (*most.add(r), *total.add(r));
+                    let none = total == <C as Real>::ZERO;
+                    let scale = if none {
+                        total
+                    } else {
+                        <C as Real>::ONE / total
+                    };
+                    let row = core::slice::from_raw_parts_mut(sums.add(r * s.value), s.value);
+                    row.iter_mut().for_each(|x| *x = *x * scale);
+                    Place::of(&out).scatter(to + r as isize * ro, co, row.as_ptr(), s.value);
+                    *lse.get().add(head * s.queries + query + r) = if none {
+                        -<C as Real>::LOWEST
+                    } else {
+                        most + total.ln()
+                    };
+                }
             }
         }
         buffer.give_back();
     };
-    pool::parallel(heads * blocks, &body);
+    pool::parallel(heads * parts, &body);
     failed.result().map_err(Fault::OutOfMemory)
 }
 

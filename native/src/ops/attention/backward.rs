@@ -120,7 +120,7 @@ pub fn backward<C: Computed>(call: &Call) -> Outcome {
     };
     let s = &pass.s;
     let failed = Failure::default();
-    let block = s.block();
+    let block = s.block(pass.causal);
     pool::parallel_ranges(
         heads * s.queries,
         block.max(1024 / s.value.max(1)),
@@ -188,7 +188,7 @@ impl<C: Computed> Pass<'_, C> {
     fn run(&self, task: &Task) -> Result<(), String> {
         let s = &self.s;
         let (zero, one) = (<C as Real>::ZERO, <C as Real>::ONE);
-        let block = s.block().min(task.queries.len().max(1));
+        let block = s.block(self.causal).min(task.queries.len().max(1));
         let [oq, ok, ov, og, _, om, ogq, ogk, ogv] = s.offsets(task.item);
         let width = BACK_KEYS.min(task.keys.len().max(1));
         let (d, e) = (s.head, s.value);
@@ -357,14 +357,20 @@ impl<C: Computed> Pass<'_, C> {
                         [(&self.gk, ogk, gkt, d), (&self.gv, ogv, gvt, e)]
                     {
                         let (rs, cs) = along(o);
-                        for c in 0..columns {
-                            let to = offset + key as isize * rs + c as isize * cs;
-                            Place::of(o).scatter(
-                                to,
-                                rs,
-                                from.add(c * A_STRIDE).cast_const(),
-                                whole,
-                            );
+                        let line = |c: usize| from.add(c * A_STRIDE).cast_const();
+                        let to = |c: usize| offset + key as isize * rs + c as isize * cs;
+                        let eights = if o.dtype == C::DTYPE && cs == 1 && rs > 0 {
+                            columns / 8 * 8
+                        } else {
+                            0
+                        };
+                        for c in (0..eights).step_by(8) {
+                            let lines = core::array::from_fn(|i| line(c + i));
+                            let to = Place::of(o).at(to(c)).cast::<C>();
+                            C::transpose(&lines, whole, to, rs as usize);
+                        }
+                        for c in eights..columns {
+                            Place::of(o).scatter(to(c), rs, line(c), whole);
                         }
                     }
                 }

@@ -1,7 +1,7 @@
 //! Scores to weights, row by row: float32 by lanes, float64 and what has no lanes by loops that LLVM vectorises.
 
 use super::{A_STRIDE, LANES};
-use crate::lanes::{self, Job, Lanes};
+use crate::lanes::{self, Job, Lanes, MOST};
 use crate::math;
 use crate::ops::real::Real;
 use crate::ops::softmax::line::{most_of, sum_of};
@@ -76,37 +76,64 @@ impl Job for Exponentials {
             if V::COUNT == 1 {
                 return exponentials::<f32>(scores, of);
             }
-            for r in 0..scores.rows {
-                let row = scores.at.add(r * A_STRIDE);
-                let (before, here) = (*of.most.add(r), most_of::<V>(row, scores.n));
-                let now = if here > before { here } else { before };
-                // A query that has seen no key yet has nothing to be rescaled; -∞ - -∞ must not arise.
-                let shift = if now == f32::NEG_INFINITY { 0.0 } else { now };
-                let high = V::all(shift);
-                let sum = sum_of::<V>(
-                    scores.n,
-                    #[inline(always)]
-                    |at, count| {
-                        let x = V::load_some(row.add(at), count, f32::NEG_INFINITY);
-                        let e = math::exp(x - high);
-                        e.store_some(row.add(at), count);
-                        e
-                    },
-                );
-                let scale = math::exp_f32(before - shift);
-                *of.total.add(r) = *of.total.add(r) * scale + sum as f32;
-                *of.most.add(r) = now;
-                if scale != 1.0 {
-                    let (sums, by) = (of.sums.add(r * of.width), V::all(scale));
-                    lanes::produce::<V, false>(
-                        sums,
-                        of.width,
-                        #[inline(always)]
-                        |at, count| V::load_some(sums.add(at), count, 0.0) * by,
-                    );
-                }
+            for first in (0..scores.rows).step_by(V::COUNT) {
+                let count = V::COUNT.min(scores.rows - first);
+                some_exponentials::<V>(scores, of, first, count);
             }
         }
+    }
+}
+
+/// Some rows, no more than COUNT: their statistics are lanes.
+#[inline(always)]
+unsafe fn some_exponentials<V: Lanes>(
+    scores: Scores<f32>,
+    of: Statistics<f32>,
+    first: usize,
+    count: usize,
+) {
+    // SAFETY: the caller gives the rows and their statistics.
+    unsafe {
+        let row = |r: usize| scores.at.add((first + r) * A_STRIDE);
+        let mut here = [f32::NEG_INFINITY; MOST];
+        for (r, here) in here.iter_mut().enumerate().take(count) {
+            *here = most_of::<V>(row(r), scores.n);
+        }
+        let most = of.most.add(first);
+        let before = V::load_some(most, count, f32::NEG_INFINITY);
+        let now = before.at_least(V::load(here.as_ptr()));
+        now.store_some(most, count);
+        // A query that has seen no key yet has nothing to be rescaled; -∞ - -∞ must not arise.
+        let none = V::all(f32::NEG_INFINITY);
+        let shift = V::select(now.equals(none), V::all(0.0), now);
+        let scale = math::exp(before - shift);
+        let (shifts, scales, before) = (shift.numbers(), scale.numbers(), before.numbers());
+        let mut added = [0.0f32; MOST];
+        for r in 0..count {
+            let (row, high) = (row(r), V::all(shifts[r]));
+            added[r] = sum_of::<V>(
+                scores.n,
+                #[inline(always)]
+                |at, count| {
+                    let x = V::load_some(row.add(at), count, f32::NEG_INFINITY);
+                    let e = math::exp(x - high);
+                    e.store_some(row.add(at), count);
+                    e
+                },
+            ) as f32;
+            if scales[r] != 1.0 && before[r] != f32::NEG_INFINITY {
+                let (sums, by) = (of.sums.add((first + r) * of.width), V::all(scales[r]));
+                lanes::produce::<V, false>(
+                    sums,
+                    of.width,
+                    #[inline(always)]
+                    |at, count| V::load_some(sums.add(at), count, 0.0) * by,
+                );
+            }
+        }
+        let total = of.total.add(first);
+        let sum = V::load_some(total, count, 0.0).mul_add(scale, V::load(added.as_ptr()));
+        sum.store_some(total, count);
     }
 }
 
