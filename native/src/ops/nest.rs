@@ -130,6 +130,8 @@ simd! {
         unsafe {
             if stride == 1 {
                 for i in 0..n { *out.add(i) = C::load(*from.add(i)); }
+            } else if stride == 0 && n > 0 {
+                core::slice::from_raw_parts_mut(out, n).fill(C::load(*from));
             } else {
                 for i in 0..n { *out.add(i) = C::load(*from.offset(i as isize * stride)); }
             }

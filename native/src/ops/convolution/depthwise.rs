@@ -6,16 +6,15 @@
 
 use super::super::dense::{self, Input};
 use super::field::Field;
-use super::{Geometry, direct};
+use super::{Geometry, direct, memory};
 use crate::dtype::Number;
 use crate::fault::Outcome;
-use crate::gemm::Float;
-use crate::memory::Scratch;
+use crate::gemm::{Buffer, Float};
 use crate::pool::Shared;
 use crate::simd;
 
-/// Positions that are summed together.
-const LANES: usize = 32;
+/// Elements of one register of sums.
+const PART: usize = 16;
 /// Where the row of each position of a grid begins in a field, row by row.
 fn starts(grid: [usize; 3], field: &Field) -> impl Iterator<Item = usize> {
     let ([deep, wide, _], height) = (field.pitch(), grid[1]);
@@ -27,30 +26,84 @@ pub fn suits(g: &Geometry) -> bool {
     g.ins == 1 && g.outs <= 4
 }
 
+/// Rows that are summed together: chains of sums that do not wait for each other.
+const ROWS: usize = 4;
+
+/// `y[r · n + j] = start + Σ w[t] x[starts[r] + taps[t] + j]` for R rows and `count` of the P elements from j on.
+#[inline(always)]
+unsafe fn sum_part<const R: usize, const P: usize, T: Float>(
+    y: *mut T,
+    n: usize,
+    x: [*const T; R],
+    taps: &[usize],
+    w: *const T,
+    start: T,
+) {
+    // SAFETY: as promised to `sum_rows`.
+    unsafe {
+        let mut sums = [[start; P]; R];
+        for (t, &at) in taps.iter().enumerate() {
+            let factor = *w.add(t);
+            for r in 0..R {
+                let from = x[r].add(at).cast::<[T; P]>().read_unaligned();
+                for l in 0..P {
+                    sums[r][l] += factor * from[l];
+                }
+            }
+        }
+        for r in 0..R {
+            y.add(r * n).cast::<[T; P]>().write_unaligned(sums[r]);
+        }
+    }
+}
+
+/// The same for whole rows of n.
+#[inline(always)]
+unsafe fn sum_some<const R: usize, T: Float>(
+    y: *mut T,
+    x: [*const T; R],
+    taps: &[usize],
+    w: *const T,
+    start: T,
+    n: usize,
+) {
+    // SAFETY: as promised to `sum_rows`.
+    unsafe {
+        let mut j = 0;
+        let at = |j: usize| x.map(|x| x.add(j));
+        while j + PART <= n {
+            sum_part::<R, PART, T>(y.add(j), n, at(j), taps, w, start);
+            j += PART;
+        }
+        if j + PART / 2 <= n {
+            sum_part::<R, { PART / 2 }, T>(y.add(j), n, at(j), taps, w, start);
+            j += PART / 2;
+        }
+        if j + PART / 4 <= n {
+            sum_part::<R, { PART / 4 }, T>(y.add(j), n, at(j), taps, w, start);
+            j += PART / 4;
+        }
+        while j < n {
+            sum_part::<R, 1, T>(y.add(j), n, at(j), taps, w, start);
+            j += 1;
+        }
+    }
+}
+
 simd! {
-    /// `y[j] = start + Σ w[t] x[taps[t] + j]` for j below n; x can be read `LANES` elements further.
-    unsafe fn sum_row<T: Float>(y: *mut T, x: *const T, taps: &[usize], w: *const T, start: T, n: usize) {
+    /// `y[r · n + j] = start + Σ w[t] x[starts[r] + taps[t] + j]` for all starts and j below n.
+    unsafe fn sum_rows<T: Float>(y: *mut T, x: *const T, starts: &[usize], taps: &[usize], w: *const T, start: T, n: usize) {
         // SAFETY: as promised by the caller.
         unsafe {
-            let mut j = 0;
-            while j < n {
-                let mut sums = [start; LANES];
-                for (t, &at) in taps.iter().enumerate() {
-                    let from = &*x.add(at + j).cast::<[T; LANES]>();
-                    let factor = *w.add(t);
-                    for l in 0..LANES {
-                        sums[l] += factor * from[l];
-                    }
-                }
-                let count = LANES.min(n - j);
-                if count == LANES {
-                    y.add(j).cast::<[T; LANES]>().write_unaligned(sums);
-                } else {
-                    for l in 0..count {
-                        *y.add(j + l) = sums[l];
-                    }
-                }
-                j += LANES;
+            let mut r = 0;
+            while r + ROWS <= starts.len() {
+                let rows = core::array::from_fn(|i| x.add(starts[r + i]));
+                sum_some::<ROWS, T>(y.add(r * n), rows, taps, w, start, n);
+                r += ROWS;
+            }
+            while r < starts.len() {
+                sum_some::<1, T>(y.add(r * n), [x.add(starts[r])], taps, w, start, n);
+                r += 1;
             }
         }
     }
@@ -70,9 +123,6 @@ simd! {
         }
     }
 }
-
-/// Elements of one register of sums.
-const PART: usize = 16;
 
 /// `parts[t][l] += g[l] x[taps[t] + l]` for l below P and the first N taps.
 ///
@@ -182,30 +232,27 @@ impl<T: Float + Number> Sums<'_, T> {
     /// `y[image, group, m, p] = bias + Σ w[group, m, t] x[image, group, what tap t reads at p]`
     pub fn run(&self, batch: usize, y: *mut T, x: *const T) -> Outcome {
         let (field, outs, taps) = (self.field, self.outs, self.field.taps.len());
-        let room = field.size() + LANES;
         let positions: usize = self.grid.iter().product();
         let (y, x) = (Shared(y), Shared(x.cast_mut()));
         let weights = Shared(self.weights.cast_mut());
         let (groups, grid, plane, bias) = (self.groups, self.grid, self.plane, self.bias);
-        let work = room + positions * outs * taps / 8;
+        let work = field.size() + positions * outs * taps / 8;
+        let starts: Vec<usize> = starts(grid, field).collect();
         dense::each(batch * groups, work, &|i| {
-            let scratch = Scratch::new::<T>(room)?;
-            let padded: *mut T = scratch.as_ptr();
+            let buffer = Buffer::take::<T>(field.size()).map_err(memory)?;
+            let padded: *mut T = buffer.get();
             // SAFETY: one plane of x, and the planes of y that it makes.
             unsafe {
-                core::slice::from_raw_parts_mut(padded.add(field.size()), LANES).fill(T::ZERO);
                 field.load(x.get().add(i * plane), padded);
                 for m in 0..outs {
                     let channel = i % groups * outs + m;
                     let start = bias.map_or(T::ZERO, |bias| bias.all()[channel]);
-                    let mut to = y.get().add((i * outs + m) * positions);
+                    let to = y.get().add((i * outs + m) * positions);
                     let w = weights.get().add(channel * taps);
-                    for row in starts(grid, field) {
-                        sum_row(to, padded.add(row), &field.taps, w, start, grid[2]);
-                        to = to.add(grid[2]);
-                    }
+                    sum_rows(to, padded, &starts, &field.taps, w, start, grid[2]);
                 }
             }
+            buffer.give_back();
             Ok(())
         })
     }
@@ -269,13 +316,13 @@ fn spread<T: Float + Number>(
     y: *const T,
     w: *const T,
 ) -> Outcome {
-    let room = field.size() + LANES;
+    let room = field.size();
     let (places, positions, taps) = (g.places(), g.positions(), g.taps());
     let (gx, y, w) = (Shared(gx), Shared(y.cast_mut()), Shared(w.cast_mut()));
     let work = room + positions * g.outs * taps / 8;
     dense::each(g.batch * g.groups, work, &|i| {
-        let scratch = Scratch::new::<T>(room)?;
-        let padded: *mut T = scratch.as_ptr();
+        let buffer = Buffer::take::<T>(room).map_err(memory)?;
+        let padded: *mut T = buffer.get();
         // SAFETY: one plane of gx, and the planes of the gradient that it comes from.
         unsafe {
             core::slice::from_raw_parts_mut(padded, room).fill(T::ZERO);
@@ -290,6 +337,7 @@ fn spread<T: Float + Number>(
             let to = gx.get().add(i * places);
             field.unload(padded, to);
         }
+        buffer.give_back();
         Ok(())
     })
 }
@@ -301,14 +349,14 @@ pub fn weight_grad<T: Float + Number>(
     y: *const T,
     x: *const T,
 ) -> Outcome {
-    let room = field.size() + LANES;
+    let room = field.size();
     let (places, positions, taps) = (g.places(), g.positions(), g.taps());
     let (gw, y, x) = (Shared(gw), Shared(y.cast_mut()), Shared(x.cast_mut()));
     let starts: Vec<usize> = starts(g.output, field).collect();
     let work = g.batch * (room + positions * g.outs * taps / 8);
     dense::each(g.groups, work, &|group| {
-        let scratch = Scratch::new::<T>(room)?;
-        let padded: *mut T = scratch.as_ptr();
+        let buffer = Buffer::take::<T>(room).map_err(memory)?;
+        let padded: *mut T = buffer.get();
         // Nine taps are a kernel of 3 x 3; other sizes are made of them.
         let (nines, rest) = (taps / 9, taps % 9);
         let (threes, singles) = (rest / 3, rest % 3);
@@ -317,7 +365,6 @@ pub fn weight_grad<T: Float + Number>(
         let mut single = vec![Parts::<1, T>::NONE; g.outs * singles];
         // SAFETY: the planes of this group, and its own weights.
         unsafe {
-            core::slice::from_raw_parts_mut(padded.add(field.size()), LANES).fill(T::ZERO);
             for image in 0..g.batch {
                 let i = image * g.groups + group;
                 field.load(x.get().add(i * places), padded);
@@ -352,6 +399,7 @@ pub fn weight_grad<T: Float + Number>(
                 }
             }
         }
+        buffer.give_back();
         Ok(())
     })
 }

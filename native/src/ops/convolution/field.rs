@@ -19,6 +19,29 @@ pub struct Field {
     pub taps: Vec<usize>,
 }
 
+/// `to[i] = x[i]` for i below n: rows are mostly short, and a call would take longer.
+#[inline(always)]
+unsafe fn copy<T: Copy>(x: *const T, to: *mut T, n: usize) {
+    // SAFETY: the caller gives the elements, and room.
+    unsafe {
+        let mut i = 0;
+        while i + 16 <= n {
+            let part = x.add(i).cast::<[T; 16]>().read_unaligned();
+            to.add(i).cast::<[T; 16]>().write_unaligned(part);
+            i += 16;
+        }
+        while i + 4 <= n {
+            let part = x.add(i).cast::<[T; 4]>().read_unaligned();
+            to.add(i).cast::<[T; 4]>().write_unaligned(part);
+            i += 4;
+        }
+        while i < n {
+            *to.add(i) = *x.add(i);
+            i += 1;
+        }
+    }
+}
+
 impl Field {
     /// For positions on a grid that read at `position · stride + offset` for each of the offsets. None where it would be
     /// much larger than the plane, as for very wide windows.
@@ -103,16 +126,29 @@ impl Field {
     pub unsafe fn load<T: Float>(&self, x: *const T, to: *mut T) {
         // SAFETY: as promised by the caller.
         unsafe {
+            if self.stride[2] == 1 && self.stride[1] == 1 && self.stride[0] == 1 {
+                return self.load_dense(x, to);
+            }
             core::slice::from_raw_parts_mut(to, self.size()).fill(T::ZERO);
             self.rows(|here, at, step, n| {
-                if step == 1 {
-                    core::ptr::copy_nonoverlapping(x.add(at), to.add(here), n);
-                } else {
-                    for i in 0..n {
-                        *to.add(here + i) = *x.add(at + i * step);
-                    }
+                for i in 0..n {
+                    *to.add(here + i) = *x.add(at + i * step);
                 }
             });
+        }
+    }
+
+    /// Without strides rows follow each other, with zeros between them.
+    unsafe fn load_dense<T: Float>(&self, x: *const T, to: *mut T) {
+        let mut done = 0;
+        // SAFETY: as in `load`.
+        unsafe {
+            self.rows(|here, at, _, n| {
+                core::slice::from_raw_parts_mut(to.add(done), here - done).fill(T::ZERO);
+                copy(x.add(at), to.add(here), n);
+                done = here + n;
+            });
+            core::slice::from_raw_parts_mut(to.add(done), self.size() - done).fill(T::ZERO);
         }
     }
 
