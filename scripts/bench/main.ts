@@ -20,8 +20,8 @@ import { Torch, tuning } from "./torch.ts";
 
 const USAGE = `deno task bench [options]
 
-  --only TEXT    only rows whose name contains TEXT
-  --except TEXT  no rows whose name contains TEXT
+  --only TEXT    only rows whose name contains TEXT; where it is given more than once, any of the texts
+  --except TEXT  no rows whose name contains TEXT, or any of the texts
   --list         print the names of the rows, and measure nothing
   --check        compare the results of the rows, and measure nothing
   --pairs 9      alternating measurements of a row; doubled once where the spread crosses the row's bar
@@ -37,7 +37,8 @@ const USAGE = `deno task bench [options]
   --tiny         with --device: small dims, for the emulator`;
 
 const flags = parseArgs(Deno.args, {
-  string: ["only", "except", "json", "table", "simd", "pairs", "draws", "seed", "device", "python"],
+  string: ["json", "table", "simd", "pairs", "draws", "seed", "device", "python"],
+  collect: ["only", "except"],
   boolean: ["help", "tuned", "list", "check", "tiny"],
   default: { pairs: "9", draws: "2", seed: String(Math.floor(Math.random() * 2 ** 31)) },
   unknown: (name) => fail(`Unknown option ${name}\n\n${USAGE}`),
@@ -54,8 +55,8 @@ function fail(text: string): never {
 
 if (flags.device !== undefined) {
   if (flags.device !== "cuda") fail(`--device takes cuda, got ${flags.device}`);
-  const { only = "", tiny, json, python } = flags;
-  Deno.exit(await benchCuda({ only, tiny, json, python }) ? 0 : 1);
+  const { only: [only = ""], tiny, json, python } = flags;
+  Deno.exit(await benchCuda({ only: String(only), tiny, json, python }) ? 0 : 1);
 }
 
 function whole(name: "pairs" | "draws" | "seed"): number {
@@ -98,11 +99,13 @@ function rowsOf(families: Record<string, Family>): Row[] {
 }
 
 const START_UP = "import, first op, exit";
+const [only, except] = [flags.only, flags.except].map((texts) => texts.map(String));
 const isWanted = (name: string) =>
-  name.includes(flags.only ?? "") && !(flags.except && name.includes(flags.except));
+  (only.length === 0 || only.some((text) => name.includes(text))) &&
+  !except.some((text) => name.includes(text));
 const rows = rowsOf(families).filter(({ name }) => isWanted(name));
 if (rows.length === 0 && !isWanted(START_UP)) {
-  fail(`No row's name contains ${JSON.stringify(flags.only)}`);
+  fail(`No row's name contains ${only.map((text) => JSON.stringify(text)).join(" or ")}`);
 }
 if (flags.list) {
   for (const { name } of rows) console.log(name);
