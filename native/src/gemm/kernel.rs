@@ -169,37 +169,72 @@ unsafe fn write<L: Lanes, const ROWS: usize, const REGISTERS: usize>(
 /// would not stay in registers. The pointers are to what belongs to the first row or column of the tile.
 #[inline(always)]
 unsafe fn end<L: Lanes>(t: &Tile<L::T>, rows: usize, ending: &Ending<L::T>) {
+    for j in (0..t.columns).step_by(L::N) {
+        // SAFETY: as for `tile`; scale and bias have an element for each column, or each row.
+        unsafe {
+            if t.columns - j >= L::N {
+                end_register::<L, true>(t, rows, ending, j);
+            } else {
+                end_register::<L, false>(t, rows, ending, j);
+            }
+        }
+    }
+}
+
+/// The same for the columns of one register, WHOLE or not.
+#[inline(always)]
+unsafe fn end_register<L: Lanes, const WHOLE: bool>(
+    t: &Tile<L::T>,
+    rows: usize,
+    ending: &Ending<L::T>,
+    j: usize,
+) {
     let &Ending {
         scale,
         bias,
         by_row,
         relu,
     } = ending;
-    for j in (0..t.columns).step_by(L::N) {
-        let left = L::N.min(t.columns - j);
-        // SAFETY: as for `tile`; scale and bias have an element for each column, or each row.
-        unsafe {
-            let line = |from: *const L::T, i: usize| {
-                if from.is_null() {
-                    L::zero()
-                } else if by_row {
+    let left = t.columns - j;
+    // SAFETY: as for `end`.
+    unsafe {
+        let load = |from: *const L::T| {
+            if WHOLE {
+                L::load(from)
+            } else {
+                L::load_part(from, left)
+            }
+        };
+        let of_columns = |from: *const L::T| {
+            if from.is_null() || by_row {
+                L::zero()
+            } else {
+                load(from.add(j))
+            }
+        };
+        let (scales, biases) = (of_columns(scale), of_columns(bias));
+        for i in 0..rows {
+            let of_row = |from: *const L::T, columns: L::V| {
+                if by_row {
                     L::splat(*from.add(i))
                 } else {
-                    L::load_part(from.add(j), left)
+                    columns
                 }
             };
-            for i in 0..rows {
-                let c = t.c.offset(i as isize * t.c_stride).add(j);
-                let mut x = L::load_part(c, left);
-                if !scale.is_null() {
-                    x = L::mul(line(scale, i), x);
-                }
-                if !bias.is_null() {
-                    x = L::add(x, line(bias, i));
-                }
-                if relu {
-                    x = L::relu(x);
-                }
+            let c = t.c.offset(i as isize * t.c_stride).add(j);
+            let mut x = load(c);
+            if !scale.is_null() {
+                x = L::mul(of_row(scale, scales), x);
+            }
+            if !bias.is_null() {
+                x = L::add(x, of_row(bias, biases));
+            }
+            if relu {
+                x = L::relu(x);
+            }
+            if WHOLE {
+                L::store(c, x);
+            } else {
                 L::store_part(c, x, left);
             }
         }

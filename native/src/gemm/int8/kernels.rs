@@ -121,6 +121,7 @@ mod x86 {
     use super::{Block, PANEL, PANELS, QUAD, ROWS, Sums};
     use std::arch::asm;
     use std::arch::x86_64::*;
+    use std::mem::MaybeUninit;
 
     /// Quads and rows of a tile.
     const TILE: usize = 16;
@@ -235,63 +236,82 @@ mod x86 {
         }
     }
 
+    /// Inputs of which rows are widened at a time.
+    const WIDE: usize = 512;
+
     /// # Safety
     /// As for `portable`, on a processor with AVX2.
     pub unsafe fn avx2(block: &Block, sums: &mut Sums) {
-        debug_assert!(block.rows <= ROWS);
-        let (stride, quads, row) = (block.stride, block.quads, block.panels * PANEL);
-        for p in 0..block.panels {
-            for r in (0..block.rows).step_by(2) {
-                // SAFETY: as promised by the caller.
-                unsafe {
-                    let (q, w) = (block.q.add(r * stride), block.w.add(p * block.panel));
-                    let to = &mut sums[(r * block.panels + p) * PANEL..];
-                    if block.rows - r > 1 {
-                        avx2_tile::<2>(q, stride, w, quads, to, row);
-                    } else {
-                        avx2_tile::<1>(q, stride, w, quads, to, row);
+        let mut wide = MaybeUninit::<[[u16; WIDE]; ROWS]>::uninit();
+        let q = wide.as_mut_ptr().cast::<u16>();
+        for first in (0..block.quads).step_by(WIDE / QUAD) {
+            let quads = (block.quads - first).min(WIDE / QUAD);
+            for r in 0..block.rows {
+                for k in 0..quads * QUAD {
+                    // SAFETY: as promised by the caller; a row of `wide` has room for that many.
+                    unsafe {
+                        let x = *block.q.add(r * block.stride + first * QUAD + k);
+                        q.add(r * WIDE + k).write(u16::from(x));
                     }
+                }
+            }
+            for (p, half) in (0..block.panels).flat_map(|p| [(p, 0), (p, 1)]) {
+                // SAFETY: as above; half a panel's outputs.
+                unsafe {
+                    let w = block.w.add(p * block.panel + first * QUAD * PANEL);
+                    let w = w.add(half * QUAD * PANEL / 2);
+                    let to = &mut sums[p * PANEL + half * PANEL / 2..];
+                    let row = block.panels * PANEL;
+                    macro_rules! pick {
+                        ($($r:literal)*) => {
+                            match block.rows {
+                                $($r => avx2_tile::<$r>(q, w, quads, to, row, first > 0),)*
+                                n => unreachable!("a tile of {n} rows"),
+                            }
+                        };
+                    }
+                    pick!(1 2 3 4 5 6);
                 }
             }
         }
     }
 
-    /// Pairs are multiplied as int16: the int8 form (`vpmaddubsw`) would saturate.
+    /// Eight outputs of R rows. Pairs are multiplied as int16: the int8 form (`vpmaddubsw`) would saturate.
     #[target_feature(enable = "avx2")]
     unsafe fn avx2_tile<const R: usize>(
-        q: *const u8,
-        stride: usize,
+        q: *const u16,
         w: *const i8,
         quads: usize,
         sums: &mut [i32],
         row: usize,
+        adds: bool,
     ) {
-        // Four registers of four outputs for each row, of each two halves of a quad.
-        let mut total = [[_mm256_setzero_si256(); R]; 4];
+        // Two registers of four outputs for each row, of each two halves of a quad.
+        let mut total = [[_mm256_setzero_si256(); 2]; R];
         // SAFETY: as promised by the caller of `avx2`.
         unsafe {
             for k in 0..quads {
-                let mut quad = [_mm256_setzero_si256(); R];
-                for (r, quad) in quad.iter_mut().enumerate() {
-                    let bytes = q.add(r * stride + k * QUAD).cast::<i32>().read_unaligned();
-                    *quad = _mm256_cvtepu8_epi16(_mm_set1_epi32(bytes));
-                }
-                for (c, total) in total.iter_mut().enumerate() {
+                let weights: [__m256i; 2] = std::array::from_fn(|c| {
                     let at = w.add((k * PANEL + c * 4) * QUAD);
-                    let weights = _mm256_cvtepi8_epi16(_mm_loadu_si128(at.cast()));
-                    for (total, &quad) in total.iter_mut().zip(&quad) {
+                    _mm256_cvtepi8_epi16(_mm_loadu_si128(at.cast()))
+                });
+                for (r, total) in total.iter_mut().enumerate() {
+                    let quad = q.add(r * WIDE + k * QUAD).cast::<i64>().read_unaligned();
+                    let quad = _mm256_set1_epi64x(quad);
+                    for (total, &weights) in total.iter_mut().zip(&weights) {
                         *total = _mm256_add_epi32(*total, _mm256_madd_epi16(quad, weights));
                     }
                 }
             }
-            for (c, total) in total.iter().enumerate() {
-                for (r, &total) in total.iter().enumerate() {
-                    let mut halves = [0i32; 8];
-                    _mm256_storeu_si256(halves.as_mut_ptr().cast(), total);
-                    for j in 0..4 {
-                        sums[r * row + c * 4 + j] = halves[2 * j] + halves[2 * j + 1];
-                    }
+            for (r, [low, high]) in total.iter().enumerate() {
+                // Sums of 0 1 4 5 and 2 3 6 7, put in order.
+                let halves = _mm256_hadd_epi32(*low, *high);
+                let mut all = _mm256_permute4x64_epi64::<0b11_01_10_00>(halves);
+                let to = sums.as_mut_ptr().add(r * row).cast();
+                if adds {
+                    all = _mm256_add_epi32(all, _mm256_loadu_si256(to));
                 }
+                _mm256_storeu_si256(to, all);
             }
         }
     }
