@@ -18,6 +18,7 @@ mod weights;
 use self::weights::{Scores, Statistics, Weighed};
 use super::nest::{Nest, Place};
 use super::real::Real;
+use super::recurrent::Lstm;
 use crate::dtype::DType;
 use crate::fault::{Fault, Outcome};
 use crate::gemm::block::{
@@ -39,7 +40,7 @@ const TASKS: usize = 16;
 const LANES: usize = 16;
 
 /// The types that attention and recurrent nets are computed in.
-pub trait Computed: Float + Real + Weighed {}
+pub trait Computed: Float + Real + Weighed + Lstm {}
 impl Computed for f32 {}
 impl Computed for f64 {}
 

@@ -12,6 +12,7 @@
 mod backward;
 mod cell;
 mod cuda;
+mod lstm;
 
 use super::attention::Computed;
 use super::nest::Place;
@@ -30,6 +31,7 @@ use crate::memory::Scratch;
 use crate::pool::Shared;
 use crate::with_real;
 use cell::Cell;
+pub use lstm::Lstm;
 
 /// Rows of a task at most: whole strips of the micro-kernels.
 const ROWS_OF_TASK: usize = 56;
@@ -437,7 +439,9 @@ fn forward<C: Computed>(call: &Call) -> Outcome {
                     states.get().add(i % 2 * size),
                     states.get().add((i + 1) % 2 * size),
                 );
-                for r in 0..count {
+                // What the input gives an LSTM its cell adds.
+                let adds = cell != Cell::Lstm;
+                for r in 0..if adds { count } else { 0 } {
                     let source = x.at(step, row + r);
                     for gate in 0..g {
                         let to = local.add(r * line + gate * width);
@@ -449,6 +453,7 @@ fn forward<C: Computed>(call: &Call) -> Outcome {
                         core::ptr::copy_nonoverlapping(from, to, width);
                     }
                 }
+                let start = if adds { <C as Real>::ONE } else { <C as Real>::ZERO };
                 for gate in 0..g {
                     let j = unit / blocks.width;
                     multiply(
@@ -459,8 +464,35 @@ fn forward<C: Computed>(call: &Call) -> Outcome {
                         },
                         Panels::packed(weights.get().add((j * g + gate) * room), units),
                         (local.add(gate * width), line as isize),
-                        (<C as Real>::ONE, <C as Real>::ONE),
+                        (<C as Real>::ONE, start),
                     );
+                }
+                if let Some(cells) = cells {
+                    let rows: [_; ROWS_OF_TASK] = core::array::from_fn(|r| {
+                        // Those past the last one are not used.
+                        let r = row + r.min(count - 1);
+                        let before = steps.before(i, r);
+                        let c = before.map_or(c0.get().wrapping_add(r * units), |t| cells.at(t, r));
+                        let keep = kept.map_or(core::ptr::null_mut(), |k| k.at(step, r).add(unit));
+                        lstm::Row {
+                            a: local.add((r - row) * line),
+                            x: x.at(step, r).add(unit),
+                            c: c.add(unit),
+                            c_next: cells.at(step, r).add(unit),
+                            h: y.at(step, r).add(unit),
+                            keep,
+                        }
+                    });
+                    let of = lstm::Units {
+                        n: width,
+                        units,
+                        unit,
+                        packed: to,
+                        batch,
+                        row,
+                    };
+                    C::forward(&rows[..count], of);
+                    return buffer.give_back();
                 }
                 for r in 0..count {
                     let before = steps.before(i, row + r);
@@ -474,23 +506,7 @@ fn forward<C: Computed>(call: &Call) -> Outcome {
                         Cell::Tanh | Cell::Relu => {
                             cell::simple::<C>(line, out, width, cell == Cell::Relu)
                         }
-                        Cell::Lstm => {
-                            let all = cells.as_ref().unwrap_or(&y);
-                            let c = before.map_or(c0.get().wrapping_add((row + r) * units), |t| {
-                                all.at(t, row + r)
-                            });
-                            let to = all.at(step, row + r).add(unit);
-                            cell::lstm::<C>(
-                                line,
-                                c.add(unit),
-                                to,
-                                out,
-                                keep.unwrap_or(out),
-                                units,
-                                width,
-                            );
-                        }
-                        Cell::Gru => {
+                        _ => {
                             let xn = x.at(step, row + r).add(2 * units + unit);
                             cell::gru::<C>(
                                 line,

@@ -134,6 +134,39 @@ pub fn backward<C: Computed>(call: &Call) -> Outcome {
                 through(i + 1, task);
             }
             let (unit, width, row, count) = blocks.of(task, rows);
+            if lstm && count > 0 {
+                // SAFETY: rows and units of this task only.
+                unsafe {
+                    let rows: [_; ROWS_OF_TASK] = core::array::from_fn(|r| {
+                        // Those past the last one are not used.
+                        let r = row + r.min(count - 1);
+                        let came = steps.before(i, r);
+                        let first = r * units + unit;
+                        let h = came.map_or(h0.get().add(first), |t| y.at(t, r).add(unit));
+                        let c = came.map_or(c0.get().add(first), |t| cells.at(t, r).add(unit));
+                        lstm::BackRow {
+                            keep: kept.at(step, r).add(unit),
+                            c: cells.at(step, r).add(unit),
+                            c_before: c,
+                            h,
+                            before: before.at(step, r).add(unit),
+                            g: gy.at(step, r).add(unit),
+                            dh: dh.get().add(first),
+                            dc: dc.get().add(first),
+                            da: gx.at(step, r).add(unit),
+                        }
+                    });
+                    let of = lstm::Units {
+                        n: width,
+                        units,
+                        unit,
+                        packed: slopes.get().add(i % 2 * size),
+                        batch,
+                        row,
+                    };
+                    return C::backward(&rows[..count], of);
+                }
+            }
             for r in row..row + count {
                 // SAFETY: units of a row that belong to this task only.
                 unsafe {
@@ -149,24 +182,7 @@ pub fn backward<C: Computed>(call: &Call) -> Outcome {
                         Cell::Tanh | Cell::Relu => {
                             cell::simple_back::<C>(keep, up, d, dx, width, cell == Cell::Relu)
                         }
-                        Cell::Lstm => {
-                            let c =
-                                came.map_or(c0.get().wrapping_add(r * units), |t| cells.at(t, r));
-                            let now = cells.at(step, r).add(unit);
-                            let dc = dc.get().add(r * units + unit);
-                            cell::lstm_back::<C>(
-                                keep,
-                                now,
-                                c.add(unit),
-                                up,
-                                d,
-                                dc,
-                                dx,
-                                units,
-                                width,
-                            );
-                        }
-                        Cell::Gru => cell::gru_back::<C>(keep, h, up, d, dx, da, units, width),
+                        _ => cell::gru_back::<C>(keep, h, up, d, dx, da, units, width),
                     }
                     core::ptr::copy_nonoverlapping(
                         h.cast_const(),

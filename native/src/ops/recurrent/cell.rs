@@ -45,10 +45,10 @@ impl Cell {
     }
 }
 
-const LANES: usize = 16;
+pub const LANES: usize = 16;
 
 #[inline(always)]
-unsafe fn load<C: Real>(p: *const C, n: usize) -> [C; LANES] {
+pub unsafe fn load<C: Real>(p: *const C, n: usize) -> [C; LANES] {
     let mut out = [C::ZERO; LANES];
     // SAFETY: the caller gives n elements.
     unsafe {
@@ -66,7 +66,7 @@ unsafe fn load<C: Real>(p: *const C, n: usize) -> [C; LANES] {
 }
 
 #[inline(always)]
-unsafe fn store<C: Real>(p: *mut C, n: usize, x: [C; LANES]) {
+pub unsafe fn store<C: Real>(p: *mut C, n: usize, x: [C; LANES]) {
     // SAFETY: the caller gives n elements.
     unsafe {
         if n == LANES {
@@ -94,69 +94,6 @@ pub unsafe fn simple<C: Real>(a: *const C, h: *mut C, n: usize, relu: bool) {
             // NaN stays.
             let x = *a.add(i);
             *h.add(i) = if x < C::ZERO { C::ZERO } else { x };
-        }
-    }
-}
-
-/// Gates i, f, g, o lie n apart in `a` and `units` apart in `keep`: `c' = f c + i g`, `h = o tanh(c')`.
-///
-/// # Safety
-/// As above.
-pub unsafe fn lstm<C: Real>(
-    a: *const C,
-    c: *const C,
-    c_next: *mut C,
-    h: *mut C,
-    keep: *mut C,
-    units: usize,
-    n: usize,
-) {
-    unsafe {
-        for gate in 0..4 {
-            let (a, keep) = (a.add(gate * n), keep.add(gate * units));
-            if gate == 2 {
-                C::tanh_all(a, keep, n);
-            } else {
-                C::sigmoid_all(a, keep, n);
-            }
-        }
-        next_cell::<C>(keep.cast_const(), c, c_next, units, n);
-        C::tanh_all(c_next.cast_const(), h, n);
-        times::<C>(keep.add(3 * units).cast_const(), h, n);
-    }
-}
-
-simd! {
-    /// `c' = f c + i g`
-    unsafe fn next_cell<C: Real>(keep: *const C, c: *const C, c_next: *mut C, units: usize, n: usize) {
-        let mut k = 0;
-        while k < n {
-            let m = if n - k < LANES { n - k } else { LANES };
-            // SAFETY: the caller gives n elements of each.
-            unsafe {
-                let (i, f) = (load::<C>(keep.add(k), m), load::<C>(keep.add(units + k), m));
-                let (g, mut c) = (load::<C>(keep.add(2 * units + k), m), load::<C>(c.add(k), m));
-                for l in 0..LANES { c[l] = f[l] * c[l] + i[l] * g[l]; }
-                store(c_next.add(k), m, c);
-            }
-            k += LANES;
-        }
-    }
-}
-
-simd! {
-    /// `y = x y`
-    unsafe fn times<C: Real>(x: *const C, y: *mut C, n: usize) {
-        let mut k = 0;
-        while k < n {
-            let m = if n - k < LANES { n - k } else { LANES };
-            // SAFETY: the caller gives n elements of each.
-            unsafe {
-                let (x, mut v) = (load::<C>(x.add(k), m), load::<C>(y.add(k), m));
-                for l in 0..LANES { v[l] = x[l] * v[l]; }
-                store(y.add(k), m, v);
-            }
-            k += LANES;
         }
     }
 }
@@ -240,62 +177,6 @@ simd! {
                 store(dh.add(i), m, [C::ZERO; LANES]);
             }
             i += LANES;
-        }
-    }
-}
-
-/// Kept gates lie `units` apart, those of `da` too: gradients of i, f, g, o; dh becomes 0, dc what the step before gets.
-///
-/// # Safety
-/// As above.
-#[allow(clippy::too_many_arguments)]
-pub unsafe fn lstm_back<C: Real>(
-    keep: *const C,
-    c: *const C,
-    c_before: *const C,
-    g: *const C,
-    dh: *mut C,
-    dc: *mut C,
-    da: *mut C,
-    units: usize,
-    n: usize,
-) {
-    unsafe {
-        C::tanh_all(c, da, n);
-        lstm_gates::<C>(keep, c_before, g, dh, dc, da, units, n);
-    }
-}
-
-simd! {
-    /// The same where `da` begins with tanh(c).
-    unsafe fn lstm_gates<C: Real>(keep: *const C, c_before: *const C, g: *const C, dh: *mut C, dc: *mut C, da: *mut C, units: usize, n: usize) {
-        let mut k = 0;
-        while k < n {
-            let m = if n - k < LANES { n - k } else { LANES };
-            // SAFETY: the caller gives n elements of each.
-            unsafe {
-                let (i, f) = (load::<C>(keep.add(k), m), load::<C>(keep.add(units + k), m));
-                let (w, o) = (load::<C>(keep.add(2 * units + k), m), load::<C>(keep.add(3 * units + k), m));
-                let (t, before) = (load::<C>(da.add(k), m), load::<C>(c_before.add(k), m));
-                let (up, h, mut d) = (load::<C>(g.add(k), m), load::<C>(dh.add(k), m), load::<C>(dc.add(k), m));
-                let (mut a, mut b, mut e, mut q) = ([C::ZERO; LANES], [C::ZERO; LANES], [C::ZERO; LANES], [C::ZERO; LANES]);
-                for l in 0..LANES {
-                    let (t, dh) = (t[l], h[l] + up[l]);
-                    let dc = d[l] + dh * o[l] * (C::ONE - t * t);
-                    a[l] = dc * w[l] * i[l] * (C::ONE - i[l]);
-                    b[l] = dc * before[l] * f[l] * (C::ONE - f[l]);
-                    e[l] = dc * i[l] * (C::ONE - w[l] * w[l]);
-                    q[l] = dh * t * o[l] * (C::ONE - o[l]);
-                    d[l] = dc * f[l];
-                }
-                store(da.add(k), m, a);
-                store(da.add(units + k), m, b);
-                store(da.add(2 * units + k), m, e);
-                store(da.add(3 * units + k), m, q);
-                store(dc.add(k), m, d);
-                store(dh.add(k), m, [C::ZERO; LANES]);
-            }
-            k += LANES;
         }
     }
 }
