@@ -181,6 +181,25 @@ unsafe fn end<L: Lanes>(t: &Tile<L::T>, rows: usize, ending: &Ending<L::T>) {
     }
 }
 
+/// The columns from `j` on, `left` of them if they are not WHOLE; zero if there are none.
+#[inline(always)]
+unsafe fn load_columns<L: Lanes, const WHOLE: bool>(
+    from: *const L::T,
+    j: usize,
+    left: usize,
+) -> L::V {
+    // SAFETY: as for `end`.
+    unsafe {
+        if from.is_null() {
+            L::zero()
+        } else if WHOLE {
+            L::load(from.add(j))
+        } else {
+            L::load_part(from.add(j), left)
+        }
+    }
+}
+
 /// The same for the columns of one register, WHOLE or not.
 #[inline(always)]
 unsafe fn end_register<L: Lanes, const WHOLE: bool>(
@@ -198,36 +217,29 @@ unsafe fn end_register<L: Lanes, const WHOLE: bool>(
     let left = t.columns - j;
     // SAFETY: as for `end`.
     unsafe {
-        let load = |from: *const L::T| {
-            if WHOLE {
-                L::load(from)
-            } else {
-                L::load_part(from, left)
-            }
-        };
-        let of_columns = |from: *const L::T| {
-            if from.is_null() || by_row {
-                L::zero()
-            } else {
-                load(from.add(j))
-            }
-        };
-        let (scales, biases) = (of_columns(scale), of_columns(bias));
+        let (mut scales, mut biases) = (L::zero(), L::zero());
+        if !by_row {
+            scales = load_columns::<L, WHOLE>(scale, j, left);
+            biases = load_columns::<L, WHOLE>(bias, j, left);
+        }
         for i in 0..rows {
-            let of_row = |from: *const L::T, columns: L::V| {
-                if by_row {
-                    L::splat(*from.add(i))
-                } else {
-                    columns
-                }
-            };
             let c = t.c.offset(i as isize * t.c_stride).add(j);
-            let mut x = load(c);
+            let mut x = load_columns::<L, WHOLE>(c, 0, left);
             if !scale.is_null() {
-                x = L::mul(of_row(scale, scales), x);
+                let scale = if by_row {
+                    L::splat(*scale.add(i))
+                } else {
+                    scales
+                };
+                x = L::mul(scale, x);
             }
             if !bias.is_null() {
-                x = L::add(x, of_row(bias, biases));
+                let bias = if by_row {
+                    L::splat(*bias.add(i))
+                } else {
+                    biases
+                };
+                x = L::add(x, bias);
             }
             if relu {
                 x = L::relu(x);

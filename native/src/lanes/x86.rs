@@ -106,7 +106,11 @@ impl Lanes for Avx2 {
             }
             let mask = first(n);
             let some = _mm256_maskload_ps(from, mask);
-            Avx2(_mm256_blendv_ps(_mm256_set1_ps(rest), some, _mm256_castsi256_ps(mask)))
+            Avx2(_mm256_blendv_ps(
+                _mm256_set1_ps(rest),
+                some,
+                _mm256_castsi256_ps(mask),
+            ))
         }
     }
     #[inline(always)]
@@ -240,7 +244,13 @@ impl Lanes for Avx512 {
     #[inline(always)]
     unsafe fn load_some(from: *const f32, n: usize, rest: f32) -> Avx512 {
         // SAFETY: lanes past n are not read; so below.
-        unsafe { Avx512(_mm512_mask_loadu_ps(_mm512_set1_ps(rest), first_mask(n), from)) }
+        unsafe {
+            Avx512(_mm512_mask_loadu_ps(
+                _mm512_set1_ps(rest),
+                first_mask(n),
+                from,
+            ))
+        }
     }
     #[inline(always)]
     unsafe fn store_some(self, to: *mut f32, n: usize) {

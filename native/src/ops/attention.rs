@@ -287,7 +287,11 @@ fn forward<C: Computed>(call: &Call) -> Outcome {
             columns_room::<C>(s.value, depth),
         );
         let is_kept = (room_k + room_v).saturating_mul(all.div_ceil(KEYS)) <= KEPT;
-        let places = if is_kept { all.div_ceil(KEYS).max(1) } else { 1 };
+        let places = if is_kept {
+            all.div_ceil(KEYS).max(1)
+        } else {
+            1
+        };
         let room = room_q + room_s + places * (room_k + room_v) + rows * (s.value + 2);
         let Ok(buffer) = Buffer::take::<C>(room) else {
             return failed.note(Err(String::new()));

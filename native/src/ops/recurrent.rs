@@ -453,7 +453,11 @@ fn forward<C: Computed>(call: &Call) -> Outcome {
                         core::ptr::copy_nonoverlapping(from, to, width);
                     }
                 }
-                let start = if adds { <C as Real>::ONE } else { <C as Real>::ZERO };
+                let start = if adds {
+                    <C as Real>::ONE
+                } else {
+                    <C as Real>::ZERO
+                };
                 for gate in 0..g {
                     let j = unit / blocks.width;
                     multiply(

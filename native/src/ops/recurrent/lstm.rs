@@ -94,9 +94,23 @@ unsafe fn put<V: Lanes>(of: &Units<f32>, r: usize, unit: usize, x: V, count: usi
             x.store_some(to, count);
         } else {
             let numbers = x.numbers();
-            put_packed(of.packed, of.batch, of.row + r, unit, numbers.as_ptr(), count);
+            put_packed(
+                of.packed,
+                of.batch,
+                of.row + r,
+                unit,
+                numbers.as_ptr(),
+                count,
+            );
         }
     }
+}
+
+/// `count` lanes from the k-th number on.
+#[inline(always)]
+unsafe fn load_at<V: Lanes>(from: *const f32, k: usize, count: usize) -> V {
+    // SAFETY: the caller has as many numbers.
+    unsafe { V::load_some(from.add(k), count, 0.0) }
 }
 
 struct Forward<'a> {
@@ -118,12 +132,14 @@ impl Job for Forward<'_> {
             for (r, row) in rows.iter().enumerate() {
                 for k in (0..n).step_by(V::COUNT) {
                     let count = V::COUNT.min(n - k);
-                    let gate = |i: usize| {
-                        let a = V::load_some(row.a.add(i * n + k), count, 0.0);
-                        a + V::load_some(row.x.add(i * units + k), count, 0.0)
-                    };
-                    let (i, f) = (math::sigmoid(gate(0)), math::sigmoid(gate(1)));
-                    let (g, o) = (math::tanh(gate(2)), math::sigmoid(gate(3)));
+                    let mut sums = [V::all(0.0); 4];
+                    for (i, sum) in sums.iter_mut().enumerate() {
+                        let (a, x) = (row.a.add(i * n + k), row.x.add(i * units + k));
+                        *sum = V::load_some(a, count, 0.0) + V::load_some(x, count, 0.0);
+                    }
+                    let [i, f, g, o] = sums;
+                    let (i, f, o) = (math::sigmoid(i), math::sigmoid(f), math::sigmoid(o));
+                    let g = math::tanh(g);
                     for (at, gate) in [i, f, g, o].into_iter().enumerate() {
                         gate.store_some(row.keep.add(at * units + k), count);
                     }
@@ -159,16 +175,20 @@ impl Job for Backward<'_> {
             for (r, row) in rows.iter().enumerate() {
                 for k in (0..n).step_by(V::COUNT) {
                     let count = V::COUNT.min(n - k);
-                    let load = |from: *const f32| V::load_some(from.add(k), count, 0.0);
-                    load(row.h).store_some(row.before.add(k), count);
-                    let kept = |i: usize| load(row.keep.add(i * units));
-                    let (i, f, g, o) = (kept(0), kept(1), kept(2), kept(3));
-                    let t = math::tanh(load(row.c));
-                    let dh = load(row.dh) + load(row.g);
-                    let dc = (dh * o).mul_add(one - t * t, load(row.dc));
+                    let mut kept = [V::all(0.0); 4];
+                    for (i, kept) in kept.iter_mut().enumerate() {
+                        *kept = load_at::<V>(row.keep.add(i * units), k, count);
+                    }
+                    let [i, f, g, o] = kept;
+                    let h = load_at::<V>(row.h, k, count);
+                    h.store_some(row.before.add(k), count);
+                    let t = math::tanh(load_at::<V>(row.c, k, count));
+                    let dh = load_at::<V>(row.dh, k, count) + load_at::<V>(row.g, k, count);
+                    let dc = (dh * o).mul_add(one - t * t, load_at(row.dc, k, count));
+                    let before = load_at::<V>(row.c_before, k, count);
                     let slopes = [
                         dc * g * i * (one - i),
-                        dc * load(row.c_before) * f * (one - f),
+                        dc * before * f * (one - f),
                         dc * i * (one - g * g),
                         dh * t * o * (one - o),
                     ];
@@ -206,7 +226,16 @@ unsafe fn backward<C: Real>(rows: &[BackRow<C>], of: Units<C>) {
     for (r, row) in rows.iter().enumerate() {
         // SAFETY: the caller gives n elements of each.
         unsafe {
-            let &BackRow { keep, c, c_before, g, dh, dc, da, .. } = row;
+            let &BackRow {
+                keep,
+                c,
+                c_before,
+                g,
+                dh,
+                dc,
+                da,
+                ..
+            } = row;
             lstm_back::<C>(keep, c, c_before, g, dh, dc, da, units, n);
             row.before.copy_from_nonoverlapping(row.h, n);
             for gate in 0..4 {
