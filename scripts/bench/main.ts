@@ -37,7 +37,7 @@ const USAGE = `deno task bench [options]
   --tiny         with --device: small dims, for the emulator`;
 
 const flags = parseArgs(Deno.args, {
-  string: ["json", "table", "simd", "pairs", "draws", "seed", "device", "python"],
+  string: ["only", "except", "json", "table", "simd", "pairs", "draws", "seed", "device", "python"],
   collect: ["only", "except"],
   boolean: ["help", "tuned", "list", "check", "tiny"],
   default: { pairs: "9", draws: "2", seed: String(Math.floor(Math.random() * 2 ** 31)) },
@@ -56,7 +56,7 @@ function fail(text: string): never {
 if (flags.device !== undefined) {
   if (flags.device !== "cuda") fail(`--device takes cuda, got ${flags.device}`);
   const { only: [only = ""], tiny, json, python } = flags;
-  Deno.exit(await benchCuda({ only: String(only), tiny, json, python }) ? 0 : 1);
+  Deno.exit(await benchCuda({ only, tiny, json, python }) ? 0 : 1);
 }
 
 function whole(name: "pairs" | "draws" | "seed"): number {
@@ -99,7 +99,7 @@ function rowsOf(families: Record<string, Family>): Row[] {
 }
 
 const START_UP = "import, first op, exit";
-const [only, except] = [flags.only, flags.except].map((texts) => texts.map(String));
+const { only, except } = flags;
 const isWanted = (name: string) =>
   (only.length === 0 || only.some((text) => name.includes(text))) &&
   !except.some((text) => name.includes(text));
