@@ -128,6 +128,17 @@ Deno.test("attention is the same for any number of threads", () => {
   }
 });
 
+Deno.test("attention over more keys than a task keeps packed", () => {
+  const q = randn([480, 40]), k = randn([66_000, 40]), v = randn([66_000, 24]);
+  const out = attend(q, k, v);
+  for (const first of [0, 308, 448]) {
+    const part = attend(q.narrow(0, first, 28), k, v);
+    assertEquals(distance(part, out.narrow(0, first, 28)), 0);
+  }
+  const scores = q.narrow(0, 476, 4).matmul(k.t()).div(Math.sqrt(40));
+  assert(distance(out.narrow(0, 476, 4), scores.softmax(-1).matmul(v)) < 1e-5);
+});
+
 Deno.test("attention: gradients of gradients", () => {
   manualSeed(4);
   const q = leaf([2, 3, 4]), k = leaf([2, 5, 4]), v = leaf([2, 5, 2]);

@@ -27,6 +27,7 @@ use crate::gemm::block::{
 use crate::gemm::{A_STRIDE, Buffer, Failure, Float};
 use crate::instruction::{Call, MAX_DIMS, Operand, Row};
 use crate::{pool, simd, with_real};
+use core::ops::Range;
 
 /// Queries of a block at most: whole strips of every level's micro-kernels, or nearly so.
 const QUERIES: usize = 112;
@@ -245,57 +246,83 @@ fn check<C: Real>(call: &Call) -> Outcome<Shape<5>> {
     Ok(s)
 }
 
+/// All operands, and what is known of them.
+struct Pass<'a, C> {
+    s: Shape<5>,
+    q: Of<'a>,
+    k: Of<'a>,
+    v: Of<'a>,
+    out: Of<'a>,
+    mask: Of<'a>,
+    lse: pool::Shared<C>,
+    scale: C,
+    causal: bool,
+}
+
 /// Outputs out, lse; inputs q, k, v, mask. Scalars: scale, whether query i sees keys up to i only.
 /// A query that sees no key gives zeros, and +∞ as its log-sum-exp, so that backward finds no weight there.
 fn forward<C: Computed>(call: &Call) -> Outcome {
     let ([out, lse], [q, k, v, mask]) = (call.outs(), call.ins()) else {
         unreachable!()
     };
-    let (scale, causal) = (C::of(call.float(0)), call.float(1) != 0.0);
-    let s = check::<C>(call)?;
-    let masked = mask.ndim > 1;
+    let pass = Pass {
+        s: check::<C>(call)?,
+        q: Of(q),
+        k: Of(k),
+        v: Of(v),
+        out: Of(out),
+        mask: Of(mask),
+        lse: pool::Shared(lse.ptr.cast::<C>()),
+        scale: C::of(call.float(0)),
+        causal: call.float(1) != 0.0,
+    };
+    let s = &pass.s;
     let heads = s.batch.numel * s.groups;
     if heads == 0 || s.queries == 0 {
         return Ok(());
     }
-    let (q, k, v, out, mask) = (Of(q), Of(k), Of(v), Of(out), Of(mask));
-    let lse = pool::Shared(lse.ptr.cast::<C>());
-    let block = s.block(causal);
+    let block = s.block(pass.causal);
     let blocks = s.queries.div_ceil(block);
     // A task packs keys and values for all its blocks of queries.
     let wanted = TASKS.max(4 * pool::threads());
     let parts = wanted.div_ceil(heads).min(blocks);
     let failed = Failure::default();
-    let body = |task: usize| {
+    pool::parallel(heads * parts, &|task| {
         let (head, part) = (task / parts, task % parts);
-        let (first, end) = (part * blocks / parts, (part + 1) * blocks / parts);
+        let end = s.queries.min((part + 1) * blocks / parts * block);
+        failed.note(pass.run(head, part * blocks / parts * block..end, block));
+    });
+    failed.result().map_err(Fault::OutOfMemory)
+}
+
+impl<C: Computed> Pass<'_, C> {
+    /// How many keys some queries from `query` on see.
+    fn seen(&self, query: usize, rows: usize) -> usize {
+        if self.causal {
+            self.s.keys.min(query + rows)
+        } else {
+            self.s.keys
+        }
+    }
+
+    /// Some queries of a head, `block` at a time.
+    fn run(&self, head: usize, queries: Range<usize>, block: usize) -> Result<(), String> {
+        let s = &self.s;
         let (item, group) = (head / s.groups, (head % s.groups) as isize);
         let [oq, ok, ov, oo, om] = s.offsets(item);
-        let seen = |query: usize, rows: usize| {
-            if causal {
-                s.keys.min(query + rows)
-            } else {
-                s.keys
-            }
-        };
-        let all = seen(0, s.queries.min(end * block));
+        let all = self.seen(queries.start, queries.len());
         let depth = KEYS.min(all.max(1));
-        let rows = block.min(s.queries);
+        let rows = block.min(queries.len());
         let (room_q, room_s) = (rows_room(rows, s.head), rows * A_STRIDE);
         let (room_k, room_v) = (
             columns_room::<C>(depth, s.head),
             columns_room::<C>(s.value, depth),
         );
-        let is_kept = (room_k + room_v).saturating_mul(all.div_ceil(KEYS)) <= KEPT;
-        let places = if is_kept {
-            all.div_ceil(KEYS).max(1)
-        } else {
-            1
-        };
+        let blocks = all.div_ceil(KEYS);
+        let is_kept = (room_k + room_v).saturating_mul(blocks) <= KEPT;
+        let places = if is_kept { blocks.max(1) } else { 1 };
         let room = room_q + room_s + places * (room_k + room_v) + rows * (s.value + 2);
-        let Ok(buffer) = Buffer::take::<C>(room) else {
-            return failed.note(Err(String::new()));
-        };
+        let buffer = Buffer::take::<C>(room)?;
         // SAFETY: parts of the buffer one behind the other; windows of checked operands; the rows of `out` and `lse`
         // belong to this task.
         unsafe {
@@ -304,31 +331,35 @@ fn forward<C: Computed>(call: &Call) -> Outcome {
             let packed = scores.add(room_s);
             let sums = packed.add(places * (room_k + room_v));
             let most = sums.add(rows * s.value);
-            let total = most.add(rows);
+            let of = Statistics {
+                most,
+                total: most.add(rows),
+                sums,
+                width: s.value,
+            };
             let place = |key: usize| {
                 let k = packed.add(if is_kept { key / KEYS } else { 0 } * (room_k + room_v));
                 (k, k.add(room_k))
             };
             let pack = |key: usize| {
                 let (count, (to_k, to_v)) = (KEYS.min(all - key), place(key));
-                let ((rk, ck), (rv, cv)) = (along(&k), along(&v));
-                let turned = window(&k, ok + key as isize * rk, (s.head, count), (ck, rk));
-                pack_columns(&turned, to_k);
-                let v = window(&v, ov + key as isize * rv, (count, s.value), (rv, cv));
-                pack_columns(&v, to_v);
+                let ((rk, ck), (rv, cv)) = (along(&self.k), along(&self.v));
+                let (from_k, from_v) = (ok + key as isize * rk, ov + key as isize * rv);
+                pack_columns(&window(&self.k, from_k, (s.head, count), (ck, rk)), to_k);
+                pack_columns(&window(&self.v, from_v, (count, s.value), (rv, cv)), to_v);
             };
             if is_kept {
                 (0..all).step_by(KEYS).for_each(pack);
             }
-            for query in (first..end).map(|b| b * block) {
-                let rows = block.min(s.queries - query);
-                core::slice::from_raw_parts_mut(most, rows).fill(<C as Real>::LOWEST);
-                core::slice::from_raw_parts_mut(total, rows).fill(<C as Real>::ZERO);
+            for query in queries.clone().step_by(block) {
+                let rows = block.min(queries.end - query);
+                core::slice::from_raw_parts_mut(of.most, rows).fill(<C as Real>::LOWEST);
+                core::slice::from_raw_parts_mut(of.total, rows).fill(<C as Real>::ZERO);
                 core::slice::from_raw_parts_mut(sums, rows * s.value).fill(<C as Real>::ZERO);
-                let (rq, cq) = along(&q);
-                let from = oq + group * group_stride(&q) + query as isize * rq;
-                pack_rows(&window(&q, from, (rows, s.head), (rq, cq)), packed_q);
-                let keys = seen(query, rows);
+                let (rq, cq) = along(&self.q);
+                let from = oq + group * group_stride(&self.q) + query as isize * rq;
+                pack_rows(&window(&self.q, from, (rows, s.head), (rq, cq)), packed_q);
+                let keys = self.seen(query, rows);
                 for key in (0..keys).step_by(KEYS) {
                     let count = KEYS.min(keys - key);
                     if !is_kept {
@@ -340,12 +371,13 @@ fn forward<C: Computed>(call: &Call) -> Outcome {
                         Strips::packed(packed_q, rows),
                         Panels::packed(packed_k, s.head),
                         (scores, A_STRIDE as isize),
-                        (scale, <C as Real>::ZERO),
+                        (self.scale, <C as Real>::ZERO),
                     );
-                    if masked || causal && key + count > query {
+                    let masked = self.mask.ndim > 1;
+                    if masked || self.causal && key + count > query {
                         let mask = masked.then(|| {
-                            let from = om + group * group_stride(&mask);
-                            (Place::of(&mask), from, along(&mask))
+                            let from = om + group * group_stride(&self.mask);
+                            (Place::of(&self.mask), from, along(&self.mask))
                         });
                         let at = Block {
                             query,
@@ -353,18 +385,12 @@ fn forward<C: Computed>(call: &Call) -> Outcome {
                             key,
                             count,
                         };
-                        mask_scores(scores, &at, mask, causal);
+                        mask_scores(scores, &at, mask, self.causal);
                     }
                     let block = Scores {
                         at: scores,
                         rows,
                         n: count,
-                    };
-                    let of = Statistics {
-                        most,
-                        total,
-                        sums,
-                        width: s.value,
                     };
                     C::exponentials(block, of);
                     multiply(
@@ -376,31 +402,41 @@ fn forward<C: Computed>(call: &Call) -> Outcome {
                         (<C as Real>::ONE, <C as Real>::ONE),
                     );
                 }
-                let (ro, co) = along(&out);
-                let to = oo + group * group_stride(&out) + query as isize * ro;
-                for r in 0..rows {
-                    let (most, total) = (*most.add(r), *total.add(r));
-                    let none = total == <C as Real>::ZERO;
-                    let scale = if none {
-                        total
-                    } else {
-                        <C as Real>::ONE / total
-                    };
-                    let row = core::slice::from_raw_parts_mut(sums.add(r * s.value), s.value);
-                    row.iter_mut().for_each(|x| *x = *x * scale);
-                    Place::of(&out).scatter(to + r as isize * ro, co, row.as_ptr(), s.value);
-                    *lse.get().add(head * s.queries + query + r) = if none {
-                        -<C as Real>::LOWEST
-                    } else {
-                        most + total.ln()
-                    };
-                }
+                let to = oo + group * group_stride(&self.out) + query as isize * along(&self.out).0;
+                self.write(of, rows, to, head * s.queries + query);
             }
         }
         buffer.give_back();
-    };
-    pool::parallel(heads * parts, &body);
-    failed.result().map_err(Fault::OutOfMemory)
+        Ok(())
+    }
+
+    /// Writes the results of a block of queries, whose first row lies at `to`, and their log-sum-exp from `at` on.
+    ///
+    /// # Safety
+    /// The rows of `out` and `lse` exist and are this task's.
+    unsafe fn write(&self, of: Statistics<C>, rows: usize, to: isize, at: usize) {
+        let (ro, co) = along(&self.out);
+        for r in 0..rows {
+            // SAFETY: the caller's promise; there are statistics of each row.
+            unsafe {
+                let (most, total) = (*of.most.add(r), *of.total.add(r));
+                let none = total == <C as Real>::ZERO;
+                let scale = if none {
+                    total
+                } else {
+                    <C as Real>::ONE / total
+                };
+                let row = core::slice::from_raw_parts_mut(of.sums.add(r * of.width), of.width);
+                row.iter_mut().for_each(|x| *x = *x * scale);
+                Place::of(&self.out).scatter(to + r as isize * ro, co, row.as_ptr(), of.width);
+                *self.lse.get().add(at + r) = if none {
+                    -<C as Real>::LOWEST
+                } else {
+                    most + total.ln()
+                };
+            }
+        }
+    }
 }
 
 /// An operand that tasks share: addresses of a held storage, of which each writes its own elements.

@@ -6,7 +6,6 @@
 
 use super::*;
 use crate::memory::Scratch;
-use core::ops::Range;
 
 /// Keys of a block of the backward pass: the depth that the micro-kernels are made for.
 const BACK_KEYS: usize = 2 * KEYS;
