@@ -211,8 +211,7 @@ unsafe fn forward<C: Real>(rows: &[Row<C>], of: Units<C>) {
         unsafe {
             for gate in 0..4 {
                 for k in 0..n {
-                    let a = row.a.add(gate * n + k);
-                    *a = *a + *row.x.add(gate * units + k);
+                    *row.a.add(gate * n + k) += *row.x.add(gate * units + k);
                 }
             }
             lstm::<C>(row.a, row.c, row.c_next, row.h, row.keep, units, n);
