@@ -35,7 +35,7 @@ const QUERIES: usize = 112;
 const KEYS: usize = 128;
 /// Elements that a task packs of keys and values for all its queries; of more than that each block of queries packs
 /// its own.
-const KEPT: usize = 4 << 20;
+const KEPT: usize = 1 << 20;
 /// Tasks that a pass is cut into at least where that is possible.
 const TASKS: usize = 16;
 const LANES: usize = 16;

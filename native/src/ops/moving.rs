@@ -4,7 +4,7 @@
 use super::walk::{Address, Walk, move_run, stream_run};
 use crate::gemm::Float;
 use crate::instruction::Operand;
-use crate::{pool, stream, with_bits};
+use crate::{pool, simd, stream, with_bits};
 
 /// Elements that one thread takes at a time.
 const GRAIN: usize = 32 * 1024;
@@ -27,6 +27,7 @@ pub fn moved(out: &Operand, x: &Operand) -> bool {
         let (to, from) = (Address::<T>::new(out.ptr), Address::<T>::new(x.ptr));
         match across(&walk) {
             Some(dim) => transpose(&walk, dim, to, from, streams),
+            None if !streams && has_short_rows(&walk) => rows(&walk, to, from),
             None => pool::parallel_ranges(walk.numel, GRAIN, &|range| {
                 walk.runs(range.start, range.len(), |[o, i], [os, is], n| {
                     // SAFETY: elements of checked operands that share no bytes.
@@ -45,6 +46,63 @@ pub fn moved(out: &Operand, x: &Operand) -> bool {
         }
     });
     true
+}
+
+/// Rows of no more elements take longer to find, one by one, than to copy.
+const SHORT: usize = 256;
+
+/// Whether both sides are short rows, at even distances along the dim before the last.
+fn has_short_rows(walk: &Walk<2>) -> bool {
+    let Some(last) = walk.ndim.checked_sub(1).filter(|&last| last > 0) else {
+        return false;
+    };
+    let [out, x] = &walk.strides;
+    out[last] == 1 && x[last] == 1 && (2..=SHORT).contains(&walk.dims[last])
+}
+
+fn rows<T: Copy>(walk: &Walk<2>, to: Address<T>, from: Address<T>) {
+    let last = walk.ndim - 1;
+    let (count, width) = (walk.dims[last - 1], walk.dims[last]);
+    let steps = walk.strides.map(|strides| strides[last - 1]);
+    let mut others = walk.clone();
+    (others.dims[last - 1], others.dims[last]) = (1, 1);
+    others.numel = walk.numel / (count * width);
+    pool::parallel_ranges(walk.numel / width, GRAIN / width, &|range| {
+        let mut at = range.start;
+        while at < range.end {
+            let [o, i] = others.offsets(at / count);
+            let first = (at % count) as isize;
+            let n = (count - at % count).min(range.end - at);
+            // SAFETY: rows of checked operands that share no bytes.
+            unsafe {
+                let (to, from) = (to.at(o + first * steps[0]), from.at(i + first * steps[1]));
+                copy_rows::<T>(from, to, steps[0], steps[1], n, width);
+            }
+            at += n;
+        }
+    });
+}
+
+simd! {
+    /// `to[r · to_step + j] = from[r · step + j]` for r below `count` and j below `width`.
+    unsafe fn copy_rows<T: Copy>(from: *const T, to: *mut T, to_step: isize, step: isize, count: usize, width: usize) {
+        for r in 0..count as isize {
+            let (from, to) = (from.wrapping_offset(r * step), to.wrapping_offset(r * to_step));
+            // SAFETY: the caller gives the elements.
+            unsafe {
+                let mut j = 0;
+                while j + 16 <= width {
+                    let part = from.add(j).cast::<[T; 16]>().read_unaligned();
+                    to.add(j).cast::<[T; 16]>().write_unaligned(part);
+                    j += 16;
+                }
+                while j < width {
+                    *to.add(j) = *from.add(j);
+                    j += 1;
+                }
+            }
+        }
+    }
 }
 
 /// The dim along which x is contiguous, where out is contiguous along the last one and x is not.
