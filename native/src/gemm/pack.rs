@@ -250,20 +250,23 @@ unsafe fn transpose_avx2(lines: &[*const f32; 8], count: usize, to: *mut f32, st
 }
 
 simd! {
-    /// `to[i · step + j] = from[i · stride + j]` for i below `rows` and j below `columns`: short rows, which a call for each
+    /// `to[i · to_step + j] = from[i · step + j]` for i below `rows` and j below `width`: short rows, which a call for each
     /// would take long for.
-    unsafe fn copy_rows<T: Copy>(from: *const T, stride: isize, rows: usize, columns: usize, to: *mut T, step: usize) {
-        for i in 0..rows {
-            let (from, to) = (from.wrapping_offset(i as isize * stride), to.wrapping_add(i * step));
+    ///
+    /// # Safety
+    /// All those elements exist, and no other thread's are written.
+    pub unsafe fn copy_rows<T: Copy>(from: *const T, step: isize, to: *mut T, to_step: isize, rows: usize, width: usize) {
+        for i in 0..rows as isize {
+            let (from, to) = (from.wrapping_offset(i * step), to.wrapping_offset(i * to_step));
             // SAFETY: the caller gives the elements.
             unsafe {
                 let mut j = 0;
-                while j + 16 <= columns {
+                while j + 16 <= width {
                     let part = from.add(j).cast::<[T; 16]>().read_unaligned();
                     to.add(j).cast::<[T; 16]>().write_unaligned(part);
                     j += 16;
                 }
-                while j < columns {
+                while j < width {
                     *to.add(j) = *from.add(j);
                     j += 1;
                 }
@@ -379,7 +382,14 @@ pub unsafe fn pack_a<T: Float>(
                 T::transpose(&lines, rows, to.add(l), A_STRIDE);
             }
         } else if a.elem == T::ELEM && a.cs == 1 {
-            copy_rows::<T>(a.at(row, k).cast(), a.rs, rows, depth, to, A_STRIDE);
+            copy_rows::<T>(
+                a.at(row, k).cast(),
+                a.rs,
+                to,
+                A_STRIDE as isize,
+                rows,
+                depth,
+            );
         } else {
             for i in 0..rows {
                 copy_line(a.at(row + i, k), a.elem, a.cs, to.add(i * A_STRIDE), depth);
@@ -416,7 +426,7 @@ pub unsafe fn pack_b<T: Float>(b: &Mat, column: usize, columns: usize, width: us
                 for j in (0..columns).step_by(width) {
                     let from = b.at(k, column + j).cast();
                     let (to, count) = (to.add(j * b.rows + k * width), width.min(columns - j));
-                    copy_rows::<T>(from, b.rs, rows, count, to, width);
+                    copy_rows::<T>(from, b.rs, to, width as isize, rows, count);
                 }
             }
         } else {

@@ -247,7 +247,7 @@ fn check<C: Real>(call: &Call) -> Outcome<Shape<5>> {
 }
 
 /// All operands, and what is known of them.
-struct Pass<'a, C> {
+struct Forward<'a, C> {
     s: Shape<5>,
     q: Of<'a>,
     k: Of<'a>,
@@ -265,7 +265,7 @@ fn forward<C: Computed>(call: &Call) -> Outcome {
     let ([out, lse], [q, k, v, mask]) = (call.outs(), call.ins()) else {
         unreachable!()
     };
-    let pass = Pass {
+    let pass = Forward {
         s: check::<C>(call)?,
         q: Of(q),
         k: Of(k),
@@ -295,7 +295,7 @@ fn forward<C: Computed>(call: &Call) -> Outcome {
     failed.result().map_err(Fault::OutOfMemory)
 }
 
-impl<C: Computed> Pass<'_, C> {
+impl<C: Computed> Forward<'_, C> {
     /// How many keys some queries from `query` on see.
     fn seen(&self, query: usize, rows: usize) -> usize {
         if self.causal {

@@ -2,9 +2,9 @@
 //! run along different dims, in square tiles that fit the first-level cache.
 
 use super::walk::{Address, Walk, move_run, stream_run};
-use crate::gemm::Float;
+use crate::gemm::{Float, copy_rows};
 use crate::instruction::Operand;
-use crate::{pool, simd, stream, with_bits};
+use crate::{pool, stream, with_bits};
 
 /// Elements that one thread takes at a time.
 const GRAIN: usize = 32 * 1024;
@@ -76,33 +76,11 @@ fn rows<T: Copy>(walk: &Walk<2>, to: Address<T>, from: Address<T>) {
             // SAFETY: rows of checked operands that share no bytes.
             unsafe {
                 let (to, from) = (to.at(o + first * steps[0]), from.at(i + first * steps[1]));
-                copy_rows::<T>(from, to, steps[0], steps[1], n, width);
+                copy_rows::<T>(from, steps[1], to, steps[0], n, width);
             }
             at += n;
         }
     });
-}
-
-simd! {
-    /// `to[r · to_step + j] = from[r · step + j]` for r below `count` and j below `width`.
-    unsafe fn copy_rows<T: Copy>(from: *const T, to: *mut T, to_step: isize, step: isize, count: usize, width: usize) {
-        for r in 0..count as isize {
-            let (from, to) = (from.wrapping_offset(r * step), to.wrapping_offset(r * to_step));
-            // SAFETY: the caller gives the elements.
-            unsafe {
-                let mut j = 0;
-                while j + 16 <= width {
-                    let part = from.add(j).cast::<[T; 16]>().read_unaligned();
-                    to.add(j).cast::<[T; 16]>().write_unaligned(part);
-                    j += 16;
-                }
-                while j < width {
-                    *to.add(j) = *from.add(j);
-                    j += 1;
-                }
-            }
-        }
-    }
 }
 
 /// The dim along which x is contiguous, where out is contiguous along the last one and x is not.

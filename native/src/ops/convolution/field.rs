@@ -1,7 +1,7 @@
 //! A plane laid out so that every tap of a window reads contiguous elements: with the zeros around it, and split by the
 //! phases of the strides, so that the elements that one tap reads at neighbouring positions are neighbours.
 
-use crate::gemm::Float;
+use crate::gemm::{Float, copy_rows};
 
 /// Elements of a field at most.
 const LARGEST: usize = 1 << 26;
@@ -17,29 +17,6 @@ pub struct Field {
     places: [usize; 3],
     /// Where each tap reads, seen from where its position is.
     pub taps: Vec<usize>,
-}
-
-/// `to[i] = x[i]` for i below n: rows are mostly short, and a call would take longer.
-#[inline(always)]
-unsafe fn copy<T: Copy>(x: *const T, to: *mut T, n: usize) {
-    // SAFETY: the caller gives the elements, and room.
-    unsafe {
-        let mut i = 0;
-        while i + 16 <= n {
-            let part = x.add(i).cast::<[T; 16]>().read_unaligned();
-            to.add(i).cast::<[T; 16]>().write_unaligned(part);
-            i += 16;
-        }
-        while i + 4 <= n {
-            let part = x.add(i).cast::<[T; 4]>().read_unaligned();
-            to.add(i).cast::<[T; 4]>().write_unaligned(part);
-            i += 4;
-        }
-        while i < n {
-            *to.add(i) = *x.add(i);
-            i += 1;
-        }
-    }
 }
 
 impl Field {
@@ -145,7 +122,7 @@ impl Field {
         unsafe {
             self.rows(|here, at, _, n| {
                 core::slice::from_raw_parts_mut(to.add(done), here - done).fill(T::ZERO);
-                copy(x.add(at), to.add(here), n);
+                copy_rows::<T>(x.add(at), 0, to.add(here), 0, 1, n);
                 done = here + n;
             });
             core::slice::from_raw_parts_mut(to.add(done), self.size() - done).fill(T::ZERO);
