@@ -45,6 +45,8 @@ pub struct Operand {
     pub ndim: usize,
     dims: [usize; MAX_DIMS],
     strides: [isize; MAX_DIMS],
+    /// Nobody has used its storage before this call, and no cache holds its memory.
+    pub is_cold: bool,
     /// First and last byte that it reaches; empty when `lo > hi`.
     lo: usize,
     hi: usize,
@@ -58,6 +60,7 @@ impl Operand {
         ndim: 0,
         dims: [0; MAX_DIMS],
         strides: [0; MAX_DIMS],
+        is_cold: false,
         lo: 1,
         hi: 0,
     };
@@ -503,6 +506,7 @@ fn operand(r: &mut Reader, call: &mut Call, i: usize) -> Outcome {
             .cast();
         o.ndim = 0;
         o.device = Device::CPU;
+        o.is_cold = false;
         (o.lo, o.hi) = (NUMBER, 0);
         return Ok(());
     }
@@ -544,6 +548,7 @@ fn operand(r: &mut Reader, call: &mut Call, i: usize) -> Outcome {
     }
     let held = memory::hold_anywhere(handle)?;
     o.device = held.device;
+    o.is_cold = held.is_cold;
     let size = dtype.size() as i64;
     let inside = low >= 0
         && high

@@ -4,7 +4,7 @@
 use crate::device::Device;
 use crate::fault::{Fault, Outcome};
 use crate::{bail, cuda};
-use cache::{give, take, take_from};
+use cache::{Block, give, take, take_from};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -25,12 +25,16 @@ const DOOMED: u64 = 1 << 31;
 const LIVE: u64 = 1 << 30;
 /// The memory is lent by a `Lender`.
 const LENT: u64 = 1 << 29;
-const USERS: u64 = LENT - 1;
+/// Nobody has used the memory yet, and no cache holds it.
+const COLD: u64 = 1 << 28;
+const USERS: u64 = COLD - 1;
 
 struct Slot {
     state: AtomicU64,
     address: AtomicUsize,
     bytes: AtomicUsize,
+    /// When the allocator handed the memory out, for when it is given back.
+    taken: AtomicU64,
     owner: AtomicU32,
     device: AtomicU32,
 }
@@ -41,6 +45,7 @@ impl Slot {
             state: AtomicU64::new(0),
             address: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
+            taken: AtomicU64::new(0),
             owner: AtomicU32::new(0),
             device: AtomicU32::new(0),
         }
@@ -96,6 +101,8 @@ pub struct Held {
     pub address: *mut u8,
     pub bytes: usize,
     pub device: Device,
+    /// Nobody has used the memory before this call, and no cache holds it.
+    pub is_cold: bool,
     lent: bool,
 }
 
@@ -156,7 +163,7 @@ pub fn hold_anywhere(handle: f64) -> Outcome<Held> {
         }
         match slot.state.compare_exchange_weak(
             state,
-            state + 1,
+            (state & !COLD) + 1,
             Ordering::AcqRel,
             Ordering::Acquire,
         ) {
@@ -169,6 +176,7 @@ pub fn hold_anywhere(handle: f64) -> Outcome<Held> {
         address: slot.address.load(Ordering::Relaxed) as *mut u8,
         bytes: slot.bytes.load(Ordering::Relaxed),
         device: Device(slot.device.load(Ordering::Relaxed)),
+        is_cold: state & COLD != 0,
         lent: state & LENT != 0,
     };
     if held.lent && LOSSES.load(Ordering::Acquire) != 0 {
@@ -198,17 +206,32 @@ pub fn allocate(owner: u32, bytes: f64, device: Device) -> Outcome<f64> {
     if device != Device::CPU {
         let gpu = cuda::gpu(device)?;
         let address = if bytes == 0 { 0 } else { gpu.take(bytes)? };
-        return occupy(owner, address as usize, bytes, device, None)
-            .inspect_err(|_| give_back(device, address as usize, bytes));
+        return occupy(owner, address as usize, bytes, device, Source::Allocator)
+            .inspect_err(|_| give_back(device, address as usize, bytes, 0));
     }
-    let address = take(bytes)? as usize;
-    occupy(owner, address, bytes, device, None).inspect_err(|_| give_back(device, address, bytes))
+    occupy_block(owner, take(bytes)?, bytes)
+}
+
+/// Where a storage's memory comes from.
+enum Source {
+    /// The device's allocator.
+    Allocator,
+    /// The process's own, with what it says of the block.
+    Block(Block),
+    Lender(Arc<dyn Lender>),
+}
+
+/// A storage of a block of the process's memory, which is given back where there can be none.
+fn occupy_block(owner: u32, block: Block, bytes: usize) -> Outcome<f64> {
+    let address = block.address as usize;
+    occupy(owner, address, bytes, Device::CPU, Source::Block(block))
+        .inspect_err(|_| give(block.address, bytes, block.taken))
 }
 
 /// Gives a storage's memory to the allocator that it came from.
-fn give_back(device: Device, address: usize, bytes: usize) {
+fn give_back(device: Device, address: usize, bytes: usize, taken: u64) {
     if device == Device::CPU {
-        give(address as *mut u8, bytes);
+        give(address as *mut u8, bytes, taken);
     } else if bytes > 0
         && let Ok(gpu) = cuda::gpu(device)
     {
@@ -224,14 +247,12 @@ pub fn allocate_answer(owner: u32, bytes: usize) -> Outcome<f64> {
     if bytes > SMALL_ANSWER {
         return allocate(owner, bytes as f64, Device::CPU);
     }
-    let address = take_from(bytes, false)? as usize;
-    occupy(owner, address, bytes, Device::CPU, None)
-        .inspect_err(|_| give(address as *mut u8, bytes))
+    occupy_block(owner, take_from(bytes, false)?, bytes)
 }
 
 /// Makes a storage of memory that a lender keeps alive as long; it does not count in the budget.
 pub fn lend(owner: u32, address: usize, bytes: usize, lender: Arc<dyn Lender>) -> Outcome<f64> {
-    occupy(owner, address, bytes, Device::CPU, Some(lender))
+    occupy(owner, address, bytes, Device::CPU, Source::Lender(lender))
 }
 
 fn occupy(
@@ -239,7 +260,7 @@ fn occupy(
     address: usize,
     bytes: usize,
     device: Device,
-    lender: Option<Arc<dyn Lender>>,
+    source: Source,
 ) -> Outcome<f64> {
     let index = {
         let mut free = FREE.lock().unwrap_or_else(|e| e.into_inner());
@@ -265,9 +286,16 @@ fn occupy(
     slot.owner.store(owner, Ordering::Relaxed);
     slot.device.store(device.0, Ordering::Relaxed);
     let mut state = LIVE;
-    if let Some(lender) = lender {
-        state |= LENT;
-        lenders().insert(index, lender);
+    match source {
+        Source::Allocator => {}
+        Source::Block(block) => {
+            slot.taken.store(block.taken, Ordering::Relaxed);
+            state |= if block.is_cold { COLD } else { 0 };
+        }
+        Source::Lender(lender) => {
+            state |= LENT;
+            lenders().insert(index, lender);
+        }
     }
     let generation = slot.state.load(Ordering::Relaxed) >> 32;
     slot.state
@@ -327,7 +355,7 @@ fn reclaim(index: usize, slot: &Slot) {
     let state = slot.state.load(Ordering::Relaxed);
     let generation = ((state >> 32) + 1) & ((1 << 28) - 1);
     let lender = if state & LENT == 0 {
-        give_back(device, address, bytes);
+        give_back(device, address, bytes, slot.taken.load(Ordering::Relaxed));
         None
     } else {
         lenders().remove(&index)

@@ -159,6 +159,17 @@ pub fn parallel_ranges(len: usize, grain: usize, body: &(dyn Fn(Range<usize>) + 
     }
 }
 
+/// Ranges to a thread, at least: enough for threads that differ in speed to end together.
+const RANGES: usize = 32;
+
+/// As [`parallel_ranges`] where nothing depends on where the ranges end: longer ones where there are many, since a
+/// processor finds out anew in each what is read next.
+pub fn parallel_spans(len: usize, grain: usize, body: &(dyn Fn(Range<usize>) + Sync)) {
+    let grain = grain.max(1);
+    let together = (len / grain / (RANGES * threads())).max(1);
+    parallel_ranges(len, grain * together, body);
+}
+
 /// [`parallel_ranges`] over a slice to be written: `body(start, part)` owns `out[start..start + part.len()]`.
 pub fn parallel_slices<T: Send>(
     out: &mut [T],

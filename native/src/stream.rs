@@ -1,16 +1,28 @@
 //! Stores past the caches. A plain store to a line that no cache holds reads the line first and throws another out; a
 //! non-temporal one does neither. That pays for outputs which no cache would keep until they are read.
 
+use crate::instruction::Operand;
 use crate::lanes::{self, Job, Lanes};
 use crate::simd::{self, Level};
 
 /// Smaller outputs (bytes) go through the caches, where the next op finds them: half of a usual last-level cache.
 const LEAST: usize = 16 << 20;
+/// The same where no cache holds the output's memory, so that a plain store would read it first.
+const LEAST_COLD: usize = 8 << 20;
 
-/// Whether an output of so many bytes should be written by [`copy`].
-pub fn pays(bytes: usize) -> bool {
+/// Whether an output should be written past the caches as it is read or computed.
+pub fn pays(out: &Operand) -> bool {
+    is_streamed_from(if out.is_cold { LEAST_COLD } else { LEAST }, out)
+}
+
+/// Whether an output should be written past the caches where that takes a buffer, from which it is copied.
+pub fn pays_buffered(out: &Operand) -> bool {
+    is_streamed_from(LEAST, out)
+}
+
+fn is_streamed_from(least: usize, out: &Operand) -> bool {
     // One number alone, as the portable level has it, cannot be.
-    bytes >= LEAST && simd::level() != Level::Portable
+    out.numel() * out.dtype.size() >= least && simd::level() != Level::Portable
 }
 
 /// Copies past the caches. Other threads see the bytes only after a [`fence`] of this one.

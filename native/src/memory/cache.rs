@@ -13,14 +13,33 @@ const ALIGN: usize = 64;
 /// fresh pages cost ten times the op that writes them.
 const MEDIUM: usize = 64 << 10;
 const ARENA: usize = 32 << 20;
+/// A block is out of the caches when so many bytes were handed out since it was: a usual last-level cache.
+const AWAY: u64 = 32 << 20;
 
 /// Free blocks of one size class. The one freed last is taken first, so what lies lowest is used least.
 struct Class {
-    blocks: Vec<usize>,
+    blocks: Vec<Free>,
     /// The fewest that there were since the last trim: that many were not needed.
     idle: usize,
     /// Blocks cut from arenas whose pages went back to the system.
     cold: Vec<usize>,
+}
+
+/// A free block, and how many bytes had been handed out by the time that it was, which is when it was written.
+#[derive(Clone, Copy)]
+struct Free {
+    address: usize,
+    taken: u64,
+}
+
+/// A block in use.
+#[derive(Clone, Copy)]
+pub(super) struct Block {
+    pub address: *mut u8,
+    /// As `Free` has it.
+    pub taken: u64,
+    /// Whether it was used so long ago that no cache holds it.
+    pub is_cold: bool,
 }
 
 /// Free blocks by size class: eight classes to a doubling, so at most an eighth is wasted.
@@ -30,6 +49,8 @@ struct Cache {
     cached: usize,
     peak: usize,
     budget: usize,
+    /// Bytes handed out so far.
+    taken: u64,
     planned: Planned,
 }
 
@@ -63,6 +84,7 @@ static CACHE: Mutex<Cache> = Mutex::new(Cache {
     cached: 0,
     peak: 0,
     budget: 0,
+    taken: 0,
     planned: Planned::NONE,
 });
 
@@ -170,6 +192,17 @@ fn raw_free(address: usize, size: usize) {
 }
 
 impl Cache {
+    fn hand_out(&mut self, address: *mut u8, size: usize, is_cold: bool) -> Block {
+        self.live += size;
+        self.peak = self.peak.max(self.live);
+        self.taken += size as u64;
+        Block {
+            address,
+            taken: self.taken,
+            is_cold,
+        }
+    }
+
     /// Gives free blocks back to the system: all, or those that were not needed since the last time.
     fn trim(&mut self, all: bool) {
         for (number, class) in self.classes.iter_mut().enumerate() {
@@ -177,7 +210,7 @@ impl Cache {
                 continue;
             };
             let count = if all { class.blocks.len() } else { class.idle };
-            for address in class.blocks.drain(..count) {
+            for Free { address, .. } in class.blocks.drain(..count) {
                 self.cached -= size;
                 raw_free(address, size);
                 if (MEDIUM..HUGE).contains(&size) {
@@ -199,14 +232,18 @@ fn class_size(class: usize) -> Option<usize> {
     (log >= 3).then(|| (q << (log - 3)) * ALIGN)
 }
 
-pub(super) fn take(bytes: usize) -> Outcome<*mut u8> {
+pub(super) fn take(bytes: usize) -> Outcome<Block> {
     take_from(bytes, true)
 }
 
 /// A block; only where it `is_budgeted` may the budget refuse it.
-pub(super) fn take_from(bytes: usize, is_budgeted: bool) -> Outcome<*mut u8> {
+pub(super) fn take_from(bytes: usize, is_budgeted: bool) -> Outcome<Block> {
     if bytes == 0 {
-        return Ok(ALIGN as *mut u8);
+        return Ok(Block {
+            address: ALIGN as *mut u8,
+            taken: 0,
+            is_cold: false,
+        });
     }
     let (class, size) = class_of(bytes);
     let mut cache = CACHE.lock().unwrap_or_else(|e| e.into_inner());
@@ -219,13 +256,12 @@ pub(super) fn take_from(bytes: usize, is_budgeted: bool) -> Outcome<*mut u8> {
         )));
     }
     if let Some(class) = cache.classes.get_mut(class)
-        && let Some(address) = class.blocks.pop()
+        && let Some(Free { address, taken }) = class.blocks.pop()
     {
         class.idle = class.idle.min(class.blocks.len());
         cache.cached -= size;
-        cache.live += size;
-        cache.peak = cache.peak.max(cache.live);
-        return Ok(address as *mut u8);
+        let is_cold = cache.taken - taken >= AWAY;
+        return Ok(cache.hand_out(address as *mut u8, size, is_cold));
     }
     if cache.live + cache.cached + size > cache.budget {
         cache.trim(true);
@@ -244,12 +280,12 @@ pub(super) fn take_from(bytes: usize, is_budgeted: bool) -> Outcome<*mut u8> {
             cache.live, cache.cached, cache.peak, cache.budget
         )));
     }
-    cache.live += size;
-    cache.peak = cache.peak.max(cache.live);
-    Ok(address)
+    // The system has just cleared the pages, or will when they are written.
+    Ok(cache.hand_out(address, size, false))
 }
 
-pub(super) fn give(address: *mut u8, bytes: usize) {
+/// Takes a block back that was handed out when so many bytes had been `taken`.
+pub(super) fn give(address: *mut u8, bytes: usize, taken: u64) {
     if bytes == 0 {
         return;
     }
@@ -264,12 +300,15 @@ pub(super) fn give(address: *mut u8, bytes: usize) {
     }
     cache.live -= size;
     cache.cached += size;
-    cache.classes[class].blocks.push(address as usize);
+    cache.classes[class].blocks.push(Free {
+        address: address as usize,
+        taken,
+    });
 }
 
 /// Scratch memory from the same allocator and budget, given back when dropped.
 pub struct Scratch {
-    address: *mut u8,
+    block: Block,
     bytes: usize,
 }
 
@@ -280,13 +319,13 @@ impl Scratch {
             .checked_mul(size_of::<T>())
             .ok_or_else(|| Fault::OutOfMemory(format!("Cannot allocate {count} elements")))?;
         Ok(Scratch {
-            address: take(bytes)?,
+            block: take(bytes)?,
             bytes,
         })
     }
 
     pub fn as_ptr<T>(&self) -> *mut T {
-        self.address.cast()
+        self.block.address.cast()
     }
 
     /// The memory as a slice of plain numbers.
@@ -296,13 +335,13 @@ impl Scratch {
     pub unsafe fn slice<T: Copy>(&mut self, count: usize) -> &mut [T] {
         assert!(count * size_of::<T>() <= self.bytes);
         // SAFETY: aligned to 64 bytes, long enough, exclusively ours.
-        unsafe { core::slice::from_raw_parts_mut(self.address.cast(), count) }
+        unsafe { core::slice::from_raw_parts_mut(self.block.address.cast(), count) }
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        give(self.address, self.bytes);
+        give(self.block.address, self.bytes, self.block.taken);
     }
 }
 
@@ -423,6 +462,7 @@ mod tests {
             cached: size * count,
             peak: 0,
             budget: 0,
+            taken: 0,
             planned: Planned::NONE,
         };
         cache.classes.resize_with(number + 1, || Class {
@@ -430,7 +470,12 @@ mod tests {
             idle: 0,
             cold: Vec::new(),
         });
-        cache.classes[number].blocks = (0..count).map(|_| raw_allocate(size) as usize).collect();
+        cache.classes[number].blocks = (0..count)
+            .map(|_| Free {
+                address: raw_allocate(size) as usize,
+                taken: 0,
+            })
+            .collect();
         cache.classes[number].idle = count;
         cache
     }

@@ -113,16 +113,16 @@ fn mish_slope<V: Lanes>(x: V) -> V {
 
 crate::maps! {
     relu [x] (p; 0) {
-        numbers: V::select(x.lt(V::all(0.0)), V::all(0.0), x);
+        lanes: V::select(x.lt(V::all(0.0)), V::all(0.0), x);
         f64: if x < 0.0 { 0.0 } else { x };
         i64: x.max(0)
     }
     // Less than the least number is what is not above 0.
     relu_grad [g, y] (p; 0) {
-        numbers: V::select(y.lt(V::all(f32::from_bits(1))), V::all(0.0), g);
+        lanes: V::select(y.lt(V::all(f32::from_bits(1))), V::all(0.0), g);
         f64: if y <= 0.0 { 0.0 } else { g } }
     sigmoid [x] (p; 0) { lanes: sigmoid(x); f64: sigmoid_f64(x) }
-    sigmoid_grad [g, y] (p; 0) { numbers: g * (V::all(1.0) - y) * y; f64: g * (1.0 - y) * y }
+    sigmoid_grad [g, y] (p; 0) { lanes: g * (V::all(1.0) - y) * y; f64: g * (1.0 - y) * y }
     /// Scalar: the slope below 0.
     leaky_relu [x] (p; 1) {
         f32: if x > 0.0 { x } else { x * p[0].float() as f32 };

@@ -219,6 +219,7 @@ fn gather(call: &Call) -> Outcome {
         table.strides()[1] * size as isize,
     );
     let dense = table.strides()[1] == 1 || d <= 1;
+    let streams = dense && bytes.is_multiple_of(64) && stream::pays(out);
     let shared = Shared(operands);
     pool::parallel_ranges(b, rows_per_chunk(bytes), &|range| {
         let (out, table) = (shared.get(0).ptr, shared.get(1).ptr);
@@ -235,6 +236,8 @@ fn gather(call: &Call) -> Outcome {
                 }
                 if row == zero {
                     core::ptr::write_bytes(to, 0, bytes);
+                } else if streams {
+                    stream::copy(from, to, bytes);
                 } else if dense {
                     core::ptr::copy_nonoverlapping(from, to, bytes);
                 } else {
@@ -247,6 +250,9 @@ fn gather(call: &Call) -> Outcome {
                     }
                 }
             }
+        }
+        if streams {
+            stream::fence();
         }
     });
     Ok(())

@@ -172,7 +172,7 @@ fn typed<C: Pick>(call: &Call) -> Outcome {
     }
     let out = &call.outs()[0];
     let numel = out.numel();
-    let streams = stream::pays(numel * out.dtype.size());
+    let streams = stream::pays_buffered(out);
     let shared = Shared(call.all());
     let space = Space::new(call.name, &call.all()[..1])?;
     let is_rounded = out.dtype != C::DTYPE;
@@ -181,7 +181,7 @@ fn typed<C: Pick>(call: &Call) -> Outcome {
             .map(|i| shared.get(i))
             .filter(|o| !is_repeated(o))
     };
-    pool::parallel_ranges(numel, GRAIN, &|range| {
+    pool::parallel_spans(numel, GRAIN, &|range| {
         let mut brought = [const { MaybeUninit::<[C; CHUNK]>::uninit() }; LEAVES];
         let mut made = [const { MaybeUninit::<[C; CHUNK]>::uninit() }; STEPS];
         let mut number = [const { MaybeUninit::<[C; CHUNK]>::uninit() }; ARGUMENTS];

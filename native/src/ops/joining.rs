@@ -110,7 +110,7 @@ fn cat(call: &Call) -> Outcome {
     }
     let shared = Shared(call.ins());
     let parts = Parts(parts);
-    let streams = stream::pays(out.numel() * out.dtype.size());
+    let streams = stream::pays(out);
     pool::parallel(jobs, &|job| {
         let parts = parts.get();
         let part = &parts[parts.partition_point(|p| p.first <= job) - 1];

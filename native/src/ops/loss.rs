@@ -445,8 +445,7 @@ fn backward<C: Soft>(call: &Call) -> Outcome {
     let places = [gx, g, logits, target, lse].map(Place::of);
     let readable = logits.dtype == C::DTYPE && (sx == 1 || classes == 1);
     let writable = gx.dtype == C::DTYPE && (sg == 1 || classes == 1);
-    let bytes = nest.numel * classes * size_of::<C>();
-    let streams = writable && w.is_empty() && !o.log && stream::pays(bytes);
+    let streams = writable && w.is_empty() && !o.log && stream::pays_buffered(gx);
     let grain = (32 * 1024usize).div_ceil(classes.max(1)).clamp(1, 4096);
     let tasks = nest.numel.div_ceil(grain);
     let lines = Scratch::new::<C>(if readable && writable {

@@ -21,7 +21,8 @@ const MOST: usize = 4;
 /// Inputs that are read ahead at most.
 const MOST_AHEAD: usize = 8;
 
-/// `out[i] = op(a[i], b[i], c[i])` for n dense elements; `out` overlaps no input, so that loops vectorise.
+/// `out[i] = op(a[i], b[i], c[i])` for n dense elements; `out` overlaps no input, so that loops vectorise, but that one of
+/// lanes may have the output's very elements as an input: all are loaded before any is stored.
 pub type Kernel<T> = unsafe fn(ins: [*const T; 3], out: *mut T, n: usize, scalars: &[Scalar]);
 
 /// An op's kernels in the types it computes in.
@@ -129,9 +130,9 @@ impl Space {
         s
     }
 
-    /// Whether operand 0, an output, should be written past the caches.
+    /// Whether operand 0, an output, should be written past the caches from a buffer.
     pub fn streams(&self, out: &Operand) -> bool {
-        self.is_dense(0) && stream::pays(self.numel * out.dtype.size())
+        self.is_dense(0) && stream::pays_buffered(out)
     }
 
     /// Whether operand k lies row-major without gaps.
@@ -358,20 +359,23 @@ fn typed<C: Number>(call: &Call, kernel: Kernel<C>, streamed: Option<Kernel<C>>)
     let space = Space::new(call.name, operands)?;
     let scalars = &call.scalars()[1..];
     // An input that the output shares bytes with is brought into a buffer first: a kernel may take its loads and
-    // stores for independent then. That no other thread writes what is still to be read holds only if the layouts
-    // agree, which TypeScript sees to.
+    // stores for independent then. Lanes need that only where the elements are not the very same. That no other thread
+    // writes what is still to be read holds only if the layouts agree, which TypeScript sees to.
+    let is_plain = operands[0].dtype == C::DTYPE && space.is_dense(0);
     let direct = |k: usize| {
         operands[k].dtype == C::DTYPE
             && space.is_dense(k)
-            && (k == 0 || !operands[k].overlaps(&operands[0]))
+            && (k == 0
+                || !operands[k].overlaps(&operands[0])
+                || is_plain && streamed.is_some() && operands[k].ptr == operands[0].ptr)
     };
     // What the output shares with an input is in the cache already.
-    let streams =
-        space.streams(&operands[0]) && !operands[1..].iter().any(|o| o.overlaps(&operands[0]));
+    let apart = !operands[1..].iter().any(|o| o.overlaps(&operands[0]));
     let (kernel, passes) = match streamed {
-        Some(streamed) if streams && operands[0].dtype == C::DTYPE => (streamed, true),
+        Some(streamed) if apart && is_plain && stream::pays(&operands[0]) => (streamed, true),
         _ => (kernel, false),
     };
+    let streams = passes || apart && space.streams(&operands[0]);
     let modes: [Mode; MOST] = core::array::from_fn(|k| match k {
         _ if k >= count => Mode::Absent,
         0 if streams && !passes => Mode::Streamed,
@@ -393,7 +397,7 @@ fn typed<C: Number>(call: &Call, kernel: Kernel<C>, streamed: Option<Kernel<C>>)
             .filter(|&k| space.is_dense(k))
             .map(|k| shared.get(k))
     };
-    pool::parallel_ranges(space.numel, GRAIN, &|range| {
+    pool::parallel_spans(space.numel, GRAIN, &|range| {
         let mut buffers = [const { MaybeUninit::<[C; CHUNK]>::uninit() }; MOST];
         for k in 1..count {
             if modes[k] == Mode::Constant {
@@ -481,7 +485,7 @@ enum Mode {
 /// Declares rows of elementwise ops. Each op says, per compute type it has, its value in terms of its inputs:
 /// `name [a, b] (p; 1) { f32: …; f64: …; i64: … }`, where `p` is the slice of the instruction's scalars, here one.
 /// `lanes: …` in place of `f32: …` is a formula over any kind of [`Lanes`](crate::lanes::Lanes), V, in which `p` has lanes
-/// too; `numbers: …` is one that LLVM vectorises for float32 itself, and that has lanes only where it goes past the caches.
+/// too.
 #[macro_export]
 macro_rules! maps {
     ($($(#[$doc:meta])* $name:ident $ins:tt ( $p:ident ; $scalars:literal ) { $($type:ident : $value:expr);* $(;)? })*) => {
@@ -516,22 +520,6 @@ macro_rules! maps {
         pub unsafe fn f32(ins: [*const f32; 3], out: *mut f32, n: usize, $p: &[$crate::instruction::Scalar]) {
             // SAFETY: the engine hands in n elements of each operand, none of which the output overlaps.
             unsafe { $crate::lanes::run::<_, false, _>(Formula(core::array::from_fn(|i| $p[i])), ins, out, n) }
-        }
-    };
-    (@kernel numbers, $value:expr, $ins:tt, $p:ident, $scalars:literal) => {
-        $crate::maps!(@formula $value, $ins, $p, $scalars);
-        #[allow(dead_code)]
-        type V = f32;
-        $crate::simd! {
-            pub unsafe fn f32(ins: [*const f32; 3], out: *mut f32, n: usize, $p: &[$crate::instruction::Scalar]) {
-                let [a0, a1, a2] = ins;
-                let $p: [f32; $scalars] = core::array::from_fn(|i| $p[i].float() as f32);
-                for i in 0..n {
-                    let result = $crate::maps!(@value $value, i, $ins, a0, a1, a2);
-                    // SAFETY: the engine hands in room for n elements.
-                    unsafe { *out.add(i) = result };
-                }
-            }
         }
     };
     (@formula $value:expr, $ins:tt, $p:ident, $scalars:literal) => {
@@ -570,7 +558,6 @@ macro_rules! maps {
         $map.f32 = Some(f32);
         $map.streamed = Some(streamed);
     };
-    (@field $map:ident, numbers) => { $crate::maps!(@field $map, lanes) };
     (@field $map:ident, $type:ident) => { $map.$type = Some($type) };
     (@arity []) => { (0, 0) };
     (@arity [$x:ident]) => { (1, 1) };

@@ -22,12 +22,12 @@ pub fn moved(out: &Operand, x: &Operand) -> bool {
     if walk.numel == 0 {
         return true;
     }
-    let streams = stream::pays(walk.numel * out.dtype.size());
+    let streams = stream::pays(out);
     with_bits!(out.dtype, T => {
         let (to, from) = (Address::<T>::new(out.ptr), Address::<T>::new(x.ptr));
         match across(&walk) {
             Some(dim) => transpose(&walk, dim, to, from, streams),
-            None if !streams && has_short_rows(&walk) => rows(&walk, to, from),
+            None if has_short_rows(&walk) => rows(&walk, to, from, streams),
             None => pool::parallel_ranges(walk.numel, GRAIN, &|range| {
                 walk.runs(range.start, range.len(), |[o, i], [os, is], n| {
                     // SAFETY: elements of checked operands that share no bytes.
@@ -60,13 +60,16 @@ fn has_short_rows(walk: &Walk<2>) -> bool {
     out[last] == 1 && x[last] == 1 && (2..=SHORT).contains(&walk.dims[last])
 }
 
-fn rows<T: Copy>(walk: &Walk<2>, to: Address<T>, from: Address<T>) {
+fn rows<T: Copy>(walk: &Walk<2>, to: Address<T>, from: Address<T>, streams: bool) {
     let last = walk.ndim - 1;
     let (count, width) = (walk.dims[last - 1], walk.dims[last]);
     let steps = walk.strides.map(|strides| strides[last - 1]);
     let mut others = walk.clone();
     (others.dims[last - 1], others.dims[last]) = (1, 1);
     others.numel = walk.numel / (count * width);
+    let bytes = width * size_of::<T>();
+    // Lines that two rows share would be written in parts.
+    let streams = streams && bytes.is_multiple_of(64);
     pool::parallel_ranges(walk.numel / width, GRAIN / width, &|range| {
         let mut at = range.start;
         while at < range.end {
@@ -76,9 +79,17 @@ fn rows<T: Copy>(walk: &Walk<2>, to: Address<T>, from: Address<T>) {
             // SAFETY: rows of checked operands that share no bytes.
             unsafe {
                 let (to, from) = (to.at(o + first * steps[0]), from.at(i + first * steps[1]));
-                copy_rows::<T>(from, steps[1], to, steps[0], n, width);
+                if streams {
+                    let steps = steps.map(|step| step * size_of::<T>() as isize);
+                    stream::copy_rows(from.cast(), to.cast(), (steps[1], steps[0]), bytes, n);
+                } else {
+                    copy_rows::<T>(from, steps[1], to, steps[0], n, width);
+                }
             }
             at += n;
+        }
+        if streams {
+            stream::fence();
         }
     });
 }

@@ -3,7 +3,6 @@
 //! Operands of one op are tensors of any strides and dtypes, or numbers; the engine is map.rs.
 
 use crate::instruction::{Call, Row, Scalar};
-use crate::lanes::Lanes;
 use crate::math::*;
 use crate::ops::map::{self, Map};
 
@@ -145,16 +144,16 @@ crate::maps! {
     copy [x] (p; 0) { f32: x; f64: x; i64: x }
     /// The same number everywhere.
     fill [] (p; 1) { f32: p[0].float() as f32; f64: p[0].float(); i64: p[0].int() }
-    add [a, b] (p; 0) { numbers: a + b; f64: a + b; i64: a.wrapping_add(b) }
-    sub [a, b] (p; 0) { numbers: a - b; f64: a - b; i64: a.wrapping_sub(b) }
-    mul [a, b] (p; 0) { numbers: a * b; f64: a * b; i64: a.wrapping_mul(b) }
-    div [a, b] (p; 0) { numbers: a / b; f64: a / b }
+    add [a, b] (p; 0) { lanes: a + b; f64: a + b; i64: a.wrapping_add(b) }
+    sub [a, b] (p; 0) { lanes: a - b; f64: a - b; i64: a.wrapping_sub(b) }
+    mul [a, b] (p; 0) { lanes: a * b; f64: a * b; i64: a.wrapping_mul(b) }
+    div [a, b] (p; 0) { lanes: a / b; f64: a / b }
     eq [a, b] (p; 0) { f32: one::<f32>(a == b); f64: one::<f64>(a == b); i64: i64::from(a == b) }
     exp [x] (p; 0) { lanes: exp(x); f64: x.exp() }
 
     /// a + scalar · b
     add_scaled [a, b] (p; 1) {
-        numbers: a + b * p[0];
+        lanes: a + b * p[0];
         f64: a + b * p[0].float();
         i64: a.wrapping_add(b.wrapping_mul(p[0].int()))
     }
@@ -163,13 +162,13 @@ crate::maps! {
     le [a, b] (p; 0) { f32: one::<f32>(a <= b); f64: one::<f64>(a <= b); i64: i64::from(a <= b) }
     gt [a, b] (p; 0) { f32: one::<f32>(a > b); f64: one::<f64>(a > b); i64: i64::from(a > b) }
     ge [a, b] (p; 0) { f32: one::<f32>(a >= b); f64: one::<f64>(a >= b); i64: i64::from(a >= b) }
-    neg [x] (p; 0) { numbers: -x; f64: -x; i64: x.wrapping_neg() }
-    abs [x] (p; 0) { numbers: x.abs(); f64: x.abs(); i64: x.wrapping_abs() }
+    neg [x] (p; 0) { lanes: -x; f64: -x; i64: x.wrapping_neg() }
+    abs [x] (p; 0) { lanes: x.abs(); f64: x.abs(); i64: x.wrapping_abs() }
     sign [x] (p; 0) { f32: single::sign(x); f64: double::sign(x); i64: x.signum() }
     reciprocal [x] (p; 0) { f32: 1.0 / x; f64: 1.0 / x }
-    sqrt [x] (p; 0) { numbers: x.sqrt(); f64: x.sqrt() }
+    sqrt [x] (p; 0) { lanes: x.sqrt(); f64: x.sqrt() }
     rsqrt [x] (p; 0) { f32: rsqrt_f32(x); f64: 1.0 / x.sqrt() }
-    square [x] (p; 0) { numbers: x * x; f64: x * x; i64: x.wrapping_mul(x) }
+    square [x] (p; 0) { lanes: x * x; f64: x * x; i64: x.wrapping_mul(x) }
     pow [a, b] (p; 0) { f32: pow_f32(a, b); f64: a.powf(b); i64: pow_i64(a, b) }
     maximum [a, b] (p; 0) { f32: single::maximum(a, b); f64: double::maximum(a, b); i64: a.max(b) }
     minimum [a, b] (p; 0) { f32: single::minimum(a, b); f64: double::minimum(a, b); i64: a.min(b) }
@@ -277,7 +276,7 @@ crate::maps! {
     }
     /// x + scalar · a · b
     addcmul [x, a, b] (p; 1) {
-        numbers: x + p[0] * a * b;
+        lanes: x + p[0] * a * b;
         f64: x + p[0].float() * a * b;
         i64: x.wrapping_add(p[0].int().wrapping_mul(a).wrapping_mul(b))
     }
@@ -291,7 +290,7 @@ crate::maps! {
     /// The gradient of rsqrt: -g y³ / 2
     rsqrt_grad [g, y] (p; 0) { f32: g * -0.5 * (y * y * y); f64: g * -0.5 * (y * y * y) }
     /// The gradient of tanh: g (1 - y²)
-    tanh_grad [g, y] (p; 0) { numbers: g * (V::all(1.0) - y * y); f64: g * (1.0 - y * y) }
+    tanh_grad [g, y] (p; 0) { lanes: g * (V::all(1.0) - y * y); f64: g * (1.0 - y * y) }
     /// The gradient of abs: g sign(x)
     abs_grad [g, x] (p; 0) { f32: g * single::sign(x); f64: g * double::sign(x) }
     /// The gradient of a / b for b: -g y / b

@@ -183,7 +183,7 @@ pub fn drive<W: Work>(plan: &Plan, work: &W) -> Outcome {
     let (grain, length, pieces) = plan.split();
     let (outs, count) = (plan.kept.numel, plan.reduced.numel);
     if pieces == 1 {
-        pool::parallel_ranges(outs, grain, &|range| {
+        pool::parallel_spans(outs, grain, &|range| {
             work.reduce(
                 range.start,
                 range.len(),

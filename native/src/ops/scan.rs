@@ -294,7 +294,7 @@ fn run<R: Running>(call: &Call) -> Outcome {
         return Ok(());
     }
     let dense = |k: usize| lines.places[k].dtype == R::Value::DTYPE;
-    let streams = stream::pays(lines.outer.numel * n * to.dtype.size());
+    let streams = stream::pays_buffered(&call.outs()[0]);
     let (width, [oa, xa]) = lines.outer.inner();
     if width >= LANES && xa.unsigned_abs() < xs.unsigned_abs() {
         let grain = GRAIN.div_ceil(n).next_multiple_of(WIDTH);

@@ -105,8 +105,7 @@ fn run<C: Soft, const K: usize>(call: &Call) -> Outcome {
     let grain = GRAIN.div_ceil(n).next_multiple_of(TILE);
     let direct: [bool; K] =
         core::array::from_fn(|k| places[k].dtype == C::DTYPE && (along[k] == 1 || n == 1));
-    let bytes = lines.numel * n * size_of::<C>();
-    let streams = !tiles && direct[0] && stream::pays(bytes);
+    let streams = !tiles && direct[0] && stream::pays_buffered(&all[0]);
     // Room for the tiles or the lines of one task, taken beforehand so that a task cannot fail.
     let tasks = lines.numel.div_ceil(grain);
     let room = if tiles {
