@@ -445,7 +445,7 @@ impl<const N: usize, const STREAMED: bool, F: Formula<N>> Job for Each<N, STREAM
 /// not depend on its place. STREAMED goes past the caches, and a `stream::fence` must follow.
 ///
 /// # Safety
-/// Each of the first N inputs has n numbers, `out` has room for as many and overlaps none.
+/// Each of the first N inputs has n numbers; `out` has room for as many, and overlaps none that it is not.
 pub unsafe fn run<const N: usize, const STREAMED: bool, F: Formula<N>>(
     formula: F,
     ins: [*const f32; 3],

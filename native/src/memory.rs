@@ -392,6 +392,26 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_cold_until_its_first_call_when_much_was_handed_out_since_its_last() {
+        // No other test has blocks of this size.
+        const BYTES: f64 = (11 << 20) as f64;
+        let taken = |between: usize| {
+            free(allocate(1, BYTES, Device::CPU).unwrap()).unwrap();
+            for _ in 0..between {
+                free(allocate(1, 4e6, Device::CPU).unwrap()).unwrap();
+            }
+            let again = allocate(1, BYTES, Device::CPU).unwrap();
+            let cold = [hold(again).unwrap().is_cold, hold(again).unwrap().is_cold];
+            free(again).unwrap();
+            cold
+        };
+        assert_eq!(taken(9), [true, false]);
+        let fresh = allocate(1, BYTES + 2e6, Device::CPU).unwrap();
+        assert!(!hold(fresh).unwrap().is_cold, "fresh pages");
+        free(fresh).unwrap();
+    }
+
+    #[test]
     fn an_owner_takes_its_storages_along() {
         let a = allocate(77, 100.0, Device::CPU).unwrap();
         let b = allocate(78, 100.0, Device::CPU).unwrap();

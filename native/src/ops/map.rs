@@ -518,7 +518,7 @@ macro_rules! maps {
         /// # Safety
         /// As [`Kernel`]($crate::ops::map::Kernel).
         pub unsafe fn f32(ins: [*const f32; 3], out: *mut f32, n: usize, $p: &[$crate::instruction::Scalar]) {
-            // SAFETY: the engine hands in n elements of each operand, none of which the output overlaps.
+            // SAFETY: the engine hands in n elements of each operand; the output overlaps none that it is not.
             unsafe { $crate::lanes::run::<_, false, _>(Formula(core::array::from_fn(|i| $p[i])), ins, out, n) }
         }
     };
