@@ -4,6 +4,9 @@ import type { Torch } from "./torch.ts";
 
 export const median = (xs: number[]): number => xs.toSorted((a, b) => a - b)[xs.length >> 1];
 
+/** Milliseconds between turns: a thread of PyTorch's looks for work on a core of its own for ten after its last. */
+const REST = 20;
+const rest = () => new Promise((done) => setTimeout(done, REST));
 /** Milliseconds for which a row runs before it is measured, at least and at most. */
 const WARM_UP = 1000;
 const LONG_WARM_UP = 10_000;
@@ -43,7 +46,9 @@ export async function alternate(
   const times = often(run(3)), theirTimes = often(await ask(3));
   const toroMs: number[] = [], torchMs: number[] = [];
   for (let pair = 0; pair < pairs || pair < 2 * pairs && isOpen(toroMs, torchMs); pair++) {
+    await rest();
     toroMs.push(run(times));
+    await rest();
     torchMs.push(await ask(theirTimes));
   }
   return { toroMs, torchMs };
