@@ -80,7 +80,7 @@ function bySteps(kind: CellKind, reverse: boolean) {
 for (const kind of KINDS) {
   Deno.test(`${kind} layer as its steps, forward and back`, () => {
     manualSeed(1);
-    for (const [steps, batch, units] of [[4, 3, 5], [3, 70, 40], [2, 1, 300]]) {
+    for (const [steps, batch, units] of [[4, 3, 5], [3, 70, 40], [2, 1, 300], [3, 17, 90]]) {
       for (const reverse of [false, true]) {
         const inputs = inputsOf(kind, steps, batch, units);
         inputs[2].detach().mul_(0.1);
@@ -154,18 +154,24 @@ Deno.test("batchFirst, one sequence and first states are the same in another for
 
 Deno.test("recurrent layers are the same for any number of threads", () => {
   manualSeed(5);
-  const model = new nn.GRU(32, 200), x = randn([4, 70, 32]);
+  const models = [new nn.RNN(32, 200), new nn.LSTM(32, 200), new nn.GRU(32, 200)] as nn.RNN[];
   const before = option("threads");
-  const run = (threads: number) => {
-    option("threads", threads);
-    const [y] = model.forward(x);
-    return [y, ...grad(y.square().sum(), model.parameters())];
-  };
-  try {
-    const one = run(1), three = run(3);
-    one.forEach((t, i) => assert(t.equal(three[i])));
-  } finally {
-    option("threads", before);
+  // Of 20 sequences rows go apart on one thread, and steps are cut along units too on three.
+  for (const model of models) {
+    for (const batch of [70, 20, 3]) {
+      const x = randn([4, batch, 32]);
+      const run = (threads: number) => {
+        option("threads", threads);
+        const [y] = model.forward(x);
+        return [y, ...grad(y.square().sum(), model.parameters())];
+      };
+      try {
+        const one = run(1), three = run(3);
+        one.forEach((t, i) => assert(t.equal(three[i]), `${batch} sequences, result ${i}`));
+      } finally {
+        option("threads", before);
+      }
+    }
   }
 });
 

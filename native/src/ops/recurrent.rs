@@ -1,7 +1,7 @@
 //! One direction of one recurrent layer over a whole sequence. What the input gives the gates was computed for all
 //! steps in one product; here each step adds what the state gives, and applies the cell (recurrent/cell.rs). Weights are
-//! packed once, the state stays packed from step to step, and a step's tasks are blocks of units by blocks of rows.
-//! Backward (recurrent/backward.rs) goes the steps in the other order. Blocks depend on the shape only.
+//! packed once, the state stays packed from step to step, and tasks are blocks of rows that go through all steps, or each
+//! step's blocks of units by blocks of rows. Backward (recurrent/backward.rs) goes the steps in the other order.
 //!
 //! Shapes: T steps, B sequences, H units, G gates. Row operands are (T, B, X), or (N, X) for sequences of several
 //! lengths: then `sizes` (T) says how many of the sequences have a step t, and their rows follow each other.
@@ -28,15 +28,21 @@ use crate::gemm::block::{
 use crate::gemm::{A_STRIDE, Buffer, DEPTH, Failure, run};
 use crate::instruction::{Call, Operand, Row};
 use crate::memory::Scratch;
-use crate::pool::Shared;
+use crate::pool::{self, Shared};
 use crate::with_real;
 use cell::Cell;
 pub use lstm::Lstm;
 
 /// Rows of a task at most: whole strips of the micro-kernels.
-const ROWS_OF_TASK: usize = 56;
+const MOST_ROWS: usize = 56;
+/// Rows of blocks that go apart, where there are enough.
+const USUAL_ROWS: usize = 24;
+/// Rows of such blocks at least.
+const LEAST_ROWS: usize = 8;
 /// Blocks that the units are cut into at most.
 const BLOCKS: usize = 8;
+/// Units of a block at least.
+const LEAST_UNITS: usize = 64;
 
 /// Which rows each step has.
 struct Steps {
@@ -115,6 +121,11 @@ impl Steps {
 
     fn count(&self) -> usize {
         self.sizes.len()
+    }
+
+    /// Whether every sequence has every step.
+    fn are_even(&self) -> bool {
+        self.sizes.iter().all(|&n| n == self.batch)
     }
 
     /// The step that is the i-th to be computed.
@@ -257,36 +268,74 @@ unsafe fn put_packed<C: Copy>(
 /// Blocks of units and of rows that a step's tasks are.
 struct Blocks {
     units: usize,
-    width: usize,
     batch: usize,
+    /// Units and rows of a block.
+    width: usize,
+    height: usize,
+    /// Rows have all their units in one block, which goes its own way through the steps.
+    apart: bool,
 }
 
 impl Blocks {
-    fn new<C: Computed>(units: usize, batch: usize) -> Blocks {
-        let panel = panel_width::<C>();
-        let width = units.div_ceil(BLOCKS).next_multiple_of(panel).max(panel);
-        Blocks {
+    /// Results do not depend on the blocks. Rows go apart where that gives the threads as much to do: pieces of rows are
+    /// read and written at half the speed, since processors also fetch what lies beside them, which is another task's.
+    fn new<C: Computed>(units: usize, steps: &Steps) -> Blocks {
+        let (batch, panel, threads) = (steps.batch, panel_width::<C>(), pool::threads());
+        let width = units.div_ceil(BLOCKS).max(LEAST_UNITS.min(units));
+        let by_units = Blocks {
             units,
-            width,
             batch,
+            width: width.next_multiple_of(panel),
+            height: batch.div_ceil(batch.div_ceil(MOST_ROWS)),
+            apart: false,
+        };
+        let even = 1 << (batch / USUAL_ROWS).max(2).ilog2();
+        let blocks = threads.min(batch / LEAST_ROWS).max(even);
+        let as_many = blocks >= threads.min(by_units.tasks());
+        if batch < 2 * LEAST_ROWS || !steps.are_even() || !as_many {
+            return by_units;
         }
+        Blocks {
+            width: units,
+            height: batch.div_ceil(blocks),
+            apart: true,
+            ..by_units
+        }
+    }
+
+    fn tasks(&self) -> usize {
+        self.columns() * self.batch.div_ceil(self.height)
     }
 
     fn columns(&self) -> usize {
         self.units.div_ceil(self.width)
     }
 
-    fn tasks(&self) -> usize {
-        self.columns() * self.batch.div_ceil(ROWS_OF_TASK)
+    /// Calls `body(i, task)` for all tasks of the steps i, in the order given; a step's work is `work(i)` multiply-adds.
+    fn walk(
+        &self,
+        order: impl Iterator<Item = usize> + Clone + Sync,
+        work: impl Fn(usize) -> usize,
+        body: impl Fn(usize, usize) + Sync,
+    ) {
+        let tasks = self.tasks();
+        if self.apart {
+            let total = order.clone().map(work).sum();
+            run(tasks, total, &|task| {
+                order.clone().for_each(|i| body(i, task));
+            });
+        } else {
+            order.for_each(|i| run(tasks, work(i), &|task| body(i, task)));
+        }
     }
 
     /// First unit, count of units, first row, count of rows below `rows`.
     fn of(&self, task: usize, rows: usize) -> (usize, usize, usize, usize) {
         let (unit, row) = (
             task % self.columns() * self.width,
-            task / self.columns() * ROWS_OF_TASK,
+            task / self.columns() * self.height,
         );
-        let count = rows.saturating_sub(row).min(ROWS_OF_TASK);
+        let count = rows.saturating_sub(row).min(self.height);
         (unit, self.width.min(self.units - unit), row, count)
     }
 }
@@ -387,7 +436,7 @@ fn forward<C: Computed>(call: &Call) -> Outcome {
         finish();
         return Ok(());
     }
-    let blocks = Blocks::new::<C>(units, batch);
+    let blocks = Blocks::new::<C>(units, &steps);
     let room = columns_room::<C>(blocks.width, units);
     let packed_w = Scratch::new::<C>(blocks.columns() * g * room)?;
     let weights = Shared(packed_w.as_ptr::<C>());
@@ -420,116 +469,114 @@ fn forward<C: Computed>(call: &Call) -> Outcome {
         }
     }
     let failed = Failure::default();
-    for i in 0..steps.count() {
+    let body = |i: usize, task: usize| {
         let step = steps.step(i);
-        let rows = steps.sizes[step];
-        let body = |task: usize| {
-            let (unit, width, row, count) = blocks.of(task, rows);
-            if count == 0 {
-                return;
-            }
-            let line = g * width;
-            let Ok(buffer) = Buffer::take::<C>(count * line + units) else {
-                return failed.note(Err("No memory for gates".into()));
-            };
-            // SAFETY: rows and units of this task only; `local` has room for its gates.
-            unsafe {
-                let local = buffer.get::<C>();
-                let (from, to) = (
-                    states.get().add(i % 2 * size),
-                    states.get().add((i + 1) % 2 * size),
-                );
-                // What the input gives an LSTM its cell adds.
-                let adds = cell != Cell::Lstm;
-                for r in 0..if adds { count } else { 0 } {
-                    let source = x.at(step, row + r);
-                    for gate in 0..g {
-                        let to = local.add(r * line + gate * width);
-                        let from = if cell == Cell::Gru && gate == 2 {
-                            bias.as_ptr().add(unit)
-                        } else {
-                            source.add(gate * units + unit).cast_const()
-                        };
-                        core::ptr::copy_nonoverlapping(from, to, width);
-                    }
-                }
-                let start = if adds {
-                    <C as Real>::ONE
-                } else {
-                    <C as Real>::ZERO
-                };
-                for gate in 0..g {
-                    let j = unit / blocks.width;
-                    multiply(
-                        (count, width, units),
-                        Strips {
-                            ptr: from.add(row * A_STRIDE).cast_const(),
-                            step: batch * A_STRIDE,
-                        },
-                        Panels::packed(weights.get().add((j * g + gate) * room), units),
-                        (local.add(gate * width), line as isize),
-                        (<C as Real>::ONE, start),
-                    );
-                }
-                if let Some(cells) = cells {
-                    let rows: [_; ROWS_OF_TASK] = core::array::from_fn(|r| {
-                        // Those past the last one are not used.
-                        let r = row + r.min(count - 1);
-                        let before = steps.before(i, r);
-                        let c = before.map_or(c0.get().wrapping_add(r * units), |t| cells.at(t, r));
-                        let keep = kept.map_or(core::ptr::null_mut(), |k| k.at(step, r).add(unit));
-                        lstm::Row {
-                            a: local.add((r - row) * line),
-                            x: x.at(step, r).add(unit),
-                            c: c.add(unit),
-                            c_next: cells.at(step, r).add(unit),
-                            h: y.at(step, r).add(unit),
-                            keep,
-                        }
-                    });
-                    let of = lstm::Units {
-                        n: width,
-                        units,
-                        unit,
-                        packed: to,
-                        batch,
-                        row,
-                    };
-                    C::forward(&rows[..count], of);
-                    return buffer.give_back();
-                }
-                for r in 0..count {
-                    let before = steps.before(i, row + r);
-                    let line = local.add(r * line);
-                    let out = y.at(step, row + r).add(unit);
-                    let h = before.map_or(h0.get().wrapping_add((row + r) * units), |t| {
-                        y.at(t, row + r)
-                    });
-                    let keep = kept.map(|k| k.at(step, row + r).add(unit));
-                    match cell {
-                        Cell::Tanh | Cell::Relu => {
-                            cell::simple::<C>(line, out, width, cell == Cell::Relu)
-                        }
-                        _ => {
-                            let xn = x.at(step, row + r).add(2 * units + unit);
-                            cell::gru::<C>(
-                                line,
-                                xn,
-                                h.add(unit),
-                                out,
-                                keep.unwrap_or(out),
-                                units,
-                                width,
-                            );
-                        }
-                    }
-                    put_packed(to, batch, row + r, unit, out.cast_const(), width);
-                }
-            }
-            buffer.give_back();
+        let (unit, width, row, count) = blocks.of(task, steps.sizes[step]);
+        if count == 0 {
+            return;
+        }
+        let line = g * width;
+        let Ok(buffer) = Buffer::take::<C>(count * line + units) else {
+            return failed.note(Err("No memory for gates".into()));
         };
-        run(blocks.tasks(), rows * g * units * units, &body);
-    }
+        // SAFETY: rows and units of this task only; `local` has room for its gates.
+        unsafe {
+            let local = buffer.get::<C>();
+            let (from, to) = (
+                states.get().add(i % 2 * size),
+                states.get().add((i + 1) % 2 * size),
+            );
+            // What the input gives an LSTM its cell adds.
+            let adds = cell != Cell::Lstm;
+            for r in 0..if adds { count } else { 0 } {
+                let source = x.at(step, row + r);
+                for gate in 0..g {
+                    let to = local.add(r * line + gate * width);
+                    let from = if cell == Cell::Gru && gate == 2 {
+                        bias.as_ptr().add(unit)
+                    } else {
+                        source.add(gate * units + unit).cast_const()
+                    };
+                    core::ptr::copy_nonoverlapping(from, to, width);
+                }
+            }
+            let start = if adds {
+                <C as Real>::ONE
+            } else {
+                <C as Real>::ZERO
+            };
+            for gate in 0..g {
+                let j = unit / blocks.width;
+                multiply(
+                    (count, width, units),
+                    Strips {
+                        ptr: from.add(row * A_STRIDE).cast_const(),
+                        step: batch * A_STRIDE,
+                    },
+                    Panels::packed(weights.get().add((j * g + gate) * room), units),
+                    (local.add(gate * width), line as isize),
+                    (<C as Real>::ONE, start),
+                );
+            }
+            if let Some(cells) = cells {
+                let rows: [_; MOST_ROWS] = core::array::from_fn(|r| {
+                    // Those past the last one are not used.
+                    let r = row + r.min(count - 1);
+                    let before = steps.before(i, r);
+                    let c = before.map_or(c0.get().wrapping_add(r * units), |t| cells.at(t, r));
+                    let keep = kept.map_or(core::ptr::null_mut(), |k| k.at(step, r).add(unit));
+                    lstm::Row {
+                        a: local.add((r - row) * line),
+                        x: x.at(step, r).add(unit),
+                        c: c.add(unit),
+                        c_next: cells.at(step, r).add(unit),
+                        h: y.at(step, r).add(unit),
+                        keep,
+                    }
+                });
+                let of = lstm::Units {
+                    n: width,
+                    units,
+                    unit,
+                    packed: to,
+                    batch,
+                    row,
+                };
+                C::forward(&rows[..count], of);
+                return buffer.give_back();
+            }
+            for r in 0..count {
+                let before = steps.before(i, row + r);
+                let line = local.add(r * line);
+                let out = y.at(step, row + r).add(unit);
+                let h = before.map_or(h0.get().wrapping_add((row + r) * units), |t| {
+                    y.at(t, row + r)
+                });
+                let keep = kept.map(|k| k.at(step, row + r).add(unit));
+                match cell {
+                    Cell::Tanh | Cell::Relu => {
+                        cell::simple::<C>(line, out, width, cell == Cell::Relu)
+                    }
+                    _ => {
+                        let xn = x.at(step, row + r).add(2 * units + unit);
+                        cell::gru::<C>(
+                            line,
+                            xn,
+                            h.add(unit),
+                            out,
+                            keep.unwrap_or(out),
+                            units,
+                            width,
+                        );
+                    }
+                }
+                put_packed(to, batch, row + r, unit, out.cast_const(), width);
+            }
+        }
+        buffer.give_back();
+    };
+    let work = |i| steps.sizes[steps.step(i)] * g * units * units;
+    blocks.walk(0..steps.count(), work, body);
     failed.result().map_err(Fault::OutOfMemory)?;
     finish();
     Ok(())

@@ -90,7 +90,7 @@ pub fn backward<C: Computed>(call: &Call) -> Outcome {
     let (h0, c0) = (Shared(first_h.as_ptr::<C>()), Shared(first_c.as_ptr::<C>()));
     let (dh, dc) = (Shared(of_h.as_ptr::<C>()), Shared(of_c.as_ptr::<C>()));
 
-    let blocks = Blocks::new::<C>(units, batch);
+    let blocks = Blocks::new::<C>(units, &steps);
     let room = columns_room::<C>(blocks.width, g * units);
     let packed_w = Scratch::new::<C>(blocks.columns() * room)?;
     let weights = Shared(packed_w.as_ptr::<C>());
@@ -126,90 +126,82 @@ pub fn backward<C: Computed>(call: &Call) -> Outcome {
             );
         }
     };
-    for i in (0..steps.count()).rev() {
+    // The step that came after, whose number is i, and this one.
+    let body = |i: usize, task: usize| {
+        if i < steps.count() {
+            through(i, task);
+        }
+        let Some(i) = i.checked_sub(1) else { return };
         let step = steps.step(i);
-        let rows = steps.sizes[step];
-        let body = |task: usize| {
-            if i + 1 < steps.count() {
-                through(i + 1, task);
-            }
-            let (unit, width, row, count) = blocks.of(task, rows);
-            if lstm && count > 0 {
-                // SAFETY: rows and units of this task only.
-                unsafe {
-                    let rows: [_; ROWS_OF_TASK] = core::array::from_fn(|r| {
-                        // Those past the last one are not used.
-                        let r = row + r.min(count - 1);
-                        let came = steps.before(i, r);
-                        let first = r * units + unit;
-                        let h = came.map_or(h0.get().add(first), |t| y.at(t, r).add(unit));
-                        let c = came.map_or(c0.get().add(first), |t| cells.at(t, r).add(unit));
-                        lstm::BackRow {
-                            keep: kept.at(step, r).add(unit),
-                            c: cells.at(step, r).add(unit),
-                            c_before: c,
-                            h,
-                            before: before.at(step, r).add(unit),
-                            g: gy.at(step, r).add(unit),
-                            dh: dh.get().add(first),
-                            dc: dc.get().add(first),
-                            da: gx.at(step, r).add(unit),
-                        }
-                    });
-                    let of = lstm::Units {
-                        n: width,
-                        units,
-                        unit,
-                        packed: slopes.get().add(i % 2 * size),
-                        batch,
-                        row,
-                    };
-                    return C::backward(&rows[..count], of);
-                }
-            }
-            for r in row..row + count {
-                // SAFETY: units of a row that belong to this task only.
-                unsafe {
+        let (unit, width, row, count) = blocks.of(task, steps.sizes[step]);
+        if lstm && count > 0 {
+            // SAFETY: rows and units of this task only.
+            unsafe {
+                let rows: [_; MOST_ROWS] = core::array::from_fn(|r| {
+                    // Those past the last one are not used.
+                    let r = row + r.min(count - 1);
                     let came = steps.before(i, r);
-                    let h = came
-                        .map_or(h0.get().wrapping_add(r * units), |t| y.at(t, r))
-                        .wrapping_add(unit);
-                    let up = gy.at(step, r).add(unit);
-                    let d = dh.get().add(r * units + unit);
-                    let (dx, da) = (gx.at(step, r).add(unit), ga.at(step, r).add(unit));
-                    let keep = kept.at(step, r).add(unit);
-                    match cell {
-                        Cell::Tanh | Cell::Relu => {
-                            cell::simple_back::<C>(keep, up, d, dx, width, cell == Cell::Relu)
-                        }
-                        _ => cell::gru_back::<C>(keep, h, up, d, dx, da, units, width),
+                    let first = r * units + unit;
+                    let h = came.map_or(h0.get().add(first), |t| y.at(t, r).add(unit));
+                    let c = came.map_or(c0.get().add(first), |t| cells.at(t, r).add(unit));
+                    lstm::BackRow {
+                        keep: kept.at(step, r).add(unit),
+                        c: cells.at(step, r).add(unit),
+                        c_before: c,
+                        h,
+                        before: before.at(step, r).add(unit),
+                        g: gy.at(step, r).add(unit),
+                        dh: dh.get().add(first),
+                        dc: dc.get().add(first),
+                        da: gx.at(step, r).add(unit),
                     }
-                    core::ptr::copy_nonoverlapping(
-                        h.cast_const(),
-                        before.at(step, r).add(unit),
+                });
+                let of = lstm::Units {
+                    n: width,
+                    units,
+                    unit,
+                    packed: slopes.get().add(i % 2 * size),
+                    batch,
+                    row,
+                };
+                return C::backward(&rows[..count], of);
+            }
+        }
+        for r in row..row + count {
+            // SAFETY: units of a row that belong to this task only.
+            unsafe {
+                let came = steps.before(i, r);
+                let h = came
+                    .map_or(h0.get().wrapping_add(r * units), |t| y.at(t, r))
+                    .wrapping_add(unit);
+                let up = gy.at(step, r).add(unit);
+                let d = dh.get().add(r * units + unit);
+                let (dx, da) = (gx.at(step, r).add(unit), ga.at(step, r).add(unit));
+                let keep = kept.at(step, r).add(unit);
+                match cell {
+                    Cell::Tanh | Cell::Relu => {
+                        cell::simple_back::<C>(keep, up, d, dx, width, cell == Cell::Relu)
+                    }
+                    _ => cell::gru_back::<C>(keep, h, up, d, dx, da, units, width),
+                }
+                core::ptr::copy_nonoverlapping(h.cast_const(), before.at(step, r).add(unit), width);
+                for gate in 0..g {
+                    let to = slopes.get().add(i % 2 * size);
+                    put_packed(
+                        to,
+                        batch,
+                        r,
+                        gate * units + unit,
+                        da.add(gate * units).cast_const(),
                         width,
                     );
-                    for gate in 0..g {
-                        let to = slopes.get().add(i % 2 * size);
-                        put_packed(
-                            to,
-                            batch,
-                            r,
-                            gate * units + unit,
-                            da.add(gate * units).cast_const(),
-                            width,
-                        );
-                    }
                 }
             }
-        };
-        run(blocks.tasks(), rows * g * units * units, &body);
-    }
+        }
+    };
+    let work = |i: usize| steps.sizes[steps.step(i.saturating_sub(1))] * g * units * units;
     if steps.count() > 0 {
-        let rows = steps.sizes[steps.step(0)];
-        run(blocks.tasks(), rows * g * units * units, &|task| {
-            through(0, task)
-        });
+        blocks.walk((0..=steps.count()).rev(), work, body);
     }
     copy_states::<C>(gh0, batch, units, |r| dh.get().wrapping_add(r * units));
     if lstm {
