@@ -7,6 +7,7 @@ export const median = (xs: number[]): number => xs.toSorted((a, b) => a - b)[xs.
 /** Milliseconds between turns: a thread of PyTorch's looks for work on a core of its own for ten after its last. */
 const REST = 20;
 const rest = () => new Promise((done) => setTimeout(done, REST));
+
 /** Milliseconds for which a row runs before it is measured, at least and at most. */
 const WARM_UP = 1000;
 const LONG_WARM_UP = 10_000;
