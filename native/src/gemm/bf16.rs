@@ -24,7 +24,9 @@ const WIDTH: usize = 2 * TILE;
 const BLOCK_ROWS: usize = 256;
 /// Most tiles along the depth that are multiplied at a time: a panel of them stays in the first-level cache.
 const BLOCKS: usize = 16;
-const TASKS: usize = 8;
+/// Blocks of rows, and tasks, at least: threads that begin late or are held up are evened out by the others.
+const ROW_TASKS: usize = 8;
+const TASKS: usize = 16;
 
 /// Whether [`multiply`] takes it: both operands in bfloat16, more than a vector, and a processor that has the means.
 pub fn suits(c: &MatMut, a: &Mat, b: &Mat) -> bool {
@@ -98,7 +100,10 @@ pub unsafe fn multiply(c: &MatMut, a: &Mat, b: &Mat, finish: &Finish<f32>) -> Re
         unsafe { pack_b(b, p * WIDTH, blocks, to.get().add(p * panel)) };
     });
 
-    let rows = m.div_ceil(TASKS).next_multiple_of(2 * TILE).min(BLOCK_ROWS);
+    let rows = m
+        .div_ceil(ROW_TASKS)
+        .next_multiple_of(2 * TILE)
+        .min(BLOCK_ROWS);
     let row_blocks = m.div_ceil(rows);
     let task_panels = panels.div_ceil(TASKS.div_ceil(row_blocks));
     let column_blocks = panels.div_ceil(task_panels);

@@ -91,16 +91,61 @@ simd! {
     }
 }
 
+/// The gradient through a dropout and a ReLU whose result is y.
+#[inline(always)]
+fn gated<C: Real>(g: C, y: C, scale: C) -> C {
+    let passed = g * scale;
+    if y <= C::ZERO { C::ZERO } else { passed }
+}
+
+/// Element j of g, of operands g and x, or behind the gate of the third.
+#[inline(always)]
+unsafe fn gradient<const K: usize, C: Real>(operands: &[*const C; K], j: usize, scale: C) -> C {
+    // SAFETY: the caller's promise: there are more than j elements of each.
+    unsafe {
+        let g = *operands[0].add(j);
+        if K == 2 {
+            g
+        } else {
+            gated(g, *operands[K - 1].add(j), scale)
+        }
+    }
+}
+
 simd! {
-    /// `s[j] += g[j]`, `t[j] += g[j] (x[j] - m[j])`
-    unsafe fn sums_row<C: Real>(g: *const C, x: *const C, m: *const C, s: *mut C, t: *mut C, n: usize) {
-        // SAFETY: the caller gives n elements of each.
-        unsafe {
-            for j in 0..n {
-                let v = *g.add(j);
-                *s.add(j) += v;
-                *t.add(j) += v * (*x.add(j) - *m.add(j));
+    /// `s[j] += g[j]`, `t[j] += g[j] (x[j] - m[j])` for rows of g and x, one after the other, that lie `apart`; of three
+    /// operands g passes the gate of the third.
+    unsafe fn sums_rows<const K: usize, C: Real>(from: [*const C; K], apart: [isize; K], rows: usize, scale: C, m: *const C, s: *mut C, t: *mut C, n: usize) {
+        const TOGETHER: usize = 4;
+        let mut r = 0;
+        while r < rows {
+            let together = if r + TOGETHER <= rows { TOGETHER } else { 1 };
+            // SAFETY: the caller gives rows of n elements of each operand, and n of the others.
+            unsafe {
+                let at: [[*const C; K]; TOGETHER] = core::array::from_fn(|i| {
+                    let row = if i < together { r + i } else { r } as isize;
+                    core::array::from_fn(|k| from[k].offset(row * apart[k]))
+                });
+                if together == TOGETHER {
+                    for j in 0..n {
+                        let (mut a, mut b, m) = (*s.add(j), *t.add(j), *m.add(j));
+                        for row in &at {
+                            let v = gradient(row, j, scale);
+                            a += v;
+                            b += v * (*row[X].add(j) - m);
+                        }
+                        *s.add(j) = a;
+                        *t.add(j) = b;
+                    }
+                } else {
+                    for j in 0..n {
+                        let v = gradient(&at[0], j, scale);
+                        *s.add(j) += v;
+                        *t.add(j) += v * (*at[0][X].add(j) - *m.add(j));
+                    }
+                }
             }
+            r += together;
         }
     }
 }
@@ -145,8 +190,7 @@ simd! {
         // SAFETY: the caller gives n elements of each.
         unsafe {
             for j in 0..n {
-                let passed = *g.add(j) * scale;
-                *to.add(j) = if *y.add(j) <= C::ZERO { C::ZERO } else { passed };
+                *to.add(j) = gated(*g.add(j), *y.add(j), scale);
             }
         }
     }
@@ -303,11 +347,13 @@ fn sums<C: Real, const K: usize>(
     let places = operands.map(Place::of);
     let (length, pieces) = layout.pieces();
     let channels = layout.channels;
-    let blocks = if layout.by_channels {
-        channels.div_ceil(WIDTH)
-    } else {
-        channels
-    };
+    let blocks = if layout.by_channels { 1 } else { channels };
+    // Rows that are read where they lie.
+    let direct = K == 2
+        && places
+            .iter()
+            .zip(layout.across)
+            .all(|(p, stride)| p.dtype == C::DTYPE && stride == 1);
     let table = Scratch::new::<(f64, f64)>(pieces * channels)?;
     let partial = Place {
         ptr: table.as_ptr(),
@@ -319,20 +365,12 @@ fn sums<C: Real, const K: usize>(
             piece * length,
             length.min(layout.positions.numel - piece * length),
         );
-        let mut buffers = [[C::ZERO; WIDTH]; 3];
+        let mut buffers = [[C::ZERO; WIDTH]; K];
         // SAFETY: callers give n checked elements of each operand, at most WIDTH.
-        let mut read = |at: [isize; K], stride: [isize; K], n: usize| unsafe {
-            let [g, x, y] = &mut buffers;
-            let of = |k: usize, room: &mut [C; WIDTH]| {
-                readable(places[k], at[k], stride[k], room.as_mut_ptr(), n)
-            };
-            let x = of(X, x);
-            if K == 2 {
-                return (of(0, g), x);
-            }
-            let (from, y) = (of(0, g), of(2, y));
-            gate(g.as_mut_ptr(), from, y, scale, n);
-            (g.as_ptr(), x)
+        let mut read = |at: [isize; K], stride: [isize; K], n: usize| -> [*const C; K] {
+            core::array::from_fn(|k| unsafe {
+                readable(places[k], at[k], stride[k], buffers[k].as_mut_ptr(), n)
+            })
         };
         let put = |channel: usize, value: (f64, f64)| {
             // SAFETY: this task's own entries of the table.
@@ -350,45 +388,62 @@ fn sums<C: Real, const K: usize>(
                         offset[k] + i as isize * stride[k] + block as isize * layout.across[k]
                     });
                     let w = WIDTH.min(run - i);
-                    let (g, x) = read(at, stride, w);
+                    let from = read(at, stride, w);
+                    let mut passed = [C::ZERO; WIDTH];
                     // SAFETY: w elements of each.
-                    let (s, t) = unsafe { sums_run::<C>(g, x, C::of(mean[block]), w) };
+                    let (s, t) = unsafe {
+                        let mut g = from[0];
+                        if K == 3 {
+                            gate(passed.as_mut_ptr(), g, from[K - 1], scale, w);
+                            g = passed.as_ptr();
+                        }
+                        sums_run::<C>(g, from[X], C::of(mean[block]), w)
+                    };
                     total = (total.0 + s, total.1 + t);
                 }
             });
             put(block, total);
             return;
         }
-        let first = block * WIDTH;
-        let w = WIDTH.min(channels - first);
-        let mut m = [C::ZERO; WIDTH];
-        for (to, &from) in m.iter_mut().zip(&mean[first..first + w]) {
-            *to = C::of(from);
-        }
-        let (mut s, mut t) = ([C::ZERO; WIDTH], [C::ZERO; WIDTH]);
-        let (mut totals, mut taken) = ([(0.0, 0.0); WIDTH], 0);
-        layout.positions.runs(from, n, |offset, stride, _, run| {
-            for i in 0..run {
-                let at = core::array::from_fn(|k| {
-                    offset[k] + i as isize * stride[k] + first as isize * layout.across[k]
-                });
-                let (g, x) = read(at, layout.across, w);
-                // SAFETY: w elements of each.
-                unsafe { sums_row::<C>(g, x, m.as_ptr(), s.as_mut_ptr(), t.as_mut_ptr(), w) };
-                taken += 1;
-                if taken == 64 {
-                    for j in 0..w {
-                        totals[j] = (totals[j].0 + s[j].to_f64(), totals[j].1 + t[j].to_f64());
-                    }
-                    (s, t, taken) = ([C::ZERO; WIDTH], [C::ZERO; WIDTH], 0);
-                }
+        // Rows of several blocks are one task's: another thread would wait for the lines that this one's processor
+        // fetches ahead.
+        for first in (0..channels).step_by(WIDTH) {
+            let w = WIDTH.min(channels - first);
+            let mut m = [C::ZERO; WIDTH];
+            for (to, &from) in m.iter_mut().zip(&mean[first..first + w]) {
+                *to = C::of(from);
             }
-        });
-        for j in 0..w {
-            put(
-                first + j,
-                (totals[j].0 + s[j].to_f64(), totals[j].1 + t[j].to_f64()),
-            );
+            let (mut s, mut t) = ([C::ZERO; WIDTH], [C::ZERO; WIDTH]);
+            let (mut totals, mut taken) = ([(0.0, 0.0); WIDTH], 0);
+            layout.positions.runs(from, n, |offset, stride, _, run| {
+                let mut i = 0;
+                while i < run {
+                    let at = core::array::from_fn(|k| {
+                        offset[k] + i as isize * stride[k] + first as isize * layout.across[k]
+                    });
+                    let rows = if direct { (64 - taken).min(run - i) } else { 1 };
+                    let from = read(at, layout.across, w);
+                    // SAFETY: rows of w elements of each operand, w of the others.
+                    unsafe {
+                        let (m, s, t) = (m.as_ptr(), s.as_mut_ptr(), t.as_mut_ptr());
+                        sums_rows::<K, C>(from, stride, rows, scale, m, s, t, w)
+                    };
+                    i += rows;
+                    taken += rows;
+                    if taken == 64 {
+                        for j in 0..w {
+                            totals[j] = (totals[j].0 + s[j].to_f64(), totals[j].1 + t[j].to_f64());
+                        }
+                        (s, t, taken) = ([C::ZERO; WIDTH], [C::ZERO; WIDTH], 0);
+                    }
+                }
+            });
+            for j in 0..w {
+                put(
+                    first + j,
+                    (totals[j].0 + s[j].to_f64(), totals[j].1 + t[j].to_f64()),
+                );
+            }
         }
     });
     Ok((0..channels)

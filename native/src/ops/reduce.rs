@@ -43,6 +43,10 @@ pub const WIDTH: usize = 256;
 const ROWS: usize = 64;
 /// Elements that one task should have at least.
 const GRAIN: usize = 32 * 1024;
+/// Columns of a task at most where they are read row by row.
+const COLUMNS: usize = 4096;
+/// Tasks of a reduction to few outputs, at most.
+const TASKS: usize = 64;
 
 /// Kept loops (output, input, aux) and reduced loops (input) of a reduction.
 pub struct Plan {
@@ -119,6 +123,19 @@ impl Plan {
         if outs.saturating_mul(count) <= 2 * GRAIN {
             return (outs.max(1), count, 1);
         }
+        let (wide, _) = self.kept.inner();
+        if self.by_columns() && wide > WIDTH && count > 2 * ROWS {
+            // Rows wider than a block of columns are one task's: pieces of them that lie far apart are not what a
+            // processor fetches ahead, and lines beside them that it does fetch are another task's.
+            let group = wide.div_ceil(wide.div_ceil(COLUMNS));
+            if outs.div_ceil(group) >= 16 {
+                return (group, count, 1);
+            }
+            let of = |elements: usize| (elements / group).max(2 * ROWS);
+            let length = count.div_ceil(TASKS).clamp(of(2 * GRAIN), of(8 * GRAIN));
+            let length = length.next_multiple_of(ROWS);
+            return (group, length, count.div_ceil(length));
+        }
         let grain = GRAIN
             .div_ceil(count.max(1))
             .next_multiple_of(if self.by_columns() { WIDTH } else { 16 });
@@ -127,7 +144,7 @@ impl Plan {
             return (grain, count, 1);
         }
         let least = (GRAIN / outs.clamp(1, grain)).max(ROWS);
-        let pieces = count.div_ceil(least).clamp(1, 64);
+        let pieces = count.div_ceil(least).clamp(1, TASKS);
         let length = count.div_ceil(pieces).next_multiple_of(ROWS);
         (grain, length, count.div_ceil(length).max(1))
     }
@@ -180,10 +197,10 @@ pub trait Work: Sync {
 
 /// Shares a reduction among threads: by outputs, and where these are few, by pieces that are merged in order.
 pub fn drive<W: Work>(plan: &Plan, work: &W) -> Outcome {
-    let (grain, length, pieces) = plan.split();
+    let (group, length, pieces) = plan.split();
     let (outs, count) = (plan.kept.numel, plan.reduced.numel);
     if pieces == 1 {
-        pool::parallel_spans(outs, grain, &|range| {
+        pool::parallel_spans(outs, group, &|range| {
             work.reduce(
                 range.start,
                 range.len(),
@@ -196,10 +213,10 @@ pub fn drive<W: Work>(plan: &Plan, work: &W) -> Outcome {
     }
     let scratch = Scratch::new::<W::Total>(outs * pieces)?;
     let table = Table(scratch.as_ptr::<W::Total>());
-    let columns = outs.div_ceil(grain);
-    pool::parallel(columns * pieces, &|i| {
-        let (from, piece) = (i % columns * grain, i / columns);
-        let (start, n) = (piece * length, grain.min(outs - from));
+    let groups = outs.div_ceil(group);
+    pool::parallel(groups * pieces, &|i| {
+        let (from, piece) = (i % groups * group, i / groups);
+        let (start, n) = (piece * length, group.min(outs - from));
         work.reduce(
             from,
             n,
@@ -217,16 +234,23 @@ pub fn drive<W: Work>(plan: &Plan, work: &W) -> Outcome {
             },
         );
     });
-    plan.kept.runs(0, outs, |offset, stride, at, length| {
-        for i in 0..length {
-            let mut total = work.zero();
-            for piece in 0..pieces {
-                // SAFETY: every total was written above.
-                total = work.merge(total, unsafe { *table.at(piece * outs + at + i) });
+    pool::parallel_ranges(outs, GRAIN.div_ceil(pieces), &|range| {
+        let (from, n) = (range.start, range.len());
+        plan.kept.runs(from, n, |offset, stride, at, length| {
+            for first in (0..length).step_by(WIDTH) {
+                let mut totals = [work.zero(); WIDTH];
+                let totals = &mut totals[..WIDTH.min(length - first)];
+                for piece in 0..pieces {
+                    let row = table.at(piece * outs + from + at + first);
+                    for (i, total) in totals.iter_mut().enumerate() {
+                        // SAFETY: every total was written above.
+                        *total = work.merge(*total, unsafe { *row.add(i) });
+                    }
+                }
+                let here = core::array::from_fn(|k| offset[k] + first as isize * stride[k]);
+                work.store(here, stride, totals);
             }
-            let here = core::array::from_fn(|k| offset[k] + i as isize * stride[k]);
-            work.store(here, [0; 3], &[total]);
-        }
+        });
     });
     Ok(())
 }
