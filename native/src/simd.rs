@@ -150,6 +150,14 @@ pub fn lanes<T>(lanes: T) -> T {
     core::hint::black_box(lanes)
 }
 
+/// At the end of a loop's body: LLVM vectorises within the body only. Else it takes one lane of several rounds together
+/// where the order of sums does not matter, and gathers them one by one.
+#[inline(always)]
+pub fn step() {
+    // SAFETY: no instruction at all.
+    unsafe { core::arch::asm!("", options(nomem, nostack, preserves_flags)) };
+}
+
 /// Compiles a function for every level and picks one at run time.
 ///
 /// ```ignore

@@ -22,6 +22,12 @@ mod c {
 use c::lgamma;
 pub use c::{erf as erf_f64, erfc as erfc_f64};
 
+#[inline(always)]
+fn merge(a: u64, b: u64, first: bool) -> u64 {
+    let mask = 0u64.wrapping_sub(u64::from(first));
+    a & mask | b & !mask
+}
+
 /// Power by squaring, wrapping; a negative exponent leaves only the inverses of 1 and -1.
 #[inline(always)]
 fn pow_i64(base: i64, exponent: i64) -> i64 {
@@ -174,11 +180,11 @@ crate::maps! {
     minimum [a, b] (p; 0) { f32: single::minimum(a, b); f64: double::minimum(a, b); i64: a.min(b) }
     fmax [a, b] (p; 0) { f32: single::fmax(a, b); f64: double::fmax(a, b); i64: a.max(b) }
     fmin [a, b] (p; 0) { f32: single::fmin(a, b); f64: double::fmin(a, b); i64: a.min(b) }
-    /// condition ? a : b
+    /// condition ? a : b, by their bits: LLVM would load from the one or the other.
     select [c, a, b] (p; 0) {
-        f32: if c != 0.0 { a } else { b };
-        f64: if c != 0.0 { a } else { b };
-        i64: if c != 0 { a } else { b }
+        f32: f32::from_bits(merge(a.to_bits().into(), b.to_bits().into(), c != 0.0) as u32);
+        f64: f64::from_bits(merge(a.to_bits(), b.to_bits(), c != 0.0));
+        i64: merge(a as u64, b as u64, c != 0) as i64
     }
     /// min(max(x, low), high)
     clamp [x, low, high] (p; 0) {

@@ -475,6 +475,7 @@ simd! {
                 // SAFETY: the caller gives n elements.
                 lanes[l] = kind.step(lanes[l], unsafe { *x.add(i * LANES + l) }, aux);
             }
+            simd::step();
         }
         for l in 0..n - whole * LANES {
             // SAFETY: as above.

@@ -13,11 +13,12 @@ use super::nest::{Nest, Place};
 use super::real::Real;
 use crate::dtype::Compute;
 use crate::fault::Outcome;
+use crate::gemm::{Buffer, Failure};
 use crate::instruction::{Call, Row};
-use crate::memory::Scratch;
 use crate::{pool, simd, stream, with_real};
 
-const TILE: usize = 16;
+/// Lines side by side: 256 bytes of float32, for less of a row is slow to read.
+const TILE: usize = 64;
 const GRAIN: usize = 16 * 1024;
 
 simd! {
@@ -28,27 +29,33 @@ simd! {
         // SAFETY: the caller gives n rows of TILE elements.
         unsafe {
             for i in 0..n {
+                let x = x.add(i * TILE);
                 for l in 0..TILE {
-                    let v = *x.add(i * TILE + l);
+                    let v = *x.add(l);
                     most[l] = if v > most[l] { v } else { most[l] };
                 }
+                simd::step();
             }
             for i in 0..n {
+                let x = x.add(i * TILE);
                 for l in 0..TILE {
-                    let d = *x.add(i * TILE + l) - most[l];
+                    let d = *x.add(l) - most[l];
                     let e = d.exp();
-                    *x.add(i * TILE + l) = if log { d } else { e };
+                    *x.add(l) = if log { d } else { e };
                     total[l] += e;
                 }
+                simd::step();
             }
             for l in 0..TILE {
                 total[l] = if log { total[l].ln() } else { C::ONE / total[l] };
             }
             for i in 0..n {
+                let x = x.add(i * TILE);
                 for l in 0..TILE {
-                    let v = *x.add(i * TILE + l);
-                    *x.add(i * TILE + l) = if log { v - total[l] } else { v * total[l] };
+                    let v = *x.add(l);
+                    *x.add(l) = if log { v - total[l] } else { v * total[l] };
                 }
+                simd::step();
             }
         }
     }
@@ -61,17 +68,19 @@ simd! {
         // SAFETY: the caller gives n rows of TILE elements of each.
         unsafe {
             for i in 0..n {
+                let (g, y) = (g.add(i * TILE), y.add(i * TILE));
                 for l in 0..TILE {
-                    let at = i * TILE + l;
-                    total[l] += if log { *g.add(at) } else { *g.add(at) * *y.add(at) };
+                    total[l] += if log { *g.add(l) } else { *g.add(l) * *y.add(l) };
                 }
+                simd::step();
             }
             for i in 0..n {
+                let (g, y) = (g.add(i * TILE), y.add(i * TILE));
                 for l in 0..TILE {
-                    let at = i * TILE + l;
-                    let (a, b) = (*g.add(at), *y.add(at));
-                    *g.add(at) = if log { a - b.exp() * total[l] } else { b * (a - total[l]) };
+                    let (a, b) = (*g.add(l), *y.add(l));
+                    *g.add(l) = if log { a - b.exp() * total[l] } else { b * (a - total[l]) };
                 }
+                simd::step();
             }
         }
     }
@@ -99,15 +108,14 @@ fn run<C: Soft, const K: usize>(call: &Call) -> Outcome {
     }
     let places: [Place; K] = core::array::from_fn(|k| Place::of(&all[k]));
     let (_, across) = lines.inner();
-    let tiles = lines.inner().0 >= TILE
+    let tiles = lines.inner().0 >= TILE / 4
         && along[1].unsigned_abs() > across[1].unsigned_abs()
         && across[1] != 0;
     let grain = GRAIN.div_ceil(n).next_multiple_of(TILE);
     let direct: [bool; K] =
         core::array::from_fn(|k| places[k].dtype == C::DTYPE && (along[k] == 1 || n == 1));
     let streams = !tiles && direct[0] && stream::pays_buffered(&all[0]);
-    // Room for the tiles or the lines of one task, taken beforehand so that a task cannot fail.
-    let tasks = lines.numel.div_ceil(grain);
+    // Room for the tile or the lines of a task.
     let room = if tiles {
         n * TILE
     } else if direct.iter().all(|&d| d) {
@@ -115,16 +123,13 @@ fn run<C: Soft, const K: usize>(call: &Call) -> Outcome {
     } else {
         n
     };
-    let scratch = Scratch::new::<C>(tasks * room * K)?;
-    let base = Place {
-        ptr: scratch.as_ptr(),
-        dtype: C::DTYPE,
-    };
+    let failed = Failure::default();
     pool::parallel_ranges(lines.numel, grain, &|range| {
-        let mine = base
-            .at((range.start / grain * room * K) as isize)
-            .cast::<C>();
-        let areas: [*mut C; K] = core::array::from_fn(|k| mine.wrapping_add(k * room));
+        let buffer = match Buffer::take::<C>(room * K) {
+            Ok(buffer) => buffer,
+            Err(text) => return failed.note(Err(text)),
+        };
+        let areas: [*mut C; K] = core::array::from_fn(|k| buffer.get::<C>().wrapping_add(k * room));
         lines.runs(range.start, range.len(), |offset, stride, _, length| {
             let mut at = 0;
             while at < length {
@@ -214,8 +219,9 @@ fn run<C: Soft, const K: usize>(call: &Call) -> Outcome {
         if streams {
             stream::fence();
         }
+        buffer.give_back();
     });
-    Ok(())
+    Ok(failed.result()?)
 }
 
 /// The forms on CUDA; the kernels are in softmax.cu.
