@@ -282,7 +282,9 @@ const powForm: BinaryForm = {
 function shortPower(x: Tensor, exponent: Operand): Tensor | null {
   if (!x.info.isFloat || exponent instanceof Tensor) return null;
   const p = numberOf(exponent);
-  return p === 2 ? square(x) : p === 0.5 ? sqrt(x) : p === -1 ? reciprocal(x) : null;
+  if (p === 2) return square(x);
+  if (p === 3) return mul(square(x), x);
+  return p === 0.5 ? sqrt(x) : p === -1 ? reciprocal(x) : null;
 }
 
 /**

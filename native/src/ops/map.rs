@@ -33,6 +33,16 @@ pub struct Map {
     pub streamed: Option<Kernel<f32>>,
     pub f64: Option<Kernel<f64>>,
     pub i64: Option<Kernel<i64>>,
+    pub bits: Option<Bits>,
+    /// For bool, of which any byte but 0 is true.
+    pub truths: Option<Kernel<u8>>,
+}
+
+/// Kernels for narrow integers, whose results have the low bits of those in int64.
+pub struct Bits {
+    pub u8: Kernel<u8>,
+    pub u16: Kernel<u16>,
+    pub u32: Kernel<u32>,
 }
 
 /// A number type picks its kernel out of a map.
@@ -333,11 +343,52 @@ impl Shared<'_> {
 
 /// Runs an elementwise instruction. Scalar 0 is the dtype to compute in; the op's own follow.
 pub fn run(call: &Call, map: &Map) -> Outcome {
+    if narrow(call, map) {
+        return Ok(());
+    }
     let compute = call.dtype(0)?.compute();
     with_compute!(compute, C => {
         let Some(kernel) = C::pick(map) else { bail!("{}: no kernel computes in {}", call.name, C::DTYPE.name()) };
         typed::<C>(call, kernel, C::streamed(map))
     })
+}
+
+/// Runs on bytes or narrow integers of one dtype where they lie, if every operand is such and dense.
+fn narrow(call: &Call, map: &Map) -> bool {
+    if map.bits.is_none() && map.truths.is_none() {
+        return false;
+    }
+    let operands = call.all();
+    let out = &operands[0];
+    let fits = operands.iter().all(|o| {
+        o.dtype == out.dtype
+            && o.dims() == out.dims()
+            && o.is_contiguous()
+            && (o.ptr == out.ptr || !o.overlaps(out))
+    });
+    match (out.dtype, &map.bits, map.truths) {
+        _ if !fits => return false,
+        (DType::Bool, _, Some(kernel)) => each(operands, kernel),
+        (DType::U8 | DType::I8, Some(bits), _) => each(operands, bits.u8),
+        (DType::I16, Some(bits), _) => each(operands, bits.u16),
+        (DType::I32, Some(bits), _) => each(operands, bits.u32),
+        _ => return false,
+    }
+    true
+}
+
+/// Runs a kernel without scalars over dense operands of its type.
+fn each<T>(operands: &[Operand], kernel: Kernel<T>) {
+    let shared = Shared(operands);
+    pool::parallel_spans(operands[0].numel(), GRAIN, &|range| {
+        let mut ins = [core::ptr::null::<T>(); 3];
+        for (k, address) in ins.iter_mut().enumerate().take(shared.0.len() - 1) {
+            *address = shared.get(k + 1).ptr.cast::<T>().wrapping_add(range.start);
+        }
+        let to = shared.get(0).ptr.cast::<T>().wrapping_add(range.start);
+        // SAFETY: so many elements of each checked operand; ranges are disjoint.
+        unsafe { kernel(ins, to, range.len(), &[]) };
+    });
 }
 
 fn typed<C: Number>(call: &Call, kernel: Kernel<C>, streamed: Option<Kernel<C>>) -> Outcome {
@@ -485,7 +536,7 @@ enum Mode {
 /// Declares rows of elementwise ops. Each op says, per compute type it has, its value in terms of its inputs:
 /// `name [a, b] (p; 1) { f32: …; f64: …; i64: … }`, where `p` is the slice of the instruction's scalars, here one.
 /// `lanes: …` in place of `f32: …` is a formula over any kind of [`Lanes`](crate::lanes::Lanes), V, in which `p` has lanes
-/// too.
+/// too. `bits: …` is one for [`Bits`], `truths: …` one for bytes of bool.
 #[macro_export]
 macro_rules! maps {
     ($($(#[$doc:meta])* $name:ident $ins:tt ( $p:ident ; $scalars:literal ) { $($type:ident : $value:expr);* $(;)? })*) => {
@@ -494,7 +545,7 @@ macro_rules! maps {
             use super::*;
             $( $crate::maps!(@kernel $type, $value, $ins, $p, $scalars); )*
             pub static MAP: $crate::ops::map::Map = {
-                let mut map = $crate::ops::map::Map { f32: None, streamed: None, f64: None, i64: None };
+                let mut map = $crate::ops::map::Map { f32: None, streamed: None, f64: None, i64: None, bits: None, truths: None };
                 $( $crate::maps!(@field map, $type); )*
                 map
             };
@@ -540,9 +591,20 @@ macro_rules! maps {
             unsafe { $crate::lanes::run::<_, true, _>(Formula(core::array::from_fn(|i| $p[i])), ins, out, n) }
         }
     };
+    (@kernel bits, $value:expr, $ins:tt, $p:ident, $scalars:literal) => {
+        $crate::maps!(@kernel u8, $value, $ins, $p, $scalars);
+        $crate::maps!(@kernel u16, $value, $ins, $p, $scalars);
+        $crate::maps!(@kernel u32, $value, $ins, $p, $scalars);
+    };
+    (@kernel truths, $value:expr, $ins:tt, $p:ident, $scalars:literal) => {
+        $crate::maps!(@write truths, u8, $value, $ins, $p, $scalars);
+    };
     (@kernel $type:ident, $value:expr, $ins:tt, $p:ident, $scalars:literal) => {
+        $crate::maps!(@write $type, $type, $value, $ins, $p, $scalars);
+    };
+    (@write $name:ident, $type:ident, $value:expr, $ins:tt, $p:ident, $scalars:literal) => {
         $crate::simd! {
-            pub unsafe fn $type(ins: [*const $type; 3], out: *mut $type, n: usize, $p: &[$crate::instruction::Scalar]) {
+            pub unsafe fn $name(ins: [*const $type; 3], out: *mut $type, n: usize, $p: &[$crate::instruction::Scalar]) {
                 let [a0, a1, a2] = ins;
                 // Copied, so that LLVM sees that the loop's stores do not change them.
                 let $p: [$crate::instruction::Scalar; $scalars] = core::array::from_fn(|i| $p[i]);
@@ -557,6 +619,9 @@ macro_rules! maps {
     (@field $map:ident, lanes) => {
         $map.f32 = Some(f32);
         $map.streamed = Some(streamed);
+    };
+    (@field $map:ident, bits) => {
+        $map.bits = Some($crate::ops::map::Bits { u8, u16, u32 });
     };
     (@field $map:ident, $type:ident) => { $map.$type = Some($type) };
     (@arity []) => { (0, 0) };

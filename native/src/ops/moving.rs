@@ -12,6 +12,8 @@ const GRAIN: usize = 32 * 1024;
 const SIDE: usize = 64;
 /// Shorter dims are not worth a tile.
 const LEAST: usize = 8;
+/// Thin rows that are copied at a time.
+const AT_ONCE: usize = 512;
 
 /// Copies x to out if nothing but their layout differs; else does nothing and says false.
 pub fn moved(out: &Operand, x: &Operand) -> bool {
@@ -28,6 +30,7 @@ pub fn moved(out: &Operand, x: &Operand) -> bool {
         match across(&walk) {
             Some(dim) => transpose(&walk, dim, to, from, streams),
             None if has_short_rows(&walk) => rows(&walk, to, from, streams),
+            None if has_thin_rows(&walk) => thin_rows(&walk, to, from),
             None => pool::parallel_ranges(walk.numel, GRAIN, &|range| {
                 walk.runs(range.start, range.len(), |[o, i], [os, is], n| {
                     // SAFETY: elements of checked operands that share no bytes.
@@ -90,6 +93,41 @@ fn rows<T: Copy>(walk: &Walk<2>, to: Address<T>, from: Address<T>, streams: bool
         }
         if streams {
             stream::fence();
+        }
+    });
+}
+
+/// Whether the last dim is short, and the one before it a better loop.
+fn has_thin_rows(walk: &Walk<2>) -> bool {
+    walk.ndim > 1
+        && walk.dims[walk.ndim - 1] < LEAST
+        && walk.dims[walk.ndim - 2] > walk.dims[walk.ndim - 1]
+}
+
+/// Column by column, so many rows at a time as the first-level cache holds.
+fn thin_rows<T: Copy>(walk: &Walk<2>, to: Address<T>, from: Address<T>) {
+    let last = walk.ndim - 1;
+    let (count, width) = (walk.dims[last - 1], walk.dims[last]);
+    let [out_step, step] = walk.strides.map(|strides| strides[last - 1]);
+    let [out_across, across] = walk.strides.map(|strides| strides[last]);
+    let mut others = walk.clone();
+    (others.dims[last - 1], others.dims[last]) = (1, 1);
+    others.numel = walk.numel / (count * width);
+    pool::parallel_ranges(walk.numel / width, GRAIN / width, &|range| {
+        let mut at = range.start;
+        while at < range.end {
+            let [o, i] = others.offsets(at / count);
+            let first = (at % count) as isize;
+            let n = (count - at % count).min(range.end - at).min(AT_ONCE);
+            for j in 0..width as isize {
+                // SAFETY: elements of checked operands that share no bytes.
+                unsafe {
+                    let from = from.at(i + first * step + j * across);
+                    let to = to.at(o + first * out_step + j * out_across);
+                    move_run(from, step, to, out_step, n)
+                };
+            }
+            at += n;
         }
     });
 }
@@ -188,6 +226,30 @@ unsafe fn turn<T: Copy>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn thin_rows_keep_every_element() {
+        // Dims, and strides of x: planes to channels last, elements repeated, every second of them.
+        let layouts: [([usize; 3], [isize; 3]); 3] = [
+            ([2, 700, 3], [2100, 1, 700]),
+            ([1, 1300, 2], [0, 1, 0]),
+            ([3, 90, 2], [500, 5, 2]),
+        ];
+        for (dims, strides) in layouts {
+            let out = [(dims[1] * dims[2]) as isize, dims[2] as isize, 1];
+            let walk = Walk::<2>::new(&dims, [&out, &strides]);
+            assert!(has_thin_rows(&walk));
+            let x: Vec<u16> = (0..4200).collect();
+            let mut expected = Vec::new();
+            walk.runs(0, walk.numel, |[_, i], [_, s], n| {
+                expected.extend((0..n).map(|k| x[(i + k as isize * s) as usize]));
+            });
+            let mut y = vec![u16::MAX; expected.len()];
+            let from = Address::new(x.as_ptr().cast_mut().cast());
+            thin_rows::<u16>(&walk, Address::new(y.as_mut_ptr().cast()), from);
+            assert!(y == expected);
+        }
+    }
 
     #[test]
     fn turned_layouts_keep_every_element() {

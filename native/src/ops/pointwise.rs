@@ -11,6 +11,12 @@ fn one<T: From<u8>>(condition: bool) -> T {
     T::from(u8::from(condition))
 }
 
+/// 1 for any byte but 0.
+#[inline(always)]
+fn truth(x: u8) -> u8 {
+    u8::from(x != 0)
+}
+
 mod c {
     unsafe extern "C" {
         // The C library's, which Rust's standard library links anyway but does not offer.
@@ -81,6 +87,18 @@ fn erfinv_f64(y: f64) -> f64 {
     x
 }
 
+/// √(a² + b²): in float64 neither overflows nor vanishes.
+#[inline(always)]
+fn hypot_f32(a: f32, b: f32) -> f32 {
+    let (x, y) = (f64::from(a), f64::from(b));
+    let length = (x * x + y * y).sqrt() as f32;
+    if a.is_infinite() || b.is_infinite() {
+        f32::INFINITY
+    } else {
+        length
+    }
+}
+
 /// log(eᵃ + eᵇ) without overflow.
 #[inline(always)]
 fn logaddexp_f32(a: f32, b: f32) -> f32 {
@@ -132,11 +150,6 @@ macro_rules! both {
                 let ten = (10.0 as $t).powi(digits.abs());
                 if digits < 0 { (x / ten).round_ties_even() * ten } else { (x * ten).round_ties_even() / ten }
             }
-            #[inline(always)]
-            pub fn hypot(a: $t, b: $t) -> $t {
-                let length = (a as f64).hypot(b as f64);
-                length as $t
-            }
         }
     )* };
 }
@@ -150,9 +163,9 @@ crate::maps! {
     copy [x] (p; 0) { f32: x; f64: x; i64: x }
     /// The same number everywhere.
     fill [] (p; 1) { f32: p[0].float() as f32; f64: p[0].float(); i64: p[0].int() }
-    add [a, b] (p; 0) { lanes: a + b; f64: a + b; i64: a.wrapping_add(b) }
-    sub [a, b] (p; 0) { lanes: a - b; f64: a - b; i64: a.wrapping_sub(b) }
-    mul [a, b] (p; 0) { lanes: a * b; f64: a * b; i64: a.wrapping_mul(b) }
+    add [a, b] (p; 0) { lanes: a + b; f64: a + b; i64: a.wrapping_add(b); bits: a.wrapping_add(b) }
+    sub [a, b] (p; 0) { lanes: a - b; f64: a - b; i64: a.wrapping_sub(b); bits: a.wrapping_sub(b) }
+    mul [a, b] (p; 0) { lanes: a * b; f64: a * b; i64: a.wrapping_mul(b); bits: a.wrapping_mul(b) }
     div [a, b] (p; 0) { lanes: a / b; f64: a / b }
     eq [a, b] (p; 0) { f32: one::<f32>(a == b); f64: one::<f64>(a == b); i64: i64::from(a == b) }
     exp [x] (p; 0) { lanes: exp(x); f64: x.exp() }
@@ -242,32 +255,35 @@ crate::maps! {
             else if x == f64::NEG_INFINITY { p[2].float() } else { x };
         i64: x
     }
-    logical_not [x] (p; 0) { f32: one::<f32>(x == 0.0); f64: one::<f64>(x == 0.0); i64: i64::from(x == 0) }
+    logical_not [x] (p; 0) { f32: one::<f32>(x == 0.0); f64: one::<f64>(x == 0.0); i64: i64::from(x == 0); truths: u8::from(x == 0) }
     logical_and [a, b] (p; 0) {
         f32: one::<f32>(a != 0.0 && b != 0.0);
         f64: one::<f64>(a != 0.0 && b != 0.0);
-        i64: i64::from(a != 0 && b != 0)
+        i64: i64::from(a != 0 && b != 0);
+        truths: truth(a) & truth(b)
     }
     logical_or [a, b] (p; 0) {
         f32: one::<f32>(a != 0.0 || b != 0.0);
         f64: one::<f64>(a != 0.0 || b != 0.0);
-        i64: i64::from(a != 0 || b != 0)
+        i64: i64::from(a != 0 || b != 0);
+        truths: truth(a) | truth(b)
     }
     logical_xor [a, b] (p; 0) {
         f32: one::<f32>((a != 0.0) != (b != 0.0));
         f64: one::<f64>((a != 0.0) != (b != 0.0));
-        i64: i64::from((a != 0) != (b != 0))
+        i64: i64::from((a != 0) != (b != 0));
+        truths: truth(a) ^ truth(b)
     }
-    bitwise_not [x] (p; 0) { i64: !x }
-    bitwise_and [a, b] (p; 0) { i64: a & b }
-    bitwise_or [a, b] (p; 0) { i64: a | b }
-    bitwise_xor [a, b] (p; 0) { i64: a ^ b }
+    bitwise_not [x] (p; 0) { i64: !x; bits: !x }
+    bitwise_and [a, b] (p; 0) { i64: a & b; bits: a & b; truths: truth(a) & truth(b) }
+    bitwise_or [a, b] (p; 0) { i64: a | b; bits: a | b; truths: truth(a) | truth(b) }
+    bitwise_xor [a, b] (p; 0) { i64: a ^ b; bits: a ^ b; truths: truth(a) ^ truth(b) }
     /// A shift by less than 0 or by the width and more leaves 0; the store cuts to the width.
     shift_left [a, b] (p; 0) { i64: if (0..64).contains(&b) { a << b } else { 0 } }
     /// A shift by less than 0 or by the width and more leaves the sign.
     shift_right [a, b] (p; 0) { i64: a >> (if (0..64).contains(&b) { b } else { 63 }) }
     atan2 [a, b] (p; 0) { f32: atan2_f32(a, b); f64: a.atan2(b) }
-    hypot [a, b] (p; 0) { f32: single::hypot(a, b); f64: double::hypot(a, b) }
+    hypot [a, b] (p; 0) { f32: hypot_f32(a, b); f64: a.hypot(b) }
     copysign [a, b] (p; 0) { f32: a.copysign(b); f64: a.copysign(b) }
     logaddexp [a, b] (p; 0) { f32: logaddexp_f32(a, b); f64: logaddexp_f64(a, b) }
     /// x log y, 0 where x is 0 and y a number
@@ -327,6 +343,8 @@ macro_rules! trig {
                 streamed: Some(single::<true>),
                 f64: Some(double),
                 i64: None,
+                bits: None,
+                truths: None,
             };
         } )*
         /// The kernels of `TRIG` by name.

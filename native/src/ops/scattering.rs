@@ -6,7 +6,7 @@ use crate::fault::Outcome;
 use crate::instruction::{Call, MAX_DIMS, Operand, Row};
 use crate::memory::Scratch;
 use crate::ops::indexing::{
-    Fence, GRAIN, Summed, check_index_dtype, check_indices, fixed_value, index_at, inside,
+    Fence, GRAIN, Summed, check_index_dtype, check_indices, fixed_value, inside,
 };
 use crate::ops::map::Shared;
 use crate::ops::walk::Walk;
@@ -74,6 +74,41 @@ fn without(strides: &[isize], dim: usize) -> [isize; MAX_DIMS] {
     kept
 }
 
+/// A run of indices from `i` on, each of which stands for the element that lies so many strides behind one from `x` on.
+struct Line {
+    x: isize,
+    xs: isize,
+    i: isize,
+    is: isize,
+    stride: isize,
+}
+
+impl Line {
+    /// Where the elements lie; or the number of the first index outside the dim.
+    ///
+    /// # Safety
+    /// The indices exist.
+    unsafe fn places<I: Copy + Into<i64>>(
+        &self,
+        idx: *const I,
+        size: usize,
+        places: &mut [isize],
+    ) -> Option<usize> {
+        // SAFETY: the caller's promise.
+        let index = |j: usize| unsafe { *idx.offset(self.i + j as isize * self.is) }.into();
+        let mut all = true;
+        for (j, place) in places.iter_mut().enumerate() {
+            let i: i64 = index(j);
+            all &= (i as u64) < size as u64;
+            *place = self.x + j as isize * self.xs + (i as isize).wrapping_mul(self.stride);
+        }
+        if all {
+            return None;
+        }
+        (0..places.len()).find(|&j| inside(index(j), size).is_none())
+    }
+}
+
 /// The dim of a `gather`, checked.
 fn checked_gather(call: &Call) -> Outcome<usize> {
     let (out, x, idx) = (&call.outs()[0], &call.ins()[0], &call.ins()[1]);
@@ -100,39 +135,46 @@ fn gather(call: &Call) -> Outcome {
     let fence = Fence::default();
     let shared = Shared(call.all());
     pool::parallel_ranges(walk.numel, GRAIN, &|range| {
-        with_bits!(dtype, B => {
-            let (to, from, idx) = (shared.get(0).ptr.cast::<B>(), shared.get(1).ptr.cast::<B>(), shared.get(2));
-            let mut at = range.start;
-            walk.runs(range.start, range.len(), |[o, x, i], [os, xs, is], length| {
-            // Places first, elements after: a loop of loads alone keeps more of them under way.
-            let mut places = [0isize; BATCH];
-            for begin in (0..length).step_by(BATCH) {
-                let n = BATCH.min(length - begin);
-                for (j, place) in places.iter_mut().enumerate().take(n) {
-                    let j = (begin + j) as isize;
-                    // SAFETY: walks stay inside their operands.
-                    let found = inside(unsafe { index_at(idx, i + j * is) }, size);
-                    *place = match found {
-                        Some(index) => x + j * xs + index as isize * stride,
-                        None => {
-                            fence.hit(at + j as usize);
-                            x + j * xs
-                        }
+        let (o, idx) = (shared.get(0), shared.get(2));
+        let mut at = range.start;
+        walk.runs(
+            range.start,
+            range.len(),
+            |[o_at, x, i], [os, xs, is], length| {
+                // Places first, elements after: a loop of loads alone keeps more of them under way.
+                let mut places = [0isize; BATCH];
+                for begin in (0..length).step_by(BATCH) {
+                    let places = &mut places[..BATCH.min(length - begin)];
+                    let first = begin as isize;
+                    let line = Line {
+                        x: x + first * xs,
+                        xs,
+                        i: i + first * is,
+                        is,
+                        stride,
                     };
-                }
-                for (j, &place) in places.iter().enumerate().take(n) {
-                    // SAFETY: the index was found inside the dim, or the dim's first element stands for it; a dim
-                    // without elements has no place that is read, as every index was refused.
+                    // SAFETY: walks stay inside their operands; every place is that of an index inside the dim.
                     unsafe {
-                        if size > 0 {
-                            *to.offset(o + (begin + j) as isize * os) = *from.offset(place);
+                        let bad = if idx.dtype == DType::I64 {
+                            line.places::<i64>(idx.ptr.cast(), size, places)
+                        } else {
+                            line.places::<i32>(idx.ptr.cast(), size, places)
+                        };
+                        if let Some(bad) = bad {
+                            return fence.hit(at + begin + bad);
                         }
+                        with_bits!(dtype, B => {
+                            let to = o.ptr.cast::<B>().offset(o_at + first * os);
+                            let from = shared.get(1).ptr.cast::<B>();
+                            for (j, &place) in places.iter().enumerate() {
+                                *to.offset(j as isize * os) = *from.offset(place);
+                            }
+                        })
                     }
                 }
-            }
-            at += length;
-        });
-        })
+                at += length;
+            },
+        );
     });
     fence.close(call.name, idx, dim, size)
 }
@@ -242,40 +284,65 @@ impl Plan {
         rows: usize,
         low: usize,
         high: usize,
+        visit: impl FnMut(usize, usize, isize, isize),
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if idx.dtype == DType::I64 {
+                self.visit_as::<i64>(idx.ptr.cast(), (row, rows), (low, high), visit)
+            } else {
+                self.visit_as::<i32>(idx.ptr.cast(), (row, rows), (low, high), visit)
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn visit_as<I: Copy + Into<i64>>(
+        &self,
+        idx: *const I,
+        (row, rows): (usize, usize),
+        (low, high): (usize, usize),
         mut visit: impl FnMut(usize, usize, isize, isize),
     ) {
+        // Copied, for what is written may lie anywhere as far as LLVM knows.
+        let (length, [value_step, step], size) = (self.length as isize, self.steps, self.size);
+        let mut one = |row: usize, x: isize, value: isize, at: isize| {
+            // SAFETY: the callers below stay inside the dims of the indices.
+            let found = inside(unsafe { *idx.offset(at) }.into(), size);
+            if let Some(place) = found
+                && place >= low
+                && place < high
+            {
+                visit(row, place, x, value);
+            }
+        };
         if self.rows.ndim == 0 {
-            for j in 0..self.length as isize {
-                // SAFETY: j stays inside the dim.
-                if let Some(place) = inside(unsafe { index_at(idx, j * self.steps[1]) }, self.size)
-                    && place >= low
-                    && place < high
-                {
-                    visit(0, place, 0, j * self.steps[0]);
-                }
+            for j in 0..length {
+                one(0, 0, j * value_step, j * step);
             }
             return;
         }
-        for j in 0..self.length as isize {
+        // The loop over what lies side by side in the indices is the inner one.
+        let across = self.rows.strides[2][self.rows.ndim - 1];
+        if step.unsigned_abs() < across.unsigned_abs() {
             let mut r = 0;
             self.rows.runs(row, rows, |[x, v, i], [xs, vs, is], n| {
                 for k in 0..n as isize {
-                    // SAFETY: the walk and j stay inside the dims of the indices.
-                    let found = inside(
-                        unsafe { index_at(idx, i + k * is + j * self.steps[1]) },
-                        self.size,
-                    );
-                    if let Some(place) = found
-                        && place >= low
-                        && place < high
-                    {
-                        visit(
-                            r + k as usize,
-                            place,
-                            x + k * xs,
-                            v + k * vs + j * self.steps[0],
-                        );
+                    let (x, v, i) = (x + k * xs, v + k * vs, i + k * is);
+                    for j in 0..length {
+                        one(r + k as usize, x, v + j * value_step, i + j * step);
                     }
+                }
+                r += n;
+            });
+            return;
+        }
+        for j in 0..length {
+            let mut r = 0;
+            self.rows.runs(row, rows, |[x, v, i], [xs, vs, is], n| {
+                for k in 0..n as isize {
+                    let (v, i) = (v + k * vs + j * value_step, i + k * is + j * step);
+                    one(r + k as usize, x + k * xs, v, i);
                 }
                 r += n;
             });
@@ -291,11 +358,11 @@ fn scatter(call: &Call) -> Outcome {
     with_dtype!(call.outs()[0].dtype, E => plan.parallel(&|row, rows, low, high| {
         let (x, source) = (shared.get(0).ptr.cast::<E>(), shared.get(1));
         let number: Option<E> = fixed.then(|| fixed_value::<E>(source));
+        let (stride, source) = (plan.stride, source.ptr.cast::<E>().cast_const());
         // SAFETY: every offset stays inside its operand; places of different rows or shares differ.
         unsafe {
             plan.visit(shared.get(2), row, rows, low, high, |_, place, x0, v| {
-                let value = number.unwrap_or_else(|| *source.ptr.cast::<E>().offset(v));
-                *x.offset(x0 + place as isize * plan.stride) = value;
+                *x.offset(x0 + place as isize * stride) = number.unwrap_or_else(|| *source.offset(v));
             });
         }
     }));
@@ -357,12 +424,13 @@ fn scatter_reduce(call: &Call) -> Outcome {
             let (x, source) = (shared.get(0).ptr.cast::<E>(), shared.get(1));
             let number: Option<C> = fixed.then(|| fixed_value::<C>(source));
             // SAFETY: every offset stays inside its operand; places of different rows or shares differ.
-            let value = |v: isize| number.unwrap_or_else(|| C::load(unsafe { *source.ptr.cast::<E>().offset(v) }));
+            let (stride, source) = (plan.stride, source.ptr.cast::<E>().cast_const());
+            let value = |v: isize| number.unwrap_or_else(|| C::load(unsafe { *source.offset(v) }));
             if direct {
                 // SAFETY: as above.
                 unsafe {
                     plan.visit(shared.get(2), row, rows, low, high, |_, place, x0, v| {
-                        let to = x.offset(x0 + place as isize * plan.stride);
+                        let to = x.offset(x0 + place as isize * stride);
                         *to = combine::<C>(mode, C::load(*to), value(v)).store();
                     });
                 }
@@ -386,7 +454,7 @@ fn scatter_reduce(call: &Call) -> Outcome {
                     let at = r * width + place - low;
                     if counts[at] == 0 {
                         let first = value(v);
-                        let mine = C::load(*x.offset(x0 + place as isize * plan.stride));
+                        let mine = C::load(*x.offset(x0 + place as isize * stride));
                         sums[at] = if own { combine::<C>(mode, mine, first) } else { first };
                     } else {
                         sums[at] = combine::<C>(mode, sums[at], value(v));
@@ -401,7 +469,7 @@ fn scatter_reduce(call: &Call) -> Outcome {
                             let count = counts[at] + u32::from(own);
                             if counts[at] > 0 {
                                 let total = if mode == MEAN { divided::<C>(sums[at], count) } else { sums[at] };
-                                *x.offset(x0 + k * xs + place as isize * plan.stride) = total.store();
+                                *x.offset(x0 + k * xs + place as isize * stride) = total.store();
                             }
                         }
                     }
