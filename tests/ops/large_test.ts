@@ -282,3 +282,107 @@ Deno.test("the first of equal extremes is named on long lines, and NaN before al
   x.select(0, 3456).fill_(NaN);
   assertEquals([x.argmax().item(), x.argmin().item()], [2345, 2345]);
 });
+
+Deno.test("rows of many columns are reduced as lines of the transpose are, by any number of threads", () => {
+  manualSeed(2);
+  // Pieces of whole rows, of rows in two groups of columns, groups alone, and a dim between two others.
+  for (
+    const [shape, dim] of [[[700, 600], 0], [[500, 5000], 0], [[140, 70_000], 0], [
+      [3, 400, 300],
+      1,
+    ]] as const
+  ) {
+    const x = randn([...shape]);
+    const columns = x.transpose(dim, -1).contiguous();
+    const all = (): Tensor[] => [x.sum(dim), x.amax(dim), ...stdMean(x, dim)];
+    option("threads", 1);
+    const alone = all().map((t) => t.toTypedArray());
+    option("threads", 3);
+    const together = all();
+    option("threads", 2);
+    assertEquals(together.map((t) => t.toTypedArray()), alone);
+    const expected = [columns.sum(-1), columns.amax(-1), ...stdMean(columns, -1)];
+    together.forEach((t, i) =>
+      assert(t.allclose(expected[i], { rtol: 1e-5, atol: 1e-4 }), `${shape} ${i}`)
+    );
+  }
+});
+
+Deno.test("integers are reduced exactly along every dim", () => {
+  manualSeed(3);
+  for (const dtype of ["int64", "int32", "uint8", "bool"] as DType[]) {
+    const x = randint(0, 200, [90, 1100]).to(dtype);
+    const rows = Array.from(
+      { length: 90 },
+      (_, i) => Array.from(x.at(i).to("int64").toTypedArray(), Number),
+    );
+    const sums = rows.map((row) => row.reduce((a, b) => a + b, 0));
+    assertEquals(Array.from(x.sum(1).toTypedArray(), Number), sums);
+    assertEquals(Number(x.sum().item()), sums.reduce((a, b) => a + b, 0));
+    assertEquals(
+      Array.from(x.any(1).to("int64").toTypedArray(), Number),
+      rows.map((row) => Number(row.some((v) => v !== 0))),
+    );
+    assertEquals(
+      Array.from(x.all(1).to("int64").toTypedArray(), Number),
+      rows.map((row) => Number(row.every((v) => v !== 0))),
+    );
+    if (dtype === "bool") continue;
+    assertEquals(
+      Array.from(x.amax(1).to("int64").toTypedArray(), Number),
+      rows.map((row) => Math.max(...row)),
+    );
+    assertEquals(
+      Array.from(x.argmax(1).toTypedArray(), Number),
+      rows.map((row) => row.indexOf(Math.max(...row))),
+    );
+  }
+});
+
+Deno.test("narrow integers have the low bits of int64's results, and bool its own logic", () => {
+  manualSeed(4);
+  for (const dtype of ["uint8", "int8", "int16", "int32"] as DType[]) {
+    for (const n of [1, 63, 70_001]) {
+      const [a, b] = [0, 1].map(() => randint(-(2 ** 40), 2 ** 40, [n]).to(dtype));
+      const [wideA, wideB] = [a, b].map((t) => t.to("int64"));
+      for (const name of ["add", "sub", "mul", "bitwiseAnd", "bitwiseOr", "bitwiseXor"] as const) {
+        assertEquals(
+          a[name](b).toTypedArray(),
+          wideA[name](wideB).to(dtype).toTypedArray(),
+          `${name} ${dtype}`,
+        );
+      }
+      assertEquals(a.bitwiseNot().toTypedArray(), wideA.bitwiseNot().to(dtype).toTypedArray());
+      const kept = a.mul(b).toTypedArray();
+      assertEquals(a.mul_(b).toTypedArray(), kept);
+    }
+  }
+  const [a, b] = [[0, 1, 2, 255, 0, 4], [0, 0, 1, 128, 255, 4]].map((bytes) =>
+    tensor(bytes, { dtype: "uint8" }).to("bool")
+  );
+  const bits = (t: Tensor) => Array.from(t.to("int64").toTypedArray(), Number);
+  assertEquals(bits(a.logicalAnd(b)), [0, 0, 1, 1, 0, 1]);
+  assertEquals(bits(a.bitwiseAnd(b)), [0, 0, 1, 1, 0, 1]);
+  assertEquals(bits(a.logicalOr(b)), [0, 1, 1, 1, 1, 1]);
+  assertEquals(bits(a.logicalXor(b)), [0, 1, 0, 0, 1, 0]);
+  assertEquals(bits(a.logicalNot()), [1, 0, 0, 0, 1, 0]);
+});
+
+Deno.test("softmax across rows is that of the transpose, both ways", () => {
+  manualSeed(5);
+  for (const [shape, dim] of [[[300, 130], 0], [[4, 21, 600], 1], [[2, 50, 17], 1]] as const) {
+    for (const f of [F.softmax, F.logSoftmax]) {
+      const x = randn([...shape]).requiresGrad_(), g = randn([...shape]);
+      const turned = x.detach().transpose(dim, -1).contiguous().requiresGrad_();
+      const [y, z] = [f(x, dim), f(turned, -1)];
+      y.backward(g);
+      z.backward(g.transpose(dim, -1).contiguous());
+      for (const [a, b] of [[y, z], [x.grad!, turned.grad!]]) {
+        assert(
+          a.detach().allclose(b.detach().transpose(dim, -1), { rtol: 1e-4, atol: 1e-6 }),
+          `${shape}`,
+        );
+      }
+    }
+  }
+});
