@@ -536,7 +536,8 @@ enum Mode {
 /// Declares rows of elementwise ops. Each op says, per compute type it has, its value in terms of its inputs:
 /// `name [a, b] (p; 1) { f32: …; f64: …; i64: … }`, where `p` is the slice of the instruction's scalars, here one.
 /// `lanes: …` in place of `f32: …` is a formula over any kind of [`Lanes`](crate::lanes::Lanes), V, in which `p` has lanes
-/// too. `bits: …` is one for [`Bits`], `truths: …` one for bytes of bool.
+/// too. `by: …` names a function of whole
+/// slices of float32. `bits: …` is a formula for [`Bits`], `truths: …` one for bytes of bool.
 #[macro_export]
 macro_rules! maps {
     ($($(#[$doc:meta])* $name:ident $ins:tt ( $p:ident ; $scalars:literal ) { $($type:ident : $value:expr);* $(;)? })*) => {
@@ -596,6 +597,14 @@ macro_rules! maps {
         $crate::maps!(@kernel u16, $value, $ins, $p, $scalars);
         $crate::maps!(@kernel u32, $value, $ins, $p, $scalars);
     };
+    (@kernel by, $value:expr, $ins:tt, $p:ident, $scalars:literal) => {
+        /// # Safety
+        /// As [`Kernel`]($crate::ops::map::Kernel).
+        pub unsafe fn f32(ins: [*const f32; 3], out: *mut f32, n: usize, _: &[$crate::instruction::Scalar]) {
+            // SAFETY: the engine hands in n elements of each operand; the output overlaps none.
+            unsafe { $value(ins, out, n) }
+        }
+    };
     (@kernel truths, $value:expr, $ins:tt, $p:ident, $scalars:literal) => {
         $crate::maps!(@write truths, u8, $value, $ins, $p, $scalars);
     };
@@ -620,6 +629,7 @@ macro_rules! maps {
         $map.f32 = Some(f32);
         $map.streamed = Some(streamed);
     };
+    (@field $map:ident, by) => { $map.f32 = Some(f32) };
     (@field $map:ident, bits) => {
         $map.bits = Some($crate::ops::map::Bits { u8, u16, u32 });
     };

@@ -127,16 +127,15 @@ macro_rules! both {
             pub fn fmin(a: $t, b: $t) -> $t { if a <= b || b.is_nan() { a } else { b } }
             #[inline(always)]
             pub fn sign(x: $t) -> $t { if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { 0.0 } }
-            /// The remainder with the divisor's sign, as Python's `%`.
+            /// The remainder with the divisor's sign, as Python's `%`, of that with the dividend's.
             #[inline(always)]
-            pub fn remainder(a: $t, b: $t) -> $t {
-                let r = a % b;
+            pub fn remainder(_: $t, b: $t, r: $t) -> $t {
                 if r != 0.0 && (b < 0.0) != (r < 0.0) { r + b } else { r }
             }
-            /// The quotient rounded down, exact where `(a / b).floor()` is off by a rounding; as Python's `//`.
+            /// The quotient rounded down, exact where `(a / b).floor()` is off by a rounding; as Python's `//`. `r` is
+            /// the remainder with the dividend's sign.
             #[inline(always)]
-            pub fn div_floor(a: $t, b: $t) -> $t {
-                let r = a % b;
+            pub fn div_floor(a: $t, b: $t, r: $t) -> $t {
                 let mut quotient = (a - r) / b;
                 if r != 0.0 && (b < 0.0) != (r < 0.0) { quotient -= 1.0; }
                 let floor = quotient.floor();
@@ -391,12 +390,66 @@ pub mod division {
         map::run(call, map)
     }
 
+    /// What is made of two numbers and the remainder with the dividend's sign: itself, that with the divisor's sign, or
+    /// the quotient rounded down.
+    const OF_DIVIDEND: usize = 0;
+    const OF_DIVISOR: usize = 1;
+    const FLOOR: usize = 2;
+
+    #[inline(always)]
+    fn finished<const KIND: usize>(a: f32, b: f32, r: f32) -> f32 {
+        match KIND {
+            OF_DIVIDEND => r,
+            OF_DIVISOR => single::remainder(a, b, r),
+            _ => single::div_floor(a, b, r),
+        }
+    }
+
+    /// Quotients below this have their whole part right when they are rounded to float64: two float32 that do not divide
+    /// differ from the nearest multiple by more.
+    const NEAR: f64 = (1 << 24) as f64;
+
+    crate::simd! {
+        /// By a division in float64. Says whether all quotients were small enough, and numbers.
+        unsafe fn quick<const KIND: usize>(ins: [*const f32; 3], out: *mut f32, n: usize) -> bool {
+            let mut all = true;
+            for i in 0..n {
+                // SAFETY: the caller gives n elements of each.
+                unsafe {
+                    let (a, b) = (*ins[0].add(i), *ins[1].add(i));
+                    let (x, y) = (f64::from(a), f64::from(b));
+                    let whole = (x / y).trunc();
+                    all &= (whole.abs() < NEAR) & (y.abs() < f64::INFINITY);
+                    let r = ((x - whole * y) as f32).copysign(a);
+                    *out.add(i) = finished::<KIND>(a, b, r);
+                }
+            }
+            all
+        }
+    }
+
+    /// # Safety
+    /// There are n elements of two inputs and of the output, which overlaps neither.
+    unsafe fn by_remainder<const KIND: usize>(ins: [*const f32; 3], out: *mut f32, n: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if quick::<KIND>(ins, out, n) {
+                return;
+            }
+            for i in 0..n {
+                let (a, b) = (*ins[0].add(i), *ins[1].add(i));
+                *out.add(i) = finished::<KIND>(a, b, a % b);
+            }
+        }
+    }
+
     mod kernels {
-        use super::super::{double, single};
+        use super::super::double;
+        use super::{FLOOR, OF_DIVIDEND, OF_DIVISOR, by_remainder};
         crate::maps! {
             div_floor [a, b] (p; 0) {
-                f32: single::div_floor(a, b);
-                f64: double::div_floor(a, b);
+                by: by_remainder::<FLOOR>;
+                f64: double::div_floor(a, b, a % b);
                 i64: if b == 0 { 0 } else {
                     a.wrapping_div(b) - i64::from(a.wrapping_rem(b) != 0 && (a < 0) != (b < 0))
                 }
@@ -407,17 +460,64 @@ pub mod division {
                 i64: if b == 0 { 0 } else { a.wrapping_div(b) }
             }
             remainder [a, b] (p; 0) {
-                f32: single::remainder(a, b);
-                f64: double::remainder(a, b);
+                by: by_remainder::<OF_DIVISOR>;
+                f64: double::remainder(a, b, a % b);
                 i64: if b == 0 { 0 } else {
                     let r = a.wrapping_rem(b);
                     if r != 0 && (r < 0) != (b < 0) { r + b } else { r }
                 }
             }
             fmod [a, b] (p; 0) {
-                f32: a % b;
+                by: by_remainder::<OF_DIVIDEND>;
                 f64: a % b;
                 i64: if b == 0 { 0 } else { a.wrapping_rem(b) }
+            }
+        }
+    }
+
+    #[cfg(test)]
+    #[test]
+    fn remainders_are_those_of_the_processor_to_the_bit() {
+        let mut state = 1u64;
+        let mut next = || {
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            (state >> 33) as u32
+        };
+        for round in 0..64 {
+            // Any bits; numbers of like size; multiples and what lies beside them.
+            let pairs: Vec<(f32, f32)> = (0..1000)
+                .map(|_| {
+                    let (a, b) = (f32::from_bits(next() << 1), f32::from_bits(next() << 1));
+                    let (x, y) = (next() as f32 / 3e4 - 3e4, next() as f32 / 1e8 - 10.0);
+                    let near =
+                        f32::from_bits((y * (next() % 4000) as f32).to_bits() + next() % 3 - 1);
+                    match round % 4 {
+                        0 => (a, b),
+                        1 => (x, y),
+                        _ => (near, y),
+                    }
+                })
+                .chain([
+                    (-4.0, 2.0),
+                    (4.0, -0.5),
+                    (0.0, 3.0),
+                    (-0.0, 3.0),
+                    (1e-42, 3e-45),
+                ])
+                .collect();
+            let (a, b): (Vec<f32>, Vec<f32>) = pairs.iter().copied().unzip();
+            let mut out = vec![0f32; a.len()];
+            let ins = [a.as_ptr(), b.as_ptr(), core::ptr::null()];
+            // SAFETY: so many elements of each.
+            unsafe { by_remainder::<OF_DIVIDEND>(ins, out.as_mut_ptr(), out.len()) };
+            for ((a, b), r) in pairs.iter().zip(&out) {
+                let expected = a % b;
+                assert!(
+                    r.to_bits() == expected.to_bits() || r.is_nan() && expected.is_nan(),
+                    "{a:e} % {b:e} is {expected:e}, not {r:e}"
+                );
             }
         }
     }
