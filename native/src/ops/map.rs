@@ -601,8 +601,9 @@ macro_rules! maps {
         /// # Safety
         /// As [`Kernel`]($crate::ops::map::Kernel).
         pub unsafe fn f32(ins: [*const f32; 3], out: *mut f32, n: usize, _: &[$crate::instruction::Scalar]) {
+            let by: unsafe fn([*const f32; 3], *mut f32, usize) = $value;
             // SAFETY: the engine hands in n elements of each operand; the output overlaps none.
-            unsafe { $value(ins, out, n) }
+            unsafe { by(ins, out, n) }
         }
     };
     (@kernel truths, $value:expr, $ins:tt, $p:ident, $scalars:literal) => {
