@@ -158,6 +158,27 @@ pub fn step() {
     unsafe { core::arch::asm!("", options(nomem, nostack, preserves_flags)) };
 }
 
+/// Neighbours of at most 16 bytes as they are, in a register of their own: else LLVM may gather one of each of several such
+/// from far apart, which costs more than all the rest.
+#[inline(always)]
+pub fn apart<T: Copy>(x: T) -> T {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::__m128;
+        if size_of::<T>() <= size_of::<__m128>() {
+            let mut register = core::mem::MaybeUninit::<__m128>::zeroed();
+            // SAFETY: the value fits, any bits are a vector, and the asm leaves the register as it is.
+            unsafe {
+                register.as_mut_ptr().cast::<T>().write(x);
+                let mut vector = register.assume_init();
+                core::arch::asm!("/* {0} */", inout(xmm_reg) vector, options(pure, nomem, nostack, preserves_flags));
+                return core::mem::transmute_copy(&vector);
+            }
+        }
+    }
+    x
+}
+
 /// Compiles a function for every level and picks one at run time.
 ///
 /// ```ignore

@@ -139,7 +139,7 @@ unsafe fn add_products<const P: usize, const N: usize, T: Float>(
     unsafe {
         let g = g.cast::<[T; P]>().read_unaligned();
         for (part, &tap) in parts.iter_mut().zip(taps) {
-            let x = x.add(tap).cast::<[T; P]>().read_unaligned();
+            let x = simd::apart(x.add(tap).cast::<[T; P]>().read_unaligned());
             for l in 0..P {
                 part[l] += g[l] * x[l];
             }
