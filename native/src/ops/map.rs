@@ -355,11 +355,13 @@ pub fn run(call: &Call, map: &Map) -> Outcome {
 
 /// Runs on bytes or narrow integers of one dtype where they lie, if every operand is such and dense.
 fn narrow(call: &Call, map: &Map) -> bool {
-    if map.bits.is_none() && map.truths.is_none() {
-        return false;
-    }
+    use DType::{Bool, I8, I16, I32, U8};
     let operands = call.all();
     let out = &operands[0];
+    let is_narrow = matches!(out.dtype, Bool | U8 | I8 | I16 | I32);
+    if !is_narrow || map.bits.is_none() && map.truths.is_none() {
+        return false;
+    }
     let fits = operands.iter().all(|o| {
         o.dtype == out.dtype
             && o.dims() == out.dims()
@@ -368,10 +370,10 @@ fn narrow(call: &Call, map: &Map) -> bool {
     });
     match (out.dtype, &map.bits, map.truths) {
         _ if !fits => return false,
-        (DType::Bool, _, Some(kernel)) => each(operands, kernel),
-        (DType::U8 | DType::I8, Some(bits), _) => each(operands, bits.u8),
-        (DType::I16, Some(bits), _) => each(operands, bits.u16),
-        (DType::I32, Some(bits), _) => each(operands, bits.u32),
+        (Bool, _, Some(kernel)) => each(operands, kernel),
+        (U8 | I8, Some(bits), _) => each(operands, bits.u8),
+        (I16, Some(bits), _) => each(operands, bits.u16),
+        (I32, Some(bits), _) => each(operands, bits.u32),
         _ => return false,
     }
     true
@@ -536,8 +538,8 @@ enum Mode {
 /// Declares rows of elementwise ops. Each op says, per compute type it has, its value in terms of its inputs:
 /// `name [a, b] (p; 1) { f32: …; f64: …; i64: … }`, where `p` is the slice of the instruction's scalars, here one.
 /// `lanes: …` in place of `f32: …` is a formula over any kind of [`Lanes`](crate::lanes::Lanes), V, in which `p` has lanes
-/// too. `by: …` names a function of whole
-/// slices of float32. `bits: …` is a formula for [`Bits`], `truths: …` one for bytes of bool.
+/// too. `by: …` names a function of whole slices of float32. `bits: …` is a formula for [`Bits`], `truths: …` one for
+/// bytes of bool.
 #[macro_export]
 macro_rules! maps {
     ($($(#[$doc:meta])* $name:ident $ins:tt ( $p:ident ; $scalars:literal ) { $($type:ident : $value:expr);* $(;)? })*) => {

@@ -22,15 +22,15 @@ const TILE: usize = 64;
 const GRAIN: usize = 16 * 1024;
 
 simd! {
-    /// Softmax or its logarithm of TILE lines of n elements side by side, in place.
-    unsafe fn tile<C: Real>(x: *mut C, n: usize, log: bool) {
-        let mut most = [C::LOWEST; TILE];
-        let mut total = [C::ZERO; TILE];
+    /// Softmax or its logarithm of W lines of n elements side by side, in place; rows lie TILE apart.
+    unsafe fn tile<const W: usize, C: Real>(x: *mut C, n: usize, log: bool) {
+        let mut most = [C::LOWEST; W];
+        let mut total = [C::ZERO; W];
         // SAFETY: the caller gives n rows of TILE elements.
         unsafe {
             for i in 0..n {
                 let x = x.add(i * TILE);
-                for l in 0..TILE {
+                for l in 0..W {
                     let v = *x.add(l);
                     most[l] = if v > most[l] { v } else { most[l] };
                 }
@@ -38,7 +38,7 @@ simd! {
             }
             for i in 0..n {
                 let x = x.add(i * TILE);
-                for l in 0..TILE {
+                for l in 0..W {
                     let d = *x.add(l) - most[l];
                     let e = d.exp();
                     *x.add(l) = if log { d } else { e };
@@ -46,12 +46,12 @@ simd! {
                 }
                 simd::step();
             }
-            for l in 0..TILE {
+            for l in 0..W {
                 total[l] = if log { total[l].ln() } else { C::ONE / total[l] };
             }
             for i in 0..n {
                 let x = x.add(i * TILE);
-                for l in 0..TILE {
+                for l in 0..W {
                     let v = *x.add(l);
                     *x.add(l) = if log { v - total[l] } else { v * total[l] };
                 }
@@ -62,26 +62,45 @@ simd! {
 }
 
 simd! {
-    /// Their gradient for TILE lines side by side; the result takes the place of g.
-    unsafe fn tile_backward<C: Real>(g: *mut C, y: *const C, n: usize, log: bool) {
-        let mut total = [C::ZERO; TILE];
+    /// Their gradient for W lines side by side; the result takes the place of g.
+    unsafe fn tile_backward<const W: usize, C: Real>(g: *mut C, y: *const C, n: usize, log: bool) {
+        let mut total = [C::ZERO; W];
         // SAFETY: the caller gives n rows of TILE elements of each.
         unsafe {
             for i in 0..n {
                 let (g, y) = (g.add(i * TILE), y.add(i * TILE));
-                for l in 0..TILE {
+                for l in 0..W {
                     total[l] += if log { *g.add(l) } else { *g.add(l) * *y.add(l) };
                 }
                 simd::step();
             }
             for i in 0..n {
                 let (g, y) = (g.add(i * TILE), y.add(i * TILE));
-                for l in 0..TILE {
+                for l in 0..W {
                     let (a, b) = (*g.add(l), *y.add(l));
                     *g.add(l) = if log { a - b.exp() * total[l] } else { b * (a - total[l]) };
                 }
                 simd::step();
             }
+        }
+    }
+}
+
+/// One tile: areas of the input (of g and y), rows TILE apart, of which w lanes are in use and the others zero.
+///
+/// # Safety
+/// The areas have n rows.
+unsafe fn tile_of<C: Real>(areas: &[*mut C], n: usize, w: usize, log: bool) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match (areas, w) {
+            (&[x], ..=16) => tile::<16, C>(x, n, log),
+            (&[x], ..=32) => tile::<32, C>(x, n, log),
+            (&[x], _) => tile::<TILE, C>(x, n, log),
+            (&[g, y, ..], ..=16) => tile_backward::<16, C>(g, y, n, log),
+            (&[g, y, ..], ..=32) => tile_backward::<32, C>(g, y, n, log),
+            (&[g, y, ..], _) => tile_backward::<TILE, C>(g, y, n, log),
+            (&[], _) => {}
         }
     }
 }
@@ -125,7 +144,7 @@ fn run<C: Soft, const K: usize>(call: &Call) -> Outcome {
     };
     let failed = Failure::default();
     pool::parallel_ranges(lines.numel, grain, &|range| {
-        let buffer = match Buffer::take::<C>(room * K) {
+        let buffer = match Buffer::take::<C>(room * if tiles { K - 1 } else { K }) {
             Ok(buffer) => buffer,
             Err(text) => return failed.note(Err(text)),
         };
@@ -153,11 +172,7 @@ fn run<C: Soft, const K: usize>(call: &Call) -> Outcome {
                                 }
                             }
                         }
-                        if K == 2 {
-                            tile::<C>(areas[0], n, log)
-                        } else {
-                            tile_backward::<C>(areas[0], areas[1], n, log)
-                        }
+                        tile_of(&areas[..K - 1], n, w, log);
                         for i in 0..n {
                             places[0].scatter(
                                 here[0] + i as isize * along[0],
