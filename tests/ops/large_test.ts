@@ -386,3 +386,44 @@ Deno.test("softmax across rows is that of the transpose, both ways", () => {
     }
   }
 });
+
+Deno.test("convolutions of many channels are products with unfolded blocks, both ways", () => {
+  manualSeed(6);
+  for (
+    const [batch, ins, high, wide, outs, padding] of [
+      [2, 33, 40, 40, 48, 1],
+      [1, 64, 21, 270, 32, 0],
+      [4, 130, 12, 14, 64, 2],
+    ]
+  ) {
+    const x = randn([batch, ins, high, wide]).requiresGrad_();
+    const w = randn([outs, ins, 3, 3]).div(3 * Math.sqrt(ins)).requiresGrad_();
+    const bias = randn([outs]);
+    const y = F.conv2d(x, w, bias, { padding });
+    const g = randn([...y.shape]);
+    y.backward(g);
+    const [x64, w64] = [x, w].map((a) => a.detach().to("float64").requiresGrad_());
+    const blocks = F.unfold(x64, 3, { padding });
+    const rows = w64.view([outs, ins * 9]).matmul(blocks).add(bias.view([outs, 1]));
+    const z = rows.view([...y.shape]);
+    z.backward(g.to("float64"));
+    for (const [got, want] of [[y, z], [x.grad!, x64.grad!], [w.grad!, w64.grad!]]) {
+      const off = got.detach().to("float64").sub(want.detach()).abs().max().item();
+      const most = want.detach().abs().max().item();
+      assert(off <= 2e-6 * most, `${[batch, ins, high, wide]}: off by ${off} of ${most}`);
+    }
+  }
+});
+
+Deno.test("what is not finite reaches no result of a convolution whose window lacks it", () => {
+  manualSeed(7);
+  const x = randn([2, 40, 30, 30]), w = randn([48, 40, 3, 3]);
+  const plain = F.conv2d(x, w, null, { padding: 1 });
+  const bad = x.clone().set([1, 5, 10, 20], Infinity);
+  const y = F.conv2d(bad, w, null, { padding: 1 });
+  const finite = y.isfinite();
+  const lost = finite.logicalNot();
+  assertEquals(lost.sum().item(), 48 * 9);
+  assertEquals(lost.at(1).narrow(1, 9, 3).narrow(2, 19, 3).sum().item(), 48 * 9);
+  assert(y.where(finite, 0).allclose(plain.where(finite, 0), { rtol: 1e-4, atol: 1e-3 }));
+});

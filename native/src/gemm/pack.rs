@@ -8,7 +8,7 @@ use crate::simd::{Level, level};
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
-use std::ops::{Add, AddAssign, Mul};
+use std::ops::{Add, AddAssign, Mul, Sub};
 
 /// Memory for `T`s, aligned to cache lines; goes back to its thread when dropped.
 pub struct Buffer {
@@ -83,6 +83,7 @@ pub trait Float:
     + PartialEq
     + PartialOrd
     + Add<Output = Self>
+    + Sub<Output = Self>
     + Mul<Output = Self>
     + AddAssign
     + 'static

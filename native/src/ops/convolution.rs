@@ -4,8 +4,9 @@
 //! gradient is the transposed convolution.
 //!
 //! Here: the sizes and the choice of a way. 1 × 1 is a plain product; others are products with patches that are read
-//! where they lie (direct.rs, field.rs); one channel per group has kernels of its own (depthwise.rs); integers and what is
-//! too wide are summed one by one (exact.rs).
+//! where they lie (direct.rs, field.rs), or where windows are 3 × 3 and channels many, of transformed tiles (winograd.rs);
+//! one channel per group has kernels of its own (depthwise.rs); integers and what is too wide are summed one by one
+//! (exact.rs).
 
 mod cuda;
 mod depthwise;
@@ -15,6 +16,7 @@ mod field;
 mod library;
 #[cfg(test)]
 mod tests;
+mod winograd;
 
 use super::dense::{Input, Output};
 use crate::dtype::{Compute, Number};
@@ -207,6 +209,9 @@ macro_rules! quick {
                 if g.is_pointwise() {
                     return pointwise(g, to.ptr(), x.ptr(), w.ptr(), false, bias);
                 }
+                if winograd::suits(g) && winograd::forward(g, to.ptr(), x.ptr(), w.ptr(), bias)? {
+                    return Ok(());
+                }
                 match direct::forward_field(g) {
                     Some(field) if depthwise::suits(g) => {
                         depthwise::forward(g, &field, to.ptr(), x.ptr(), w.ptr(), bias)
@@ -220,6 +225,9 @@ macro_rules! quick {
                 if g.is_pointwise() {
                     return pointwise(g, to.ptr(), y.ptr(), w.ptr(), true, bias);
                 }
+                if winograd::suits(g) && winograd::input_grad(g, to.ptr(), y.ptr(), w.ptr(), bias)? {
+                    return Ok(());
+                }
                 if depthwise::suits(g) && depthwise::input_grad(g, to.ptr(), y.ptr(), w.ptr(), bias)? {
                     return Ok(());
                 }
@@ -230,6 +238,9 @@ macro_rules! quick {
             }
 
             fn weight_grad(g: &Geometry, to: &Output<$t>, y: &Input<$t>, x: &Input<$t>) -> Outcome {
+                if winograd::suits(g) && winograd::weight_grad(g, to.ptr(), y.ptr(), x.ptr())? {
+                    return Ok(());
+                }
                 match direct::forward_field(g) {
                     Some(field) if depthwise::suits(g) => {
                         depthwise::weight_grad(g, &field, to.ptr(), y.ptr(), x.ptr())

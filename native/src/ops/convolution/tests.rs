@@ -1,6 +1,6 @@
 //! Every way against sums one by one, at every level, with the same bits for any number of threads.
 
-use super::{Geometry, depthwise, direct};
+use super::{Geometry, depthwise, direct, winograd};
 use crate::pool;
 use crate::simd::{self, Level};
 
@@ -85,14 +85,12 @@ fn close(got: &[f32], want: &[f64], what: &str) {
     }
 }
 
+type Way = fn(&Geometry, &[f32], &[f32], &[f32]) -> [Vec<f32>; 3];
+
 /// y, gx and gw by the quick ways.
 fn quick(g: &Geometry, x: &[f32], w: &[f32], y: &[f32]) -> [Vec<f32>; 3] {
     let field = direct::forward_field(g).unwrap();
-    let mut out = [
-        vec![f32::NAN; y.len()],
-        vec![f32::NAN; x.len()],
-        vec![f32::NAN; w.len()],
-    ];
+    let mut out = outputs(x, w, y);
     let [oy, ox, ow] = out.each_mut().map(|v| v.as_mut_ptr());
     let (x, w, y) = (x.as_ptr(), w.as_ptr(), y.as_ptr());
     if depthwise::suits(g) {
@@ -107,20 +105,38 @@ fn quick(g: &Geometry, x: &[f32], w: &[f32], y: &[f32]) -> [Vec<f32>; 3] {
     out
 }
 
-#[test]
-fn all_ways_agree_and_threads_change_no_bit() {
+/// The same by transformed tiles.
+fn tiled(g: &Geometry, x: &[f32], w: &[f32], y: &[f32]) -> [Vec<f32>; 3] {
+    assert!(winograd::fits(g));
+    let mut out = outputs(x, w, y);
+    let [oy, ox, ow] = out.each_mut().map(|v| v.as_mut_ptr());
+    let (x, w, y) = (x.as_ptr(), w.as_ptr(), y.as_ptr());
+    assert!(winograd::forward(g, oy, x, w, None).unwrap());
+    assert!(winograd::input_grad(g, ox, y, w, None).unwrap());
+    assert!(winograd::weight_grad(g, ow, y, x).unwrap());
+    out
+}
+
+fn outputs(x: &[f32], w: &[f32], y: &[f32]) -> [Vec<f32>; 3] {
+    [y, x, w].map(|like| vec![f32::NAN; like.len()])
+}
+
+fn operands(g: &Geometry, seed: usize) -> [Vec<f32>; 3] {
+    let size = |channels: usize, dims: [usize; 3]| channels * dims.iter().product::<usize>();
+    [
+        numbers(size(g.batch * g.groups * g.ins, g.input), seed),
+        numbers(size(g.groups * g.outs * g.ins, g.kernel), seed + 100),
+        numbers(size(g.batch * g.groups * g.outs, g.output), seed + 50),
+    ]
+}
+
+/// Compares a way with sums in float64, at every level and for one thread and four.
+fn check(way: Way, geometries: &[Geometry]) {
     let _turn = simd::turn();
     let (level, threads) = (simd::level(), pool::threads());
-    for (seed, g) in geometries().iter().enumerate() {
-        let size = |channels: usize, dims: [usize; 3]| channels * dims.iter().product::<usize>();
-        let x = numbers(size(g.batch * g.groups * g.ins, g.input), seed);
-        let y = numbers(size(g.batch * g.groups * g.outs, g.output), seed + 50);
-        let w = numbers(size(g.groups * g.outs * g.ins, g.kernel), seed + 100);
-        let mut want = [
-            vec![0.0f64; y.len()],
-            vec![0.0; x.len()],
-            vec![0.0; w.len()],
-        ];
+    for (seed, g) in geometries.iter().enumerate() {
+        let [x, w, y] = operands(g, seed);
+        let mut want = [&y, &x, &w].map(|like| vec![0.0f64; like.len()]);
         products(g, |i, j, k| {
             let [a, b, c] = [w[i], x[j], y[k]].map(f64::from);
             want[0][k] += a * b;
@@ -132,14 +148,64 @@ fn all_ways_agree_and_threads_change_no_bit() {
                 continue;
             }
             pool::set_threads(1);
-            let alone = quick(g, &x, &w, &y);
+            let alone = way(g, &x, &w, &y);
             for (got, want) in alone.iter().zip(&want) {
                 close(got, want, &format!("{g:?} at {wanted:?}"));
             }
             pool::set_threads(4);
-            assert_eq!(quick(g, &x, &w, &y), alone, "{g:?} with four threads");
+            assert_eq!(way(g, &x, &w, &y), alone, "{g:?} with four threads");
         }
     }
     assert!(simd::force(level));
     pool::set_threads(threads);
+}
+
+#[test]
+fn all_ways_agree_and_threads_change_no_bit() {
+    check(quick, &geometries());
+}
+
+/// Windows of 3 × 3 over planes of one size each: (size, padding).
+fn windows(sizes: [usize; 4], [high, wide]: [[usize; 2]; 2]) -> Geometry {
+    let spatial = |[n, padding]: [usize; 2]| [n, 3, 1, padding, 1];
+    geometry(sizes, [FLAT, spatial(high), spatial(wide)])
+}
+
+#[test]
+fn transformed_tiles_give_the_same() {
+    let geometries = [
+        // Fewer than a register, odd and even, with each padding.
+        windows([1, 1, 1, 1], [[3, 0], [3, 0]]),
+        windows([2, 1, 3, 5], [[4, 1], [5, 2]]),
+        windows([1, 1, 2, 3], [[1, 2], [2, 1]]),
+        // Registers and panels in part, groups, several blocks of rows.
+        windows([3, 2, 9, 17], [[9, 0], [35, 1]]),
+        windows([2, 1, 70, 33], [[12, 1], [14, 1]]),
+        // More channels than a kernel takes at a time.
+        windows([1, 1, 260, 3], [[6, 1], [7, 1]]),
+        // Several runs along a row, of which the last is shorter.
+        windows([1, 1, 2, 2], [[3, 1], [517, 1]]),
+        // Several blocks of a sum over tiles.
+        windows([5, 1, 4, 6], [[20, 1], [40, 2]]),
+    ];
+    check(tiled, &geometries);
+}
+
+#[test]
+fn what_is_not_finite_is_left_to_sums() {
+    let g = windows([1, 1, 2, 3], [[6, 1], [40, 1]]);
+    let [mut x, w, mut y] = operands(&g, 1);
+    for bad in [f32::INFINITY, f32::NAN, f32::MAX] {
+        let (at, before) = (50, [x[50], y[50]]);
+        (x[at], y[at]) = (bad, bad);
+        let mut out = outputs(&x, &w, &y);
+        let [oy, ox, ow] = out.each_mut().map(|v| v.as_mut_ptr());
+        let (px, pw, py) = (x.as_ptr(), w.as_ptr(), y.as_ptr());
+        if bad != f32::MAX {
+            assert!(!winograd::forward(&g, oy, px, pw, None).unwrap());
+            assert!(!winograd::input_grad(&g, ox, py, pw, None).unwrap());
+        }
+        assert!(!winograd::weight_grad(&g, ow, py, px).unwrap());
+        [x[at], y[at]] = before;
+    }
 }
