@@ -23,7 +23,7 @@ use pack::copy_line;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use kernel::{A_STRIDE, DEPTH};
-pub use pack::{Buffer, Float, copy_rows};
+pub use pack::{Buffer, Float, copy_row, copy_rows};
 pub use thin::gemm_i64;
 
 /// Element types of a float product. Computed in float64 if C is, else in float32.

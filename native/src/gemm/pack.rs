@@ -250,6 +250,55 @@ unsafe fn transpose_avx2(lines: &[*const f32; 8], count: usize, to: *mut f32, st
     }
 }
 
+/// N elements.
+#[inline(always)]
+unsafe fn copy_part<const N: usize, T: Copy>(from: *const T, to: *mut T) {
+    // SAFETY: the caller gives the elements.
+    unsafe {
+        let part = from.cast::<[T; N]>().read_unaligned();
+        to.cast::<[T; N]>().write_unaligned(part);
+    }
+}
+
+/// `width` elements in parts, the last of which may reach back over the one before.
+///
+/// # Safety
+/// The elements exist, and what is read is not written.
+#[inline(always)]
+pub unsafe fn copy_row<T: Copy>(from: *const T, to: *mut T, width: usize) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let mut j = 0;
+        while j + 16 <= width {
+            copy_part::<16, T>(from.add(j), to.add(j));
+            j += 16;
+        }
+        let back = |n: usize| (from.add(width - n), to.add(width - n));
+        match width {
+            _ if j == width => {}
+            16.. => {
+                let (from, to) = back(16);
+                copy_part::<16, T>(from, to);
+            }
+            8.. => {
+                copy_part::<8, T>(from, to);
+                let (from, to) = back(8);
+                copy_part::<8, T>(from, to);
+            }
+            4.. => {
+                copy_part::<4, T>(from, to);
+                let (from, to) = back(4);
+                copy_part::<4, T>(from, to);
+            }
+            _ => {
+                for j in 0..width {
+                    *to.add(j) = *from.add(j);
+                }
+            }
+        }
+    }
+}
+
 simd! {
     /// `to[i · to_step + j] = from[i · step + j]` for i below `rows` and j below `width`: short rows, which a call for each
     /// would take long for.
@@ -258,20 +307,8 @@ simd! {
     /// All those elements exist, and no other thread's are written.
     pub unsafe fn copy_rows<T: Copy>(from: *const T, step: isize, to: *mut T, to_step: isize, rows: usize, width: usize) {
         for i in 0..rows as isize {
-            let (from, to) = (from.wrapping_offset(i * step), to.wrapping_offset(i * to_step));
             // SAFETY: the caller gives the elements.
-            unsafe {
-                let mut j = 0;
-                while j + 16 <= width {
-                    let part = from.add(j).cast::<[T; 16]>().read_unaligned();
-                    to.add(j).cast::<[T; 16]>().write_unaligned(part);
-                    j += 16;
-                }
-                while j < width {
-                    *to.add(j) = *from.add(j);
-                    j += 1;
-                }
-            }
+            unsafe { copy_row(from.wrapping_offset(i * step), to.wrapping_offset(i * to_step), width) };
         }
     }
 }

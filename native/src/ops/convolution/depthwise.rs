@@ -12,6 +12,7 @@ use crate::fault::Outcome;
 use crate::gemm::{Buffer, Float};
 use crate::pool::Shared;
 use crate::simd;
+use crate::simd::Level;
 
 /// Elements of one register of sums.
 const PART: usize = 16;
@@ -57,7 +58,26 @@ unsafe fn sum_part<const R: usize, const P: usize, T: Float>(
     }
 }
 
-/// The same for whole rows of n.
+/// The same for whole rows of n of at least P, or none: the last part may reach back over the one before.
+#[inline(always)]
+unsafe fn sum_parts<const R: usize, const P: usize, T: Float>(
+    y: *mut T,
+    x: [*const T; R],
+    taps: &[usize],
+    w: *const T,
+    start: T,
+    n: usize,
+) {
+    let mut j = 0;
+    while j < n {
+        let at = j.min(n - P);
+        // SAFETY: as promised to `sum_rows`.
+        unsafe { sum_part::<R, P, T>(y.add(at), n, x.map(|x| x.add(at)), taps, w, start) };
+        j += P;
+    }
+}
+
+/// The same for rows of any n.
 #[inline(always)]
 unsafe fn sum_some<const R: usize, T: Float>(
     y: *mut T,
@@ -67,25 +87,15 @@ unsafe fn sum_some<const R: usize, T: Float>(
     start: T,
     n: usize,
 ) {
+    const HALF: usize = PART / 2;
+    const QUARTER: usize = PART / 4;
     // SAFETY: as promised to `sum_rows`.
     unsafe {
-        let mut j = 0;
-        let at = |j: usize| x.map(|x| x.add(j));
-        while j + PART <= n {
-            sum_part::<R, PART, T>(y.add(j), n, at(j), taps, w, start);
-            j += PART;
-        }
-        if j + PART / 2 <= n {
-            sum_part::<R, { PART / 2 }, T>(y.add(j), n, at(j), taps, w, start);
-            j += PART / 2;
-        }
-        if j + PART / 4 <= n {
-            sum_part::<R, { PART / 4 }, T>(y.add(j), n, at(j), taps, w, start);
-            j += PART / 4;
-        }
-        while j < n {
-            sum_part::<R, 1, T>(y.add(j), n, at(j), taps, w, start);
-            j += 1;
+        match n {
+            PART.. => sum_parts::<R, PART, T>(y, x, taps, w, start, n),
+            HALF.. => sum_parts::<R, HALF, T>(y, x, taps, w, start, n),
+            QUARTER.. => sum_parts::<R, QUARTER, T>(y, x, taps, w, start, n),
+            _ => sum_parts::<R, 1, T>(y, x, taps, w, start, n),
         }
     }
 }
@@ -133,15 +143,15 @@ unsafe fn add_products<const P: usize, const N: usize, T: Float>(
     parts: &mut [[T; P]; N],
     g: *const T,
     x: *const T,
-    taps: &[usize],
+    taps: &[usize; N],
 ) {
     // SAFETY: the caller's promise.
     unsafe {
         let g = g.cast::<[T; P]>().read_unaligned();
-        for (part, &tap) in parts.iter_mut().zip(taps) {
-            let x = simd::apart(x.add(tap).cast::<[T; P]>().read_unaligned());
+        for t in 0..N {
+            let x = simd::apart(x.add(taps[t]).cast::<[T; P]>().read_unaligned());
             for l in 0..P {
-                part[l] += g[l] * x[l];
+                parts[t][l] += g[l] * x[l];
             }
         }
     }
@@ -187,6 +197,7 @@ simd! {
     /// Adds `g[r, j] x[starts[r] + taps[t] + j]` of all rows r of n elements and the first N taps to the parts. Elements past
     /// a row must not count, even where x is not finite there.
     unsafe fn dot_rows<const N: usize, T: Float>(g: *const T, x: *const T, starts: &[usize], taps: &[usize], n: usize, sums: &mut Parts<N, T>) {
+        let Some(taps) = taps.first_chunk::<N>() else { return };
         let Parts { mut wholes, mut halves, mut quarters, mut ones } = sums.clone();
         // SAFETY: as promised by the caller.
         unsafe {
@@ -357,8 +368,13 @@ pub fn weight_grad<T: Float + Number>(
     dense::each(g.groups, work, &|group| {
         let buffer = Buffer::take::<T>(room).map_err(memory)?;
         let padded: *mut T = buffer.get();
-        // Nine taps are a kernel of 3 x 3; other sizes are made of them.
-        let (nines, rest) = (taps / 9, taps % 9);
+        // Nine taps are a kernel of 3 x 3, and as many as wide registers hold sums of; others are made of rows of three.
+        let nines = if simd::level() == Level::Avx512 {
+            taps / 9
+        } else {
+            0
+        };
+        let rest = taps - 9 * nines;
         let (threes, singles) = (rest / 3, rest % 3);
         let mut by_nine = vec![Parts::<9, T>::NONE; g.outs * nines];
         let mut by_three = vec![Parts::<3, T>::NONE; g.outs * threes];

@@ -1,7 +1,8 @@
 //! A plane laid out so that every tap of a window reads contiguous elements: with the zeros around it, and split by the
 //! phases of the strides, so that the elements that one tap reads at neighbouring positions are neighbours.
 
-use crate::gemm::{Float, copy_rows};
+use crate::gemm::{Float, copy_row};
+use crate::simd;
 
 /// Elements of a field at most.
 const LARGEST: usize = 1 << 26;
@@ -104,7 +105,7 @@ impl Field {
         // SAFETY: as promised by the caller.
         unsafe {
             if self.stride[2] == 1 && self.stride[1] == 1 && self.stride[0] == 1 {
-                return self.load_dense(x, to);
+                return load_dense(self, x, to);
             }
             core::slice::from_raw_parts_mut(to, self.size()).fill(T::ZERO);
             self.rows(|here, at, step, n| {
@@ -112,20 +113,6 @@ impl Field {
                     *to.add(here + i) = *x.add(at + i * step);
                 }
             });
-        }
-    }
-
-    /// Without strides rows follow each other, with zeros between them.
-    unsafe fn load_dense<T: Float>(&self, x: *const T, to: *mut T) {
-        let mut done = 0;
-        // SAFETY: as in `load`.
-        unsafe {
-            self.rows(|here, at, _, n| {
-                core::slice::from_raw_parts_mut(to.add(done), here - done).fill(T::ZERO);
-                copy_rows::<T>(x.add(at), 0, to.add(here), 0, 1, n);
-                done = here + n;
-            });
-            core::slice::from_raw_parts_mut(to.add(done), self.size() - done).fill(T::ZERO);
         }
     }
 
@@ -143,6 +130,28 @@ impl Field {
                     *x.add(at + i * step) = *from.add(here + i);
                 }
             });
+        }
+    }
+}
+
+simd! {
+    /// Without strides rows follow each other, with zeros between them.
+    unsafe fn load_dense<T: Float>(field: &Field, x: *const T, to: *mut T) {
+        const N: usize = 16;
+        let (mut done, size) = (0, field.size());
+        // SAFETY: as in `load`.
+        unsafe {
+            field.rows(|here, at, _, n| {
+                if here - done <= N && done + N <= size {
+                    // What else it reaches is written next.
+                    to.add(done).cast::<[T; N]>().write_unaligned([T::ZERO; N]);
+                } else {
+                    core::slice::from_raw_parts_mut(to.add(done), here - done).fill(T::ZERO);
+                }
+                copy_row(x.add(at), to.add(here), n);
+                done = here + n;
+            });
+            core::slice::from_raw_parts_mut(to.add(done), size - done).fill(T::ZERO);
         }
     }
 }
