@@ -18,6 +18,7 @@ import { indexSelect } from "./index_ops.ts";
 import { nonzeroOf } from "./indexing.ts";
 import { maskedFill } from "./logic.ts";
 import { gradFor, stretched } from "./map.ts";
+import { amax, amin } from "./reduction.ts";
 import { reshape, unsqueeze } from "./view.ts";
 import { intoWindow, narrow, unbind } from "./window.ts";
 
@@ -320,15 +321,8 @@ export const histc: (
     }
     let low = min, high = max;
     if (low === high && x.numel > 0) {
-      const values = x.toTypedArray();
-      low = Infinity;
-      high = -Infinity;
-      for (let i = 0; i < values.length; i++) {
-        const v = Number(values[i]);
-        if (Number.isNaN(v)) low = high = NaN;
-        low = Math.min(low, v);
-        high = Math.max(high, v);
-      }
+      const all = x.detach();
+      [low, high] = [Number(amin(all).item()), Number(amax(all).item())];
     }
     if (low === high) {
       low -= 1;

@@ -7,7 +7,7 @@ use crate::instruction::{Call, MAX_DIMS, Operand, Row};
 use crate::memory::Scratch;
 use crate::ops::map::Shared;
 use crate::ops::walk::{Address, Walk, move_run};
-use crate::{bail, pool, stream, with_bits, with_dtype};
+use crate::{bail, pool, simd, stream, with_bits, with_dtype};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 mod cuda;
@@ -121,6 +121,28 @@ impl Fence {
     }
 }
 
+simd! {
+    /// Whether n indices so many elements apart lie below `size`.
+    unsafe fn all_inside<I: Element>(idx: *const I, stride: isize, n: usize, size: usize) -> bool {
+        let mut outside = 0u64;
+        // SAFETY: the caller gives the indices.
+        unsafe {
+            if stride == 1 {
+                for i in 0..n {
+                    let index = (*idx.add(i)).to_i64();
+                    outside |= u64::from(index as u64 >= size as u64);
+                }
+            } else {
+                for i in 0..n as isize {
+                    let index = (*idx.offset(i * stride)).to_i64();
+                    outside |= u64::from(index as u64 >= size as u64);
+                }
+            }
+        }
+        outside == 0
+    }
+}
+
 /// Fails unless every index lies in 0..size.
 pub fn check_indices(call: &Call, idx: &Operand, dim: usize, size: usize) -> Outcome {
     check_index_dtype(call, idx)?;
@@ -130,9 +152,17 @@ pub fn check_indices(call: &Call, idx: &Operand, dim: usize, size: usize) -> Out
     pool::parallel_ranges(walk.numel, 4 * GRAIN, &|range| {
         let mut at = range.start;
         walk.runs(range.start, range.len(), |[o], [s], length| {
-            for i in 0..length {
-                // SAFETY: the walk stays inside the operand.
-                if inside(unsafe { index_at(shared.get(0), o + i as isize * s) }, size).is_none() {
+            let idx = shared.get(0);
+            // SAFETY: the walk stays inside the operand.
+            let good = unsafe {
+                match idx.dtype {
+                    DType::I64 => all_inside(idx.ptr.cast::<i64>().offset(o), s, length, size),
+                    _ => all_inside(idx.ptr.cast::<i32>().offset(o), s, length, size),
+                }
+            };
+            for i in if good { 0..0 } else { 0..length } {
+                // SAFETY: as above.
+                if inside(unsafe { index_at(idx, o + i as isize * s) }, size).is_none() {
                     fence.hit(at + i);
                 }
             }
@@ -331,6 +361,26 @@ impl Layout {
 
 // ---- reading --------------------------------------------------------------------------------
 
+simd! {
+    /// `to[i · to_step] = from[i · step + places[i · place_step]]` for i below n.
+    unsafe fn pick<B: Copy>(from: *const B, step: isize, places: &[i64], place_step: isize, to: *mut B, to_step: isize, n: usize) {
+        // SAFETY: the caller gives the elements.
+        unsafe {
+            let places = places.as_ptr();
+            if (step, place_step, to_step) == (0, 1, 1) {
+                for i in 0..n {
+                    *to.add(i) = *from.offset(*places.add(i) as isize);
+                }
+            } else {
+                for i in 0..n as isize {
+                    let place = *places.offset(i * place_step) as isize;
+                    *to.offset(i * to_step) = *from.offset(i * step + place);
+                }
+            }
+        }
+    }
+}
+
 /// Which dims an `index` indexes, checked.
 fn checked_index(call: &Call) -> Outcome<Layout> {
     let layout = Layout::new(call, 0)?;
@@ -381,6 +431,11 @@ fn index(call: &Call) -> Outcome {
             let to: *mut B = shared.get(0).ptr.cast();
             let base: *const B = shared.get(1).ptr.cast();
             rows.runs(row, height.min(rows.numel - row), |[o, x, b], [os, xs, bs], length| {
+                if width == 1 {
+                    // SAFETY: as below.
+                    unsafe { pick(base.offset(x), xs, &places[b as usize..], bs, to.offset(o), os, length) };
+                    return;
+                }
                 for i in 0..length as isize {
                     // SAFETY: places were checked; walks stay inside the dims of their operands.
                     unsafe {
@@ -390,9 +445,7 @@ fn index(call: &Call) -> Outcome {
                             let next = i + ahead as isize;
                             stream::prefetch_bytes(base.wrapping_offset(x + next * xs + places[(b + next * bs) as usize] as isize).cast(), bytes);
                         }
-                        if width == 1 {
-                            *target = *source;
-                        } else if dense {
+                        if dense {
                             core::ptr::copy_nonoverlapping(source.add(from), target.add(from), n);
                         } else {
                             inner.runs(from, n, |[t, s], [ts, ss], n| move_run(source.offset(s), ss, target.offset(t), ts, n));

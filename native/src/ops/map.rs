@@ -6,6 +6,7 @@ use crate::dtype::{DType, Element, Number};
 use crate::fault::Outcome;
 use crate::instruction::{Call, MAX_DIMS, Operand, Scalar};
 use crate::ops::moving;
+use crate::ops::nest::store_small_integers;
 use crate::{bail, pool, simd, stream, with_compute, with_dtype};
 use core::mem::MaybeUninit;
 
@@ -232,6 +233,9 @@ simd! {
     unsafe fn store_run<E: Element, C: Number>(x: *const C, to: *mut E, stride: isize, n: usize) {
         // SAFETY: as in `load_run`.
         unsafe {
+            if stride == 1 && store_small_integers(x, to, n) {
+                return;
+            }
             if stride == 1 {
                 for i in 0..n { *to.add(i) = (*x.add(i)).store(); }
             } else {

@@ -3,11 +3,12 @@
 
 use crate::dtype::{DType, Element};
 use crate::fault::Outcome;
-use crate::instruction::{Call, Operand, Row};
+use crate::instruction::{Call, MAX_DIMS, Operand, Row};
 use crate::memory::Scratch;
 use crate::ops::map::Shared;
 use crate::ops::walk::{Address, Walk};
-use crate::{bail, pool, with_bits, with_dtype};
+use crate::{bail, pool, simd, with_bits, with_dtype};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 mod cuda;
 
@@ -218,22 +219,56 @@ fn nonzero(call: &Call) -> Outcome {
     pool::parallel(n.div_ceil(BLOCK), &|b| {
         let (out, x) = (shared.get(0), shared.get(1));
         // SAFETY: one entry for each block; it says which rows of out are this block's.
-        let mut row = unsafe { *starts.at(b as isize) } as isize;
-        chosen(x, &walk, b * BLOCK, BLOCK.min(n - b * BLOCK), |flat, _| {
-            let mut rest = flat;
-            for d in (0..x.ndim).rev() {
-                let place = out
-                    .ptr
-                    .cast::<i64>()
-                    .wrapping_offset(row * out.strides()[0] + d as isize * out.strides()[1]);
-                // SAFETY: the row lies inside out, as the total was checked.
-                unsafe { *place = (rest % x.dims()[d]) as i64 };
-                rest /= x.dims()[d];
+        let row = unsafe { *starts.at(b as isize) } as isize;
+        let range = (b * BLOCK, BLOCK.min(n - b * BLOCK));
+        // SAFETY: the total was checked.
+        unsafe {
+            match x.ndim {
+                1 => places::<1>(x, &walk, range, out, row),
+                2 => places::<2>(x, &walk, range, out, row),
+                3 => places::<3>(x, &walk, range, out, row),
+                4 => places::<4>(x, &walk, range, out, row),
+                _ => places::<MAX_DIMS>(x, &walk, range, out, row),
             }
-            row += 1;
-        });
+        }
     });
     Ok(())
+}
+
+/// Writes the places of what is chosen of a range into the rows of `out` from `row` on; of no more than N dims.
+///
+/// # Safety
+/// Those rows exist.
+unsafe fn places<const N: usize>(
+    x: &Operand,
+    walk: &Walk<1>,
+    (from, length): (usize, usize),
+    out: &Operand,
+    mut row: isize,
+) {
+    let (dims, ndim) = (x.dims(), if N < MAX_DIMS { N } else { x.ndim });
+    let (to, [step, across]) = (out.ptr.cast::<i64>(), [out.strides()[0], out.strides()[1]]);
+    // Where the line of the last dim that is looked at begins, and its place: divided once for a line.
+    let wide = dims.last().copied().unwrap_or(1);
+    let (mut line, mut place) = (from.wrapping_sub(wide), [0i64; N]);
+    chosen(x, walk, from, length, |flat, _| {
+        if flat.wrapping_sub(line) >= wide {
+            line = flat / wide * wide;
+            let mut rest = flat / wide;
+            for d in (0..ndim.saturating_sub(1)).rev() {
+                place[d] = (rest % dims[d]) as i64;
+                rest /= dims[d];
+            }
+        }
+        if ndim > 0 {
+            place[ndim - 1] = (flat - line) as i64;
+        }
+        for (d, &i) in place.iter().enumerate().take(ndim) {
+            // SAFETY: the caller's promise.
+            unsafe { *to.offset(row * step + d as isize * across) = i };
+        }
+        row += 1;
+    });
 }
 
 fn check_select(call: &Call) -> Outcome {
@@ -375,14 +410,79 @@ fn repeat(call: &Call) -> Outcome {
     })
 }
 
+/// Elements that one thread counts by itself at least, and for each bin; and into how many parts at most.
+const COUNTED: usize = 16 * 1024;
+const COUNTED_FOR_BIN: usize = 4;
+const PARTS: usize = 16;
+
+/// How many of `n` elements fall into each bin: `count(from, length, counts)` adds those of a part.
+fn tally(
+    n: usize,
+    bins: usize,
+    count: &(dyn Fn(usize, usize, &mut [u64]) + Sync),
+) -> Outcome<Scratch> {
+    let part = COUNTED.max(COUNTED_FOR_BIN * bins).max(n.div_ceil(PARTS));
+    let parts = n.div_ceil(part).max(1);
+    let mut scratch = Scratch::new::<u64>(parts * bins)?;
+    let all = Address::<u64>::new(scratch.as_ptr());
+    pool::parallel(parts, &|i| {
+        // SAFETY: this part's counts.
+        let counts = unsafe { core::slice::from_raw_parts_mut(all.at((i * bins) as isize), bins) };
+        counts.fill(0);
+        count(i * part, part.min(n - i * part), counts);
+    });
+    // SAFETY: numbers, with this room.
+    let counts: &mut [u64] = unsafe { scratch.slice(parts * bins) };
+    let (sums, rest) = counts.split_at_mut(bins);
+    for more in rest.chunks_exact(bins.max(1)) {
+        for (sum, &count) in sums.iter_mut().zip(more) {
+            *sum += count;
+        }
+    }
+    Ok(scratch)
+}
+
+/// Writes counts to an output of one dim.
+fn put_counts(out: &Operand, mut counts: Scratch) {
+    let n = out.dims()[0];
+    // SAFETY: `tally` made at least these; i lies inside out.
+    unsafe {
+        for (i, &count) in counts.slice::<u64>(n).iter().enumerate() {
+            with_dtype!(out.dtype, E => *out.ptr.cast::<E>().offset(i as isize * out.strides()[0]) = E::from_f64(count as f64));
+        }
+    }
+}
+
+simd! {
+    /// The least and the largest of n numbers so many elements apart.
+    unsafe fn span<E: Element>(x: *const E, stride: isize, n: usize) -> (i64, i64) {
+        let (mut least, mut most) = (i64::MAX, i64::MIN);
+        for i in 0..n as isize {
+            // SAFETY: the caller gives the elements.
+            let x = unsafe { *x.offset(i * stride) }.to_i64();
+            least = least.min(x);
+            most = most.max(x);
+        }
+        (least, most)
+    }
+}
+
 /// out = the largest value and 1, at least the scalar; -1 when a value is negative.
 fn bincount_size(call: &Call) -> Outcome {
     let (out, x) = (one_int64(call)?, &call.ins()[0]);
     let mut size = call.count(0)? as i64;
     let mut negative = false;
-    integers(x, |i| {
-        negative |= i < 0;
-        size = size.max(i.saturating_add(1));
+    let walk = Walk::<1>::new(x.dims(), [x.strides()]);
+    walk.runs(0, walk.numel, |[o], [s], n| {
+        // SAFETY: the walk stays inside x.
+        let (least, most) = unsafe {
+            with_dtype!(x.dtype, E => {
+                let from = x.ptr.cast::<E>().offset(o).cast_const();
+                if s == 1 { span(from, 1, n) } else { span(from, s, n) }
+            })
+        };
+        negative |= n > 0 && least < 0;
+        size = size.max(most.saturating_add(1));
     });
     // SAFETY: one int64, checked.
     unsafe { *out = if negative { -1 } else { size } };
@@ -411,17 +511,37 @@ fn bincount(call: &Call) -> Outcome {
     check_bincount(call)?;
     let (out, x, weights) = (&call.outs()[0], &call.ins()[0], call.ins().get(1));
     let n = out.dims()[0];
+    let outside = || format!("a value lies outside 0 to {n}");
+    let Some(w) = weights else {
+        let fits = AtomicBool::new(true);
+        let walk = Walk::<1>::new(x.dims(), [x.strides()]);
+        let shared = Shared(core::slice::from_ref(x));
+        let counts = tally(walk.numel, n, &|from, length, counts| {
+            let x = shared.get(0);
+            let mut good = true;
+            with_dtype!(x.dtype, E => walk.runs(from, length, |[o], [s], n| for i in 0..n as isize {
+                // SAFETY: the walk stays inside x.
+                let value = unsafe { *x.ptr.cast::<E>().offset(o + i * s) }.to_i64();
+                match counts.get_mut(value as usize) {
+                    Some(count) if value >= 0 => *count += 1,
+                    _ => good = false,
+                }
+            }));
+            if !good {
+                fits.store(false, Ordering::Relaxed);
+            }
+        })?;
+        put_counts(out, counts);
+        return call.require(fits.into_inner(), outside);
+    };
     let mut scratch = Scratch::new::<f64>(n)?;
     // SAFETY: numbers, with this room.
     let sums: &mut [f64] = unsafe { scratch.slice(n) };
     sums.fill(0.0);
     let (mut at, mut fits) = (0isize, true);
-    let value = |i: isize| match weights {
-        None => 1.0,
+    let value = |i: isize| {
         // SAFETY: weights are as many as the values.
-        Some(w) => {
-            with_dtype!(w.dtype, E => unsafe { *w.ptr.cast::<E>().offset(i * w.strides()[0]) }.to_f64())
-        }
+        with_dtype!(w.dtype, E => unsafe { *w.ptr.cast::<E>().offset(i * w.strides()[0]) }.to_f64())
     };
     integers(x, |i| {
         match sums.get_mut(i as usize) {
@@ -434,14 +554,19 @@ fn bincount(call: &Call) -> Outcome {
         // SAFETY: i lies inside out.
         with_dtype!(out.dtype, E => unsafe { *out.ptr.cast::<E>().offset(i as isize * out.strides()[0]) = E::from_f64(sum) });
     }
-    call.require(fits, || format!("a value lies outside 0 to {n}"))
+    call.require(fits, outside)
 }
 
 /// The ends of a histogram, checked.
 fn checked_bins(call: &Call) -> Outcome<(f64, f64)> {
     let out = &call.outs()[0];
     let (low, high) = (call.float(0), call.float(1));
-    if out.ndim != 1 || out.dims()[0] == 0 || !low.is_finite() || !high.is_finite() || low >= high {
+    if out.ndim != 1
+        || !(1..i32::MAX as usize).contains(&out.dims()[0])
+        || !low.is_finite()
+        || !high.is_finite()
+        || low >= high
+    {
         bail!("histc: bins {:?} from {low} to {high}", out.dims());
     }
     Ok((low, high))
@@ -453,28 +578,58 @@ fn histc(call: &Call) -> Outcome {
     let (low, high) = checked_bins(call)?;
     let (out, x) = (&call.outs()[0], &call.ins()[0]);
     let n = out.dims()[0];
-    let mut scratch = Scratch::new::<u64>(n)?;
-    // SAFETY: numbers, with this room.
-    let counts: &mut [u64] = unsafe { scratch.slice(n) };
-    counts.fill(0);
     let walk = Walk::<1>::new(x.dims(), [x.strides()]);
-    // The arithmetic is done in the tensor's precision, as PyTorch's bins are.
-    let single = x.dtype != DType::F64;
-    with_dtype!(x.dtype, E => walk.runs(0, walk.numel, |[o], [s], length| for i in 0..length as isize {
-        // SAFETY: the walk stays inside x.
-        let v = unsafe { *x.ptr.cast::<E>().offset(o + i * s) }.to_f64();
-        if v >= low && v <= high {
-            let bin = if single {
-                ((v as f32 - low as f32) * n as f32 / (high as f32 - low as f32)) as usize
-            } else {
-                ((v - low) * n as f64 / (high - low)) as usize
-            };
-            counts[bin.min(n - 1)] += 1;
-        }
-    }));
-    for (i, &count) in counts.iter().enumerate() {
-        // SAFETY: i lies inside out.
-        with_dtype!(out.dtype, E => unsafe { *out.ptr.cast::<E>().offset(i as isize * out.strides()[0]) = E::from_f64(count as f64) });
-    }
+    let shared = Shared(core::slice::from_ref(x));
+    let counts = tally(walk.numel, n, &|from, length, counts| {
+        let x = shared.get(0);
+        let mut places = [0u32; TOGETHER];
+        walk.runs(from, length, |[o], [s], length| {
+            for at in (0..length).step_by(TOGETHER) {
+                let places = &mut places[..TOGETHER.min(length - at)];
+                let first = o + at as isize * s;
+                // SAFETY: the walk stays inside x.
+                unsafe {
+                    match x.dtype {
+                        // The arithmetic is done in the tensor's precision, as PyTorch's bins are.
+                        DType::F64 => bins_f64(x.ptr.cast::<f64>().offset(first), s, low, high, n, places),
+                        _ => with_dtype!(x.dtype, E => {
+                            bins_f32(x.ptr.cast::<E>().offset(first), s, low as f32, high as f32, n, places)
+                        }),
+                    }
+                }
+                for &place in places.iter() {
+                    if let Some(count) = counts.get_mut(place as usize) {
+                        *count += 1;
+                    }
+                }
+            }
+        });
+    })?;
+    put_counts(out, counts);
     Ok(())
 }
+
+/// Elements whose bins are found before they are counted.
+const TOGETHER: usize = 256;
+
+macro_rules! bins {
+    ($name:ident, $t:ty, $to:ident) => {
+        simd! {
+            /// The bin of each of some elements so far apart; none has the number `u32::MAX`.
+            unsafe fn $name<E: Element>(x: *const E, stride: isize, low: $t, high: $t, bins: usize, places: &mut [u32]) {
+                let last = bins as i32 - 1;
+                for (i, place) in places.iter_mut().enumerate() {
+                    // SAFETY: the caller gives the elements.
+                    let x = unsafe { *x.offset(i as isize * stride) }.$to();
+                    let is_inside = x >= low && x <= high;
+                    let bin = (x - low) * bins as $t / (high - low);
+                    // SAFETY: what lies inside has a bin from 0 to `bins`.
+                    let bin = unsafe { (if is_inside { bin } else { 0.0 }).to_int_unchecked::<i32>() };
+                    *place = if is_inside { bin.min(last) as u32 } else { u32::MAX };
+                }
+            }
+        }
+    };
+}
+bins!(bins_f32, f32, to_f32);
+bins!(bins_f64, f64, to_f64);

@@ -6,6 +6,7 @@
 use crate::dtype::{Element, Number};
 use crate::instruction::{MAX_DIMS, Operand};
 use crate::{simd, with_dtype};
+use core::any::TypeId;
 
 /// Loops from the outermost to the innermost, neighbours merged where every operand allows it.
 #[derive(Clone, Copy)]
@@ -123,6 +124,43 @@ impl<const K: usize> Nest<K> {
     }
 }
 
+/// From float32 to integers where every number has an int32: for that every level has an instruction. Whether it was done.
+///
+/// # Safety
+/// There are n elements, and room for as many.
+#[inline(always)]
+pub unsafe fn store_small_integers<C: Number, E: Element>(
+    x: *const C,
+    to: *mut E,
+    n: usize,
+) -> bool {
+    const BOUND: f32 = (1u32 << 31) as f32;
+    let of = TypeId::of::<E>();
+    let is_integer = of == TypeId::of::<i64>()
+        || of == TypeId::of::<i32>()
+        || of == TypeId::of::<i16>()
+        || of == TypeId::of::<i8>()
+        || of == TypeId::of::<u8>();
+    if TypeId::of::<C>() != TypeId::of::<f32>() || !is_integer {
+        return false;
+    }
+    let x = x.cast::<f32>();
+    // SAFETY: the caller gives the elements, which are float32; an int32 has each.
+    unsafe {
+        let mut outside = 0u32;
+        for i in 0..n {
+            let is_small = (*x.add(i)).abs() < BOUND;
+            outside |= u32::from(!is_small);
+        }
+        if outside == 0 {
+            for i in 0..n {
+                *to.add(i) = E::from_i64(i64::from((*x.add(i)).to_int_unchecked::<i32>()));
+            }
+        }
+        outside == 0
+    }
+}
+
 simd! {
     /// `out[i] = from[i * stride]`, converted.
     unsafe fn gather_run<E: Element, C: Number>(from: *const E, stride: isize, out: *mut C, n: usize) {
@@ -144,6 +182,9 @@ simd! {
     unsafe fn scatter_run<E: Element, C: Number>(x: *const C, to: *mut E, stride: isize, n: usize) {
         // SAFETY: as in `gather_run`.
         unsafe {
+            if stride == 1 && store_small_integers(x, to, n) {
+                return;
+            }
             if stride == 1 {
                 for i in 0..n { *to.add(i) = (*x.add(i)).store(); }
             } else {

@@ -49,6 +49,10 @@ const BATCH: usize = 128;
 /// From so many elements for each thread on it pays that several look through all indices for their share of places.
 const SHARE: usize = 256 * 1024;
 
+/// Rows that are done together at least where they are many: they may lie side by side, and then share cache lines.
+const BESIDE: usize = 64;
+const MANY_ROWS: usize = 8 * BESIDE;
+
 /// The dim, when x has it and is as large as the indices in all others.
 fn dim_of(call: &Call, x: &Operand, idx: &Operand) -> Outcome<usize> {
     let dim = call.count(0)?;
@@ -233,7 +237,10 @@ impl Plan {
         }
         let n = idx.ndim;
         let rows = Walk::new(&dims[..n], [x.strides(), &values[..n], idx.strides()]);
-        let height = (GRAIN / length.max(1)).clamp(1, 4096);
+        let mut height = (GRAIN / length.max(1)).clamp(1, 4096);
+        if rows.numel >= MANY_ROWS {
+            height = height.max(BESIDE);
+        }
         let single = rows.numel <= height;
         // Which share an index falls into is a branch that nobody can predict: with few threads it costs more than
         // it brings.
@@ -426,6 +433,16 @@ fn scatter_reduce(call: &Call) -> Outcome {
             // SAFETY: every offset stays inside its operand; places of different rows or shares differ.
             let (stride, source) = (plan.stride, source.ptr.cast::<E>().cast_const());
             let value = |v: isize| number.unwrap_or_else(|| C::load(unsafe { *source.offset(v) }));
+            if direct && mode == SUM && !fixed {
+                // SAFETY: as above.
+                unsafe {
+                    plan.visit(shared.get(2), row, rows, low, high, |_, place, x0, v| {
+                        let to = x.offset(x0 + place as isize * stride);
+                        *to = (C::load(*to) + C::load(*source.offset(v))).store();
+                    });
+                }
+                return;
+            }
             if direct {
                 // SAFETY: as above.
                 unsafe {
