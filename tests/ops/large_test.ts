@@ -1,16 +1,20 @@
 /** Sizes from which on kernels take other ways than those of the case table. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   arange,
+  bincount,
   cat,
   type DType,
   F,
   getRngState,
+  histc,
   manualSeed,
+  rand,
   randint,
   randn,
   setRngState,
   sort,
+  stack,
   stdMean,
   type Tensor,
   tensor,
@@ -426,4 +430,66 @@ Deno.test("what is not finite reaches no result of a convolution whose window la
   assertEquals(lost.sum().item(), 48 * 9);
   assertEquals(lost.at(1).narrow(1, 9, 3).narrow(2, 19, 3).sum().item(), 48 * 9);
   assert(y.where(finite, 0).allclose(plain.where(finite, 0), { rtol: 1e-4, atol: 1e-3 }));
+});
+
+Deno.test("counts, places and chosen columns of large tensors are those of a loop", () => {
+  manualSeed(8);
+  const x = randint(0, 50, [130_000]);
+  const counts = new Array(50).fill(0n);
+  for (const v of x.toTypedArray() as BigInt64Array) counts[Number(v)]++;
+  assertEquals([...bincount(x).toTypedArray()], counts);
+  assertEquals([...bincount(x.view([-1]).flip(0)).toTypedArray()], counts);
+  assertThrows(() => bincount(x.clone().set([129_999], -1)), Error, "bincount");
+
+  const z = randn([70_000]), bins = new Array(7).fill(0);
+  for (const v of z.toTypedArray() as Float32Array) {
+    const place = Math.fround(Math.fround(Math.fround(v + 2) * 7) / 4);
+    if (v >= -2 && v <= 2) bins[Math.min(Math.floor(place), 6)]++;
+  }
+  for (const a of [z, z.to("float64"), stack([z, z], 1).select(1, 0)]) {
+    assertEquals([...histc(a, 7, -2, { max: 2 }).to("float32").toTypedArray()], bins);
+  }
+
+  for (
+    const shape of [[90_000], [300, 301], [5, 70, 301], [2, 3, 4, 5, 801], [3, 2, 1, 2, 1, 9001]]
+  ) {
+    const mask = rand(shape).gt(0.7), found = mask.nonzero().toArray() as number[][];
+    const flat = mask.toTypedArray() as Uint8Array;
+    let n = 0;
+    for (let i = 0; i < flat.length; i++) {
+      if (!flat[i]) continue;
+      const at = found[n++].reduce((sum, k, d) => sum * shape[d] + k, 0);
+      if (at !== i) throw new Error(`${shape}: ${found[n - 1]} is not ${i}`);
+    }
+    assertEquals(found.length, n);
+  }
+
+  const rows = randn([700, 90]), picks = randint(0, 90, [600]);
+  assert(rows.indexSelect(1, picks).equal(rows.t().contiguous().indexSelect(0, picks).t()));
+  assert(rows.t().indexSelect(0, picks).equal(rows.indexSelect(1, picks).t()));
+  for (const dim of [0, 1]) {
+    const places = randint(0, [700, 90][dim], [700, 90]), more = randn([700, 90]);
+    const want = rows.to("float64").clone(), y = rows.scatterAdd(dim, places, more);
+    const sums = want.toTypedArray() as Float64Array;
+    const [at, values] = [places.toTypedArray() as BigInt64Array, more.toTypedArray()];
+    for (let i = 0; i < at.length; i++) {
+      const to = dim === 0 ? Number(at[i]) * 90 + i % 90 : i - i % 90 + Number(at[i]);
+      sums[to] += Number(values[i]);
+    }
+    assert(y.to("float64").allclose(tensor(sums).view([700, 90]), { rtol: 1e-5, atol: 1e-5 }));
+    const bad = places.clone().set([699, 89], [700, 90][dim]);
+    assertThrows(() => rows.scatterAdd(dim, bad, more), Error, "out of range");
+  }
+});
+
+Deno.test("floats become integers alike, alone and among others", () => {
+  const odd = [NaN, Infinity, -Infinity, 2 ** 31, -(2 ** 31), 2 ** 31 - 128, 3e9, -1e20, 1e30];
+  const plain = Array.from({ length: 5000 }, (_, i) => (i - 2500) * 1.37);
+  for (const dtype of ["int64", "int32", "int16", "int8", "uint8"] as const) {
+    const all = tensor([...plain, ...odd, ...plain]).to(dtype);
+    const small = tensor(plain).to(dtype), large = tensor(odd).to(dtype);
+    assert(all.equal(cat([small, large, small])), dtype);
+    assert(tensor(plain).trunc().to("float64").to(dtype).equal(small), dtype);
+    assert(tensor(odd).to("float64").to(dtype).equal(large), dtype);
+  }
 });
