@@ -394,21 +394,23 @@ Deno.test("softmax across rows is that of the transpose, both ways", () => {
 Deno.test("convolutions of many channels are products with unfolded blocks, both ways", () => {
   manualSeed(6);
   for (
-    const [batch, ins, high, wide, outs, padding] of [
-      [2, 33, 40, 40, 48, 1],
-      [1, 64, 21, 270, 32, 0],
-      [4, 130, 12, 14, 64, 2],
+    const [batch, ins, high, wide, outs, side, padding] of [
+      [2, 33, 40, 40, 48, 3, 1],
+      [1, 64, 21, 270, 32, 3, 0],
+      [4, 130, 12, 14, 64, 3, 2],
+      [3, 40, 11, 13, 70, 1, 0],
+      [3, 40, 2, 3, 70, 1, 0],
     ]
   ) {
     const x = randn([batch, ins, high, wide]).requiresGrad_();
-    const w = randn([outs, ins, 3, 3]).div(3 * Math.sqrt(ins)).requiresGrad_();
+    const w = randn([outs, ins, side, side]).div(side * Math.sqrt(ins)).requiresGrad_();
     const bias = randn([outs]);
     const y = F.conv2d(x, w, bias, { padding });
     const g = randn([...y.shape]);
     y.backward(g);
     const [x64, w64] = [x, w].map((a) => a.detach().to("float64").requiresGrad_());
-    const blocks = F.unfold(x64, 3, { padding });
-    const rows = w64.view([outs, ins * 9]).matmul(blocks).add(bias.view([outs, 1]));
+    const blocks = F.unfold(x64, side, { padding });
+    const rows = w64.view([outs, ins * side ** 2]).matmul(blocks).add(bias.view([outs, 1]));
     const z = rows.view([...y.shape]);
     z.backward(g.to("float64"));
     for (const [got, want] of [[y, z], [x.grad!, x64.grad!], [w.grad!, w64.grad!]]) {
