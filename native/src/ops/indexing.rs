@@ -160,11 +160,12 @@ pub fn check_indices(call: &Call, idx: &Operand, dim: usize, size: usize) -> Out
                     _ => all_inside(idx.ptr.cast::<i32>().offset(o), s, length, size),
                 }
             };
-            for i in if good { 0..0 } else { 0..length } {
+            let is_bad = |&i: &usize| {
                 // SAFETY: as above.
-                if inside(unsafe { index_at(idx, o + i as isize * s) }, size).is_none() {
-                    fence.hit(at + i);
-                }
+                inside(unsafe { index_at(idx, o + i as isize * s) }, size).is_none()
+            };
+            if !good && let Some(bad) = (0..length).find(is_bad) {
+                fence.hit(at + bad);
             }
             at += length;
         });

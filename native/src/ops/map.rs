@@ -2,12 +2,12 @@
 //! Chunks of elements are brought into the compute type, run through the op's kernel, and stored; operands that
 //! already are dense and of the compute type are used where they lie.
 
-use crate::dtype::{DType, Element, Number};
+use crate::dtype::{DType, Number};
 use crate::fault::Outcome;
 use crate::instruction::{Call, MAX_DIMS, Operand, Scalar};
 use crate::ops::moving;
-use crate::ops::nest::store_small_integers;
-use crate::{bail, pool, simd, stream, with_compute, with_dtype};
+use crate::ops::nest::{gather_run, scatter_run};
+use crate::{bail, pool, stream, with_compute, with_dtype};
 use core::mem::MaybeUninit;
 
 pub mod cuda;
@@ -211,40 +211,6 @@ impl Space {
     }
 }
 
-simd! {
-    /// `out[i] = from[i * stride]`, converted.
-    unsafe fn load_run<E: Element, C: Number>(from: *const E, stride: isize, out: *mut C, n: usize) {
-        // SAFETY: the caller checked that every element lies inside its storage.
-        unsafe {
-            if stride == 1 {
-                for i in 0..n { *out.add(i) = C::load(*from.add(i)); }
-            } else if stride == 0 {
-                let x = C::load(*from);
-                for i in 0..n { *out.add(i) = x; }
-            } else {
-                for i in 0..n { *out.add(i) = C::load(*from.offset(i as isize * stride)); }
-            }
-        }
-    }
-}
-
-simd! {
-    /// `to[i * stride] = x[i]`, converted.
-    unsafe fn store_run<E: Element, C: Number>(x: *const C, to: *mut E, stride: isize, n: usize) {
-        // SAFETY: as in `load_run`.
-        unsafe {
-            if stride == 1 && store_small_integers(x, to, n) {
-                return;
-            }
-            if stride == 1 {
-                for i in 0..n { *to.add(i) = (*x.add(i)).store(); }
-            } else {
-                for i in 0..n { *to.offset(i as isize * stride) = (*x.add(i)).store(); }
-            }
-        }
-    }
-}
-
 /// Brings flat elements `from..from + n` of operand k into `out`.
 ///
 /// # Safety
@@ -259,7 +225,7 @@ pub unsafe fn load<C: Number>(
 ) {
     with_dtype!(o.dtype, E => space.runs(k, from, n, |offset, stride, at, length| {
         // SAFETY: offsets stay inside the checked operand.
-        unsafe { load_run::<E, C>(o.ptr.cast::<E>().offset(offset), stride, out.add(at), length) }
+        unsafe { gather_run::<E, C>(o.ptr.cast::<E>().offset(offset), stride, out.add(at), length) }
     }));
 }
 
@@ -277,7 +243,7 @@ pub unsafe fn store<C: Number>(
 ) {
     with_dtype!(o.dtype, E => space.runs(k, from, n, |offset, stride, at, length| {
         // SAFETY: offsets stay inside the checked operand.
-        unsafe { store_run::<E, C>(x.add(at), o.ptr.cast::<E>().offset(offset), stride, length) }
+        unsafe { scatter_run::<E, C>(x.add(at), o.ptr.cast::<E>().offset(offset), stride, length) }
     }));
 }
 
@@ -311,7 +277,7 @@ pub unsafe fn stream_out<'a, C: Number>(
             return stream::copy_ahead(x.cast(), to, n * size_of::<E>(), ahead);
         }
         let mut stored = [const { MaybeUninit::<E>::uninit() }; CHUNK];
-        store_run::<E, C>(x, stored.as_mut_ptr().cast(), 1, n);
+        scatter_run::<E, C>(x, stored.as_mut_ptr().cast(), 1, n);
         stream::copy_ahead(stored.as_ptr().cast(), to, n * size_of::<E>(), ahead);
     });
 }
@@ -325,8 +291,8 @@ pub unsafe fn round<C: Number>(dtype: DType, x: *mut C, n: usize) {
         let mut stored = [const { MaybeUninit::<E>::uninit() }; CHUNK];
         // SAFETY: the buffer has room for a chunk.
         unsafe {
-            store_run::<E, C>(x, stored.as_mut_ptr().cast(), 1, n);
-            load_run::<E, C>(stored.as_ptr().cast(), 1, x, n);
+            scatter_run::<E, C>(x, stored.as_mut_ptr().cast(), 1, n);
+            gather_run::<E, C>(stored.as_ptr().cast(), 1, x, n);
         }
     });
 }

@@ -129,11 +129,7 @@ impl<const K: usize> Nest<K> {
 /// # Safety
 /// There are n elements, and room for as many.
 #[inline(always)]
-pub unsafe fn store_small_integers<C: Number, E: Element>(
-    x: *const C,
-    to: *mut E,
-    n: usize,
-) -> bool {
+unsafe fn store_small_integers<C: Number, E: Element>(x: *const C, to: *mut E, n: usize) -> bool {
     const BOUND: f32 = (1u32 << 31) as f32;
     let of = TypeId::of::<E>();
     let is_integer = of == TypeId::of::<i64>()
@@ -163,7 +159,10 @@ pub unsafe fn store_small_integers<C: Number, E: Element>(
 
 simd! {
     /// `out[i] = from[i * stride]`, converted.
-    unsafe fn gather_run<E: Element, C: Number>(from: *const E, stride: isize, out: *mut C, n: usize) {
+    ///
+    /// # Safety
+    /// The elements exist, and there is room for them.
+    pub unsafe fn gather_run<E: Element, C: Number>(from: *const E, stride: isize, out: *mut C, n: usize) {
         // SAFETY: the caller checked that every element lies inside its storage.
         unsafe {
             if stride == 1 {
@@ -179,7 +178,10 @@ simd! {
 
 simd! {
     /// `to[i * stride] = x[i]`, converted.
-    unsafe fn scatter_run<E: Element, C: Number>(x: *const C, to: *mut E, stride: isize, n: usize) {
+    ///
+    /// # Safety
+    /// The elements exist, and there is room for them.
+    pub unsafe fn scatter_run<E: Element, C: Number>(x: *const C, to: *mut E, stride: isize, n: usize) {
         // SAFETY: as in `gather_run`.
         unsafe {
             if stride == 1 && store_small_integers(x, to, n) {

@@ -433,6 +433,7 @@ fn scatter_reduce(call: &Call) -> Outcome {
             // SAFETY: every offset stays inside its operand; places of different rows or shares differ.
             let (stride, source) = (plan.stride, source.ptr.cast::<E>().cast_const());
             let value = |v: isize| number.unwrap_or_else(|| C::load(unsafe { *source.offset(v) }));
+            // The usual one, without the choice of a mode and of a number for each element.
             if direct && mode == SUM && !fixed {
                 // SAFETY: as above.
                 unsafe {

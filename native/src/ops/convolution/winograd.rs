@@ -3,9 +3,9 @@
 //! and window are transformed by sums, the 16 places of the transforms are multiplied, channel by channel, and a
 //! transform of the products gives the results. The products of one place are a matrix product over channels.
 //!
-//! float32 is off as much as by direct sums at 64 channels and 1.7 times as much at 512, where the numbers of a tile are
-//! of like size. A result also depends on numbers of its tile that its window does not have: they cancel, within
-//! rounding. What is not finite would not, so where any result is not, all is done by direct.rs.
+//! float32 is off as much as by direct sums at 64 channels and 1.7 times as much at 512. Numbers of a tile that a window
+//! does not have are in no term of its result. Of infinities differences are taken, so where any result is not finite, all
+//! is done by direct.rs.
 
 mod products;
 mod sums;

@@ -1,5 +1,6 @@
 //! Masks and counts on CUDA; the kernels are in masking.cu.
 
+use super::counts::{check_bincount, checked_bins};
 use super::*;
 use crate::cuda::{Scratch as DeviceScratch, gpu};
 use crate::dtype::Compute;

@@ -28,13 +28,10 @@ struct Factors<T> {
 }
 
 impl<T: Float> Factors<T> {
-    fn size(&self) -> usize {
-        PLACES * (self.left + self.right)
-    }
-
     unsafe fn left(&self, block: usize, place: usize) -> *mut T {
+        let at = block * PLACES * (self.left + self.right) + place * self.left;
         // SAFETY: a block and a place of the area.
-        unsafe { self.area.get().add(block * self.size() + place * self.left) }
+        unsafe { self.area.get().add(at) }
     }
 
     unsafe fn right(&self, block: usize, place: usize) -> *mut T {
@@ -74,14 +71,16 @@ pub fn weight_grad<T: Float + Number>(
     let grid = Grid::new(g.batch, results.size);
     let runs = (DEPTH / grid.side).min(grid.runs);
     let blocks = grid.runs.div_ceil(runs);
-    let mut factors = Factors::<T> {
-        area: Shared(core::ptr::null_mut()),
-        left: outs * A_STRIDE + LANES,
-        right: ins.next_multiple_of(width) * runs * grid.side + LANES,
+    let left = outs * A_STRIDE + LANES;
+    let right = ins.next_multiple_of(width) * runs * grid.side + LANES;
+    let size = PLACES * (left + right);
+    let together = (BYTES / (size * size_of::<T>())).clamp(1, blocks);
+    let area = Scratch::new::<T>(together * size)?;
+    let factors = Factors {
+        area: Shared(area.as_ptr::<T>()),
+        left,
+        right,
     };
-    let together = (BYTES / (factors.size() * size_of::<T>())).clamp(1, blocks);
-    let area = Scratch::new::<T>(together * factors.size())?;
-    factors.area = Shared(area.as_ptr::<T>());
     let sums = Scratch::new::<T>(PLACES * outs * ins)?;
     let sums = Shared(sums.as_ptr::<T>());
     let (lefts, rights) = (
