@@ -484,6 +484,13 @@ Deno.test("counts, places and chosen columns of large tensors are those of a loo
   }
 });
 
+Deno.test("bins whose ends float32 cannot tell apart, or cannot hold, count all the same", () => {
+  const bins = (x: Tensor, low: number, max: number) => histc(x, 3, low, { max }).toArray();
+  assertEquals(bins(tensor([1, 1]), 1, 1 + 1e-12), [2, 0, 0]);
+  assertEquals(bins(tensor([0, 1, 2e38, -2e38]), -3e38, 3e38), [4, 0, 0]);
+  assertEquals(bins(tensor([0, 1, 2e38, -2e38]).to("float64"), -3e38, 3e38), [1, 2, 1]);
+});
+
 Deno.test("floats become integers alike, alone and among others", () => {
   const odd = [NaN, Infinity, -Infinity, 2 ** 31, -(2 ** 31), 2 ** 31 - 128, 3e9, -1e20, 1e30];
   const plain = Array.from({ length: 5000 }, (_, i) => (i - 2500) * 1.37);
