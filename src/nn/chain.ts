@@ -11,6 +11,7 @@ import { type FoldedNorm, foldNorm, linearNorm, linearRelu } from "../ops/matmul
 import { linearDynamic } from "../ops/quantized.ts";
 import { mul } from "../ops/pointwise.ts";
 import type { Tensor } from "../tensor.ts";
+import { lenderOf } from "./copy.ts";
 import { Linear } from "./linear.ts";
 import type { Module, TensorModule } from "./module.ts";
 import { Conv1d, Conv2d, Conv3d } from "./conv.ts";
@@ -28,12 +29,18 @@ function isPlain<M extends Module>(
   return module?.constructor === of && !Object.hasOwn(module, "forward");
 }
 
-/** What a norm does in evaluation; null in training, and without running statistics. */
-function foldedOf(norm: BatchNorm1d): FoldedNorm | null {
-  const { runningMean: mean, runningVar: variance, weight, bias, eps, training } = norm;
-  return training || mean === null || variance === null
-    ? null
-    : { mean, variance, weight, bias, eps };
+/** Whether a module that stays as it is in a quantised copy, or is in no copy, is plain. */
+const isPlainBelow = <M extends Module>(
+  module: Module | undefined,
+  of: abstract new (...args: never[]) => M,
+): boolean => module !== undefined && isPlain(lenderOf(module), of);
+
+/** What a norm does in evaluation; null for another module, in training, and without running statistics. */
+function foldedOf(module: Module | undefined): FoldedNorm | null {
+  if (module === undefined || module.training || !isPlainBelow(module, BatchNorm1d)) return null;
+  const norm = lenderOf(module) as BatchNorm1d;
+  const { runningMean: mean, runningVar: variance, weight, bias, eps } = norm;
+  return mean === null || variance === null ? null : { mean, variance, weight, bias, eps };
 }
 
 function together(
@@ -94,10 +101,9 @@ export function inOrder(modules: readonly TensorModule[], x: Tensor): Tensor {
     const layer = modules[i];
     let joined: Tensor | null = null, next = i + 1;
     if (mayJoin && (isPlain(layer, Linear) || isPlain(layer, DynamicLinear))) {
-      const second = modules[next];
-      const norm = isPlain(second, BatchNorm1d) ? foldedOf(second) : null;
+      const norm = foldedOf(modules[next]);
       if (norm !== null) next++;
-      const isRelu = isPlain(modules[next], ReLU);
+      const isRelu = isPlainBelow(modules[next], ReLU);
       if (isRelu) next++;
       if (next > i + 1) {
         joined = layer instanceof Linear

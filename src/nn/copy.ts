@@ -92,8 +92,19 @@ function copyTree<M extends Module>(root: M, replace: (value: object) => unknown
   return { made: copy(root) as M, pairs, copies };
 }
 
+/** Whose `forward` each function calls. */
+const lenders = new WeakMap<object, Module>();
+
+/** The module that computes for one that `copyWith` made; the module itself where it has hooks or is no such copy. */
+export function lenderOf(module: Module): Module {
+  const forward = Object.getOwnPropertyDescriptor(module, "forward")?.value;
+  const lender = forward === undefined ? undefined : lenders.get(forward);
+  return lender === undefined ? module : lenderOf(lender);
+}
+
 /** Lets the original compute and describe itself, while it and those below are in the modes of the copy. */
 function delegate(pair: Pair, modes: readonly Pair[]): void {
+  const [copy, original] = pair;
   borrow(pair, (run) => {
     const before = modes.map(([, module]) => module.training);
     for (const [{ training }, module] of modes) module.training = training;
@@ -103,6 +114,7 @@ function delegate(pair: Pair, modes: readonly Pair[]): void {
       modes.forEach(([, module], i) => module.training = before[i]);
     }
   });
+  lenders.set(copy.forward, original);
 }
 
 /** Gives a copy the methods of its original, each call within `around`. */

@@ -135,8 +135,57 @@ Deno.test("bfloat16 and vectors pass as before", () => {
   noGrad(() => assertEquals(row.forward(y).toArray(), apart(row, y).toArray()));
 });
 
-Deno.test("a quantised row joins too", () => {
-  const row = deploy.quantizeDynamic(trained().eval()) as nn.Sequential;
+/** How often norms and ReLUs are called one by one. */
+function callsOf(run: () => unknown): number {
+  const classes = [nn.BatchNorm1d, nn.ReLU].map((of) => of.prototype as nn.TensorModule);
+  const owners = classes.map((c) => Object.hasOwn(c, "forward") ? c : Object.getPrototypeOf(c));
+  const forwards = owners.map((owner) => owner.forward);
+  let calls = 0;
+  owners.forEach((owner, i) => {
+    owner.forward = function (this: nn.TensorModule, x: Tensor) {
+      calls++;
+      return forwards[i].call(this, x);
+    };
+  });
+  try {
+    run();
+  } finally {
+    owners.forEach((owner, i) => owner.forward = forwards[i]);
+  }
+  return calls;
+}
+
+Deno.test("a quantised row joins as its original does, with the original's statistics", () => {
+  const original = trained().eval(), row = deploy.quantizeDynamic(original) as nn.Sequential;
+  const again = deploy.quantizeDynamic(row) as nn.Sequential;
   const x = randn([30, 20]);
-  assertClose(row.forward(x), apart(row, x), 1e-4, 1e-5);
+  noGrad(() => {
+    assertEquals(callsOf(() => apart(row, x)), 4);
+    for (const joined of [original, row, again]) {
+      assertEquals(callsOf(() => joined.forward(x)), 0);
+      assertClose(joined.forward(x), apart(joined, x), 1e-4, 1e-5);
+    }
+    const norm = original.at(1) as nn.BatchNorm1d;
+    norm.weight = new nn.Parameter(norm.weight!.mul(2));
+    assertClose(row.forward(x), apart(row, x), 1e-4, 1e-5);
+  });
+});
+
+Deno.test("modes and hooks of a quantised row are its own", () => {
+  const original = trained().eval(), row = deploy.quantizeDynamic(original) as nn.Sequential;
+  const x = randn([30, 20]);
+  noGrad(() => {
+    original.train();
+    assertEquals(callsOf(() => row.forward(x)), 0);
+    original.eval();
+    row.at(1).train();
+    assertEquals(callsOf(() => row.forward(x)), 2); // the norm and the ReLU behind it
+    row.at(1).eval();
+    let seen = 0;
+    row.at(1).registerForwardHook(() => {
+      seen++;
+    });
+    row.forward(x);
+    assertEquals(seen, 1);
+  });
 });
