@@ -15,6 +15,7 @@ import {
   checkInfo,
   checkMatrix,
   checkPair,
+  eigenvaluesOf,
   factorCholesky,
   factorEigh,
   factorLu,
@@ -24,6 +25,7 @@ import {
   mT,
   permutationOf,
   reflectors,
+  singularValuesOf,
   upperOf,
 } from "./factorizations.ts";
 import { checkTensor } from "./map.ts";
@@ -114,7 +116,7 @@ export const svdvals: (A: Tensor, options?: { driver?: string | null }) => Tenso
   "svdvals(A, driver=null)",
   (a: Tensor) => {
     checkMatrix("svdvals", a, false, "A");
-    return factorSvd("svdvals", a, false).s;
+    return singularValuesOf("svdvals", a);
   },
 );
 
@@ -149,7 +151,7 @@ export const eigvalsh: (A: Tensor, options?: TriangleChoice) => Tensor = op(
   "eigvalsh(A, UPLO='L')",
   (a: Tensor, uplo: string) => {
     checkMatrix("eigvalsh", a, true, "A");
-    return factorEigh("eigvalsh", a, readsUpper("eigvalsh", uplo)).values;
+    return eigenvaluesOf("eigvalsh", a, readsUpper("eigvalsh", uplo));
   },
 );
 

@@ -18,6 +18,7 @@ import { add, div, mul, sub } from "./pointwise.ts";
 import { eye, tril, triu } from "./pattern.ts";
 import { cat } from "./joining.ts";
 import { sumTo } from "./reduction.ts";
+import { gather } from "./scattering.ts";
 import { contiguous, expand, transpose, unsqueeze } from "./view.ts";
 import { diagEmbed, narrow } from "./window.ts";
 
@@ -133,24 +134,39 @@ export function upperOf(lu: Tensor): Tensor {
   return triu(narrow(lu, -2, 0, Math.min(m, n)));
 }
 
-/** P of A = P L U as a matrix, from the rows exchanged. */
-export function permutationOf(pivots: Tensor, m: number, like: Tensor): Tensor {
+/** Which row of A each row of L U is, (…, M) int64, from the rows exchanged; with `inverse` which row of L U each of A is. */
+export function orderOf(pivots: Tensor, m: number, inverse: boolean): Tensor {
   const lead = pivots.shape.slice(0, -1), k = pivots.shape[pivots.ndim - 1];
   const steps = pivots.toTypedArray() as Int32Array;
   const count = lead.reduce((n, d) => n * d, 1);
-  const values = new Float64Array(count * m * m);
+  const order = new Int32Array(count * m), rows = new Int32Array(m);
   for (let b = 0; b < count; b++) {
-    const rows = Array.from({ length: m }, (_, i) => i);
+    for (let i = 0; i < m; i++) rows[i] = i;
     for (let i = 0; i < k; i++) {
       const j = Math.min(Math.max(steps[b * k + i] - 1, 0), m - 1);
       [rows[i], rows[j]] = [rows[j], rows[i]];
     }
-    rows.forEach((from, to) => values[(b * m + from) * m + to] = 1);
+    rows.forEach((from, to) => {
+      if (inverse) order[b * m + from] = to;
+      else order[b * m + to] = from;
+    });
   }
-  return inMode(
-    false,
-    () => cast(fromElements(values, "float64", [...lead, m, m], like.storage.device), like.dtype),
-  );
+  const { device } = pivots.storage;
+  return inMode(false, () => cast(fromElements(order, "int32", [...lead, m], device), "int64"));
+}
+
+/** Pᵀ b of A = P L U, or P b: b (…, M, K) with its rows exchanged. Batches broadcast. */
+export function exchanged(name: string, pivots: Tensor, b: Tensor, back: boolean): Tensor {
+  const [m, k] = b.shape.slice(-2);
+  const lead = broadcastShapes(leadOf(b), pivots.shape.slice(0, -1), name);
+  const order = unsqueeze(orderOf(pivots, m, back), -1);
+  return gather(expand(b, [...lead, m, k]), -2, expand(order, [...lead, m, k]));
+}
+
+/** P of A = P L U as a matrix, from the rows exchanged. */
+export function permutationOf(pivots: Tensor, m: number, like: Tensor): Tensor {
+  const ones = eye(m, { dtype: like.dtype, device: like.device });
+  return inMode(false, () => exchanged("lu", pivots, ones, true));
 }
 
 /**
@@ -164,7 +180,6 @@ export function factorLu(name: string, a: Tensor): PackedLu {
   if (wants(a)) {
     record(name, [a], [lu], ([g]) => {
       if (g === null) return [null];
-      const p = permutationOf(pivots, m, a);
       const square = narrow(narrow(lu, -2, 0, k), -1, 0, k);
       const l = lowerOf(square), u = triu(square);
       const gSquare = narrow(narrow(g, -2, 0, k), -1, 0, k);
@@ -189,7 +204,7 @@ export function factorLu(name: string, a: Tensor): PackedLu {
       let ga = mT(solveTriangle(name, u, mT(left), { upper: true }));
       if (beside !== null) ga = cat([ga, beside], -1);
       if (below !== null) ga = cat([ga, below], -2);
-      return [mm(p, ga)];
+      return [exchanged(name, pivots, ga, true)];
     }, [lu]);
   }
   return { lu, pivots, info };
@@ -249,7 +264,9 @@ export function factorQr(name: string, a: Tensor, mode: string): { q: Tensor; r:
   const [m, n] = a.shape.slice(-2), k = Math.min(m, n);
   const { packed, tau } = factorGeqrf(name, a);
   const columns = mode === "complete" ? m : k;
-  const q = reflectors(name, columns >= k ? packed : narrow(packed, -1, 0, k), tau, columns);
+  const q = mode === "r"
+    ? empty([0], a.info, a.storage.device)
+    : reflectors(name, columns >= k ? packed : narrow(packed, -1, 0, k), tau, columns);
   const r = inMode(false, () => {
     const top = triu(narrow(packed, -2, 0, Math.min(columns, m)));
     return contiguous(top);
@@ -303,6 +320,14 @@ function qrGradient(
 
 // ---- eigenvalues and singular values ------------------------------------------------------------
 
+/** Ascending eigenvalues of symmetric matrices, of which one triangle is read. */
+export function eigenvaluesOf(name: string, a: Tensor, upper: boolean): Tensor {
+  if (wants(a)) return factorEigh(name, a, upper).values;
+  const n = a.shape[a.ndim - 1], values = make(a, [n]), none = make(a, [n, 0]);
+  run(name, OP.eigh, [values, none], [plain(a)], [upper ? 1 : 0]);
+  return values;
+}
+
 /** Ascending eigenvalues and eigenvectors (columns) of symmetric matrices, of which one triangle is read. */
 export function factorEigh(
   name: string,
@@ -332,6 +357,14 @@ export interface SingularValues {
   readonly u: Tensor;
   readonly s: Tensor;
   readonly vh: Tensor;
+}
+
+/** Descending singular values. */
+export function singularValuesOf(name: string, a: Tensor): Tensor {
+  if (wants(a)) return factorSvd(name, a, false).s;
+  const [m, n] = a.shape.slice(-2), s = make(a, [Math.min(m, n)]);
+  run(name, OP.svd, [make(a, [m, 0]), s, make(a, [0, n])], [plain(a)], [0]);
+  return s;
 }
 
 /** Singular values and vectors; `full` completes the vectors to bases. */

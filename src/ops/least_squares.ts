@@ -9,7 +9,15 @@ import { ArgumentError, ShapeError, show } from "../errors.ts";
 import { op } from "../op.ts";
 import { sameShape, shapeText } from "../shape.ts";
 import { empty, Tensor } from "../tensor.ts";
-import { checkMatrix, checkPair, factorEigh, factorSvd, mT } from "./factorizations.ts";
+import {
+  checkMatrix,
+  checkPair,
+  eigenvaluesOf,
+  factorEigh,
+  factorSvd,
+  mT,
+  singularValuesOf,
+} from "./factorizations.ts";
 import { eq, gt, where } from "./logic.ts";
 import { cast, type Operand } from "./map.ts";
 import { matmul } from "./matmul.ts";
@@ -80,8 +88,8 @@ export const matrixRank: (
     checkMatrix("matrixRank", a, hermitian, "A");
     return inMode(false, () => {
       const s = hermitian
-        ? abs(factorEigh("matrixRank", a, false).values)
-        : factorSvd("matrixRank", a, false).s;
+        ? abs(eigenvaluesOf("matrixRank", a, false))
+        : singularValuesOf("matrixRank", a);
       const given = tol === null ? counted("matrixRank", a, s, atol, rtol) : gt(
         s,
         tol instanceof Tensor ? unsqueeze(tol, -1) : tol,
@@ -91,29 +99,32 @@ export const matrixRank: (
   },
 );
 
+/** The pseudo-inverse, and which singular values count. */
 function pinvOf(
   name: string,
   a: Tensor,
   atol: number | Tensor | null,
   rtol: number | Tensor | null,
   hermitian: boolean,
-): Tensor {
+): { x: Tensor; s: Tensor; counts: Tensor } {
   checkMatrix(name, a, hermitian, "A");
-  const x = inMode(false, () => {
+  const parts = inMode(false, () => {
     if (hermitian) {
       const { values, vectors } = factorEigh(name, a, false);
-      const size = abs(values);
-      const inverse = where(counted(name, a, size, atol, rtol), reciprocal(values), 0);
-      return matmul(mul(vectors, unsqueeze(inverse, -2)), mT(vectors));
+      const s = abs(values), counts = counted(name, a, s, atol, rtol);
+      const inverse = where(counts, reciprocal(values), 0);
+      return { x: matmul(mul(vectors, unsqueeze(inverse, -2)), mT(vectors)), s, counts };
     }
     const { u, s, vh } = factorSvd(name, a, false);
-    const inverse = where(counted(name, a, s, atol, rtol), reciprocal(s), 0);
-    return matmul(mul(mT(vh), unsqueeze(inverse, -2)), mT(u));
+    const counts = counted(name, a, s, atol, rtol);
+    const inverse = where(counts, reciprocal(s), 0);
+    return { x: matmul(mul(mT(vh), unsqueeze(inverse, -2)), mT(u)), s, counts };
   });
+  const { x } = parts;
   if (wants(a)) {
     record(name, [a], [x], ([g]) => g === null ? [null] : [pinvGradient(a, x, g)], [a, x]);
   }
-  return x;
+  return parts;
 }
 
 /** Golub and Pereyra's derivative of the pseudo-inverse, 1973. */
@@ -152,12 +163,12 @@ export const pinv: (
     hermitian: boolean,
     atol: number | Tensor | null,
     rtol: number | Tensor | null,
-  ) => pinvOf("pinv", a, atol, rcond ?? rtol, hermitian),
+  ) => pinvOf("pinv", a, atol, rcond ?? rtol, hermitian).x,
 );
 /** The pseudo-inverse with a relative bound. */
 export const pinverse: (input: Tensor, rcond?: number | { rcond?: number }) => Tensor = op(
   "pinverse(input, rcond=1e-15)",
-  (a: Tensor, rcond: number) => pinvOf("pinverse", a, null, rcond, false),
+  (a: Tensor, rcond: number) => pinvOf("pinverse", a, null, rcond, false).x,
 );
 
 /** Least squares: what `lstsq` gives. */
@@ -194,12 +205,9 @@ export const lstsq: (
       );
     }
     const bound = rcond ?? EPSILON[a.dtype] * Math.max(m, n);
-    const x = matmul(pinvOf("lstsq", a, null, bound, false), right);
+    const { x: inverse, s, counts } = pinvOf("lstsq", a, null, bound, false);
+    const x = matmul(inverse, right), rank = countNonzero(counts, -1);
     const none = () => empty([0], a.info, a.storage.device);
-    const { s, rank } = inMode(false, () => {
-      const s = factorSvd("lstsq", a, false).s;
-      return { s, rank: countNonzero(counted("lstsq", a, s, null, bound), -1) };
-    });
     const full = (eq(rank, n).toTypedArray() as Uint8Array).every((x) => x === 1);
     const residuals = m > n && full && driver !== null && driver !== "gelsy"
       ? sum(square(sub(matmul(a, x), right)), -2)

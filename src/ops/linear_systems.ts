@@ -14,10 +14,10 @@ import {
   checkInfo,
   checkMatrix,
   checkPair,
+  exchanged,
   factorLu,
   factorSvd,
   mT,
-  permutationOf,
   solveTriangle,
 } from "./factorizations.ts";
 import { eq, lt, ne, where } from "./logic.ts";
@@ -92,14 +92,13 @@ export function solvePacked(
   b: Tensor,
   transposed: boolean,
 ): Tensor {
-  const p = permutationOf(pivots, lu.shape[lu.ndim - 1], b);
   const low = { upper: false, unitriangular: true }, high = { upper: true, unitriangular: false };
   if (!transposed) {
-    const y = solveTriangle(name, lu, matmul(mT(p), b), low);
+    const y = solveTriangle(name, lu, exchanged(name, pivots, b, false), low);
     return solveTriangle(name, lu, y, high);
   }
   const y = solveTriangle(name, mT(lu), b, { ...high, upper: false });
-  return matmul(p, solveTriangle(name, mT(lu), y, { ...low, upper: true }));
+  return exchanged(name, pivots, solveTriangle(name, mT(lu), y, { ...low, upper: true }), true);
 }
 
 /** The solution of a square system, and the code of the factorisation. */

@@ -9,7 +9,7 @@ import { ArgumentError, ShapeError, show } from "../errors.ts";
 import { op } from "../op.ts";
 import { shapeText, wrapDim } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { checkMatrix, factorSvd } from "./factorizations.ts";
+import { checkMatrix, singularValuesOf } from "./factorizations.ts";
 import { invEx } from "./linear_systems.ts";
 import { ne, where } from "./logic.ts";
 import { cast, checkTensor } from "./map.ts";
@@ -53,7 +53,7 @@ export function matrixNormOver(
     return keepdim ? y : squeeze(y, [rows, columns]);
   }
   const rest = x.shape.map((_, d) => d).filter((d) => d !== rows && d !== columns);
-  const { s } = factorSvd(name, permute(x, [...rest, rows, columns]), false);
+  const s = singularValuesOf(name, permute(x, [...rest, rows, columns]));
   const y = ord === "nuc" ? sum(s, -1) : ord as number > 0 ? amax(s, -1) : amin(s, -1);
   if (!keepdim) return y;
   const [first, second] = rows < columns ? [rows, columns] : [columns, rows];
@@ -172,7 +172,7 @@ export const cond: (
   const bySingular = p === null || p === 2 || p === -2;
   checkMatrix("cond", a, !bySingular, "A");
   if (bySingular) {
-    const { s } = factorSvd("cond", a, false);
+    const s = singularValuesOf("cond", a);
     const [most, least] = [amax(s, -1), amin(s, -1)];
     return p === -2 ? div(least, most) : div(most, least);
   }
