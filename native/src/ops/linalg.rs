@@ -193,7 +193,9 @@ impl Area {
 
 impl Drop for Area {
     fn drop(&mut self) {
-        self.0.take().map(Buffer::give_back);
+        if let Some(buffer) = self.0.take() {
+            buffer.give_back();
+        }
     }
 }
 

@@ -143,12 +143,12 @@ impl<T: Field> Reflector<'_, T> {
         let rows = || (self.row + 1..).zip(self.below);
         for (i, &v) in rows() {
             for (s, x) in sums.iter_mut().zip(&a[i * n + from..(i + 1) * n]) {
-                *s = *s + v * *x;
+                *s += v * *x;
             }
         }
         let mut subtract = |i: usize, factor: T| {
             for (x, s) in a[i * n + from..(i + 1) * n].iter_mut().zip(&*sums) {
-                *x = *x - factor * *s;
+                *x -= factor * *s;
             }
         };
         subtract(self.row, self.tau);

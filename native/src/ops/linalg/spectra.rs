@@ -32,7 +32,7 @@ fn scale_of<T: Field>(name: &str, a: impl Iterator<Item = T>) -> Outcome<f64> {
 /// a (…, N, N) → eigenvalues (…, N), ascending, eigenvectors (…, N, N) as columns, or (…, N, 0) where nobody asks for
 /// them; scalar: which triangle is read.
 pub fn eigh(call: &Call) -> Outcome {
-    let ((n, _), name) = (matrix(call, 0)?, &*call.name);
+    let ((n, _), name) = (matrix(call, 0)?, call.name);
     let upper = flag(call, 0);
     let wants = call.outs()[1].dims().last() == Some(&n);
     let columns = if wants { n } else { 0 };
@@ -75,7 +75,7 @@ pub fn eigh(call: &Call) -> Outcome {
 /// a (…, M, N) → u (…, M, C), s (…, K), vh (…, R, N), s descending: thin with C = R = K, full with C = M and R = N,
 /// values alone with C = R = 0.
 pub fn svd(call: &Call) -> Outcome {
-    let ((m, n), name) = (matrix(call, 0)?, &*call.name);
+    let ((m, n), name) = (matrix(call, 0)?, call.name);
     let k = m.min(n);
     let wants = k == 0 || call.outs()[0].dims().last() != Some(&0);
     let (c, r, which) = match (wants, flag(call, 0)) {

@@ -6,6 +6,7 @@ use crate::dtype::DType;
 use crate::fault::Outcome;
 use crate::instruction::Call;
 use crate::pool::{self, Shared};
+use core::ptr::swap_nonoverlapping;
 use faer::linalg::cholesky::llt::factor::{
     LltError, LltParams, cholesky_in_place, cholesky_in_place_scratch,
 };
@@ -61,7 +62,7 @@ unsafe fn narrow_lu<T: Field>(
     pivots: &mut [i32],
 ) -> i32 {
     let (mut info, end) = (0, first + count);
-    for k in first..end.min(m) {
+    for (k, taken) in pivots.iter_mut().enumerate().take(end).skip(first) {
         // SAFETY: rows and columns of the matrix, which the caller has for itself.
         unsafe {
             let mut p = k;
@@ -70,9 +71,9 @@ unsafe fn narrow_lu<T: Field>(
                     p = i;
                 }
             }
-            pivots[k] = p as i32 + 1;
+            *taken = p as i32 + 1;
             if p != k {
-                a.place(k, first).swap_with_slice(a.place(p, first), count);
+                swap_nonoverlapping(a.place(k, first), a.place(p, first), count);
             }
             let pivot = *a.place(k, k);
             if pivot == T::ZERO {
@@ -91,19 +92,6 @@ unsafe fn narrow_lu<T: Field>(
     info
 }
 
-trait SwapWith {
-    /// # Safety
-    /// Two runs of `n` elements that do not overlap.
-    unsafe fn swap_with_slice(self, other: Self, n: usize);
-}
-
-impl<T> SwapWith for *mut T {
-    unsafe fn swap_with_slice(self, other: *mut T, n: usize) {
-        // SAFETY: as promised by the caller.
-        unsafe { core::ptr::swap_nonoverlapping(self, other, n) }
-    }
-}
-
 /// Exchanges rows `first..end` with those that `pivots` names, in some columns.
 unsafe fn exchange<T: Field>(
     a: Rows<T>,
@@ -111,11 +99,11 @@ unsafe fn exchange<T: Field>(
     (first, end): (usize, usize),
     (from, count): (usize, usize),
 ) {
-    for k in first..end {
-        let p = pivots[k] as usize - 1;
+    for (k, &pivot) in pivots.iter().enumerate().take(end).skip(first) {
+        let p = pivot as usize - 1;
         if p != k {
             // SAFETY: rows of the matrix, which the caller has for itself.
-            unsafe { a.place(k, from).swap_with_slice(a.place(p, from), count) };
+            unsafe { swap_nonoverlapping(a.place(k, from), a.place(p, from), count) };
         }
     }
 }
