@@ -3,9 +3,7 @@
  * element from 10⁴ to 10⁸ elements, and what a second process that keeps one core busy costs.
  */
 import { option } from "../../ffi/library.ts";
-import type { Family } from "./family.ts";
-import { modelFamilies } from "./model_families.ts";
-import { opFamilies } from "./op_families.ts";
+import { families } from "./families.ts";
 import { torchPython } from "./setup_torch.ts";
 import { alternate, median } from "./timing.ts";
 import { Torch } from "./torch.ts";
@@ -21,7 +19,6 @@ const CONTENDED: readonly (readonly [family: string, dims: number[]])[] = [
   ["network 784-512-256-10 on {}, a step of AdamW", [128]],
 ];
 
-const families: Record<string, Family> = { ...modelFamilies, ...opFamilies };
 const unknown = [...SCALED, ...CONTENDED.map(([name]) => name)].filter((name) =>
   !(name in families)
 );

@@ -11,8 +11,7 @@ import { benchCuda } from "./cuda.ts";
 import type { Family } from "./family.ts";
 import { type Limits, measureLimits } from "./limits.ts";
 import type { Complaint, Line, Row, Task } from "./measure.ts";
-import { modelFamilies } from "./model_families.ts";
-import { opFamilies } from "./op_families.ts";
+import { families } from "./families.ts";
 import { torchPython } from "./setup_torch.ts";
 import { startUp } from "./start_up.ts";
 import { median } from "./timing.ts";
@@ -68,8 +67,6 @@ const levels: Record<string, number> = { portable: 0, avx2: 1, avx512: 2 };
 if (flags.simd !== undefined && !(flags.simd in levels)) {
   fail(`--simd takes ${Object.keys(levels).join(", ")}`);
 }
-
-const families: Record<string, Family> = { ...modelFamilies, ...opFamilies };
 
 /** Numbers 0 … 1 from the seed (mulberry32). */
 function generator(seed: number): () => number {

@@ -5,10 +5,8 @@
  */
 import { option } from "../../ffi/library.ts";
 import { arange, processMemory, type Tensor } from "@toro/toro";
-import type { Family } from "./family.ts";
 import { type Limits, ofLimit } from "./limits.ts";
-import { modelFamilies } from "./model_families.ts";
-import { opFamilies } from "./op_families.ts";
+import { families } from "./families.ts";
 import { alternate, median } from "./timing.ts";
 import { Torch } from "./torch.ts";
 
@@ -51,7 +49,6 @@ export interface Complaint {
 }
 
 const { rows, pairs, limits, python, env, simd, check } = JSON.parse(Deno.args[0]) as Task;
-const families: Record<string, Family> = { ...modelFamilies, ...opFamilies };
 if (simd !== null) option("simd", simd);
 option("threads", 2);
 const torch = new Torch(python, env);

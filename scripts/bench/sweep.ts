@@ -1,5 +1,5 @@
 /**
- * `deno task bench:ops`: each of some 320 ops once on Toro's side and once on PyTorch's, to find those that are out of
+ * `deno task bench:ops`: each of some 340 ops once on Toro's side and once on PyTorch's, to find those that are out of
  * line with the rest. The figures are rough: sides are timed one after the other, and each is given by the lower sixth of
  * its runs in 150 ms. What counts is measured by `deno task bench`.
  */

@@ -22,6 +22,11 @@ export function sweepOps(n: number): Record<string, () => Tensor | boolean> {
     y.to("float16"),
   ];
   const sd = randn([512, 512]).to("float64");
+  // Matrices to factorise: square, symmetric, positive definite, tall, and many small ones.
+  const m = Math.min(n, 512), sq = randn([m, m]), sy = sq.add(sq.mT), tall = randn([m, m / 4]);
+  const pd = sq.matmul(sq.mT).add(toro.eye(m).mul(m)), few = randn([1000, 8, 8]);
+  const sqd = sq.to("float64"), syd = sy.to("float64");
+  const { linalg } = toro;
   return {
     // float32
     "x.exp()": () => x.exp(),
@@ -352,5 +357,30 @@ export function sweepOps(n: number): Record<string, () => Tensor | boolean> {
     "xh.exp()": () => xh.exp(),
     "xh.sum(1)": () => xh.sum(1),
     "xh.to(torch.float32)": () => xh.to("float32"),
+    // factorisations
+    "torch.linalg.svd(sq)": () => linalg.svd(sq).S,
+    "torch.linalg.svd(sqd)": () => linalg.svd(sqd).S,
+    "torch.linalg.svd(tall, full_matrices=False)": () =>
+      linalg.svd(tall, { fullMatrices: false }).S,
+    "torch.linalg.svd(few)": () => linalg.svd(few).S,
+    "torch.linalg.svdvals(sq)": () => linalg.svdvals(sq),
+    "torch.linalg.eigh(sy)": () => linalg.eigh(sy).eigenvalues,
+    "torch.linalg.eigh(syd)": () => linalg.eigh(syd).eigenvalues,
+    "torch.linalg.eigvalsh(sy)": () => linalg.eigvalsh(sy),
+    "torch.linalg.cholesky(pd)": () => linalg.cholesky(pd),
+    "torch.linalg.lu_factor(sq)": () => linalg.luFactor(sq).LU,
+    "torch.linalg.lu_factor(sqd)": () => linalg.luFactor(sqd).LU,
+    "torch.linalg.qr(sq)": () => linalg.qr(sq).Q,
+    "torch.linalg.qr(tall)": () => linalg.qr(tall).Q,
+    "torch.linalg.qr(few)": () => linalg.qr(few).Q,
+    "torch.linalg.solve(sq,tall)": () => linalg.solve(sq, tall),
+    "torch.linalg.solve_triangular(sq,tall,upper=True)": () =>
+      linalg.solveTriangular(sq, tall, { upper: true }),
+    "torch.linalg.inv(sq)": () => linalg.inv(sq),
+    "torch.linalg.inv(few)": () => linalg.inv(few),
+    "torch.linalg.det(sq)": () => linalg.det(sq),
+    "torch.linalg.lstsq(tall,tall)": () => linalg.lstsq(tall, tall).solution,
+    "torch.linalg.pinv(tall)": () => linalg.pinv(tall),
+    "torch.linalg.matrix_exp(few)": () => linalg.matrixExp(few),
   };
 }

@@ -22,6 +22,10 @@ xi, yi = torch.randint(1, 1000, (n, n)), torch.randint(1, 1000, (n, n))
 x8, y8, x32, y32 = xi.to(torch.uint8), yi.to(torch.uint8), xi.int(), yi.int()
 xd, yd, xb, yb, xh, yh = x.double(), y.double(), x.bfloat16(), y.bfloat16(), x.half(), y.half()
 sd = torch.randn(512, 512).double()
+m = min(n, 512)
+sq, tall, few = torch.randn(m, m), torch.randn(m, m // 4), torch.randn(1000, 8, 8)
+sy, pd = sq + sq.mT, sq @ sq.mT + torch.eye(m) * m
+sqd, syd = sq.double(), sy.double()
 
 
 def lower_sixth(run, seconds):

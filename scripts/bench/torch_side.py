@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from torch_models import MODELS
+from torch_nets import NETS
 from torch_numbers import both_ways, numbers, places, plain
 
 torch.set_num_threads(2)
@@ -206,7 +207,7 @@ OPS = {
     "attention {} x {} x {} x {}, forward": attention_forward,
 }
 
-FAMILIES = OPS | MODELS
+FAMILIES = OPS | MODELS | NETS
 SAMPLES = 1 << 20
 
 
