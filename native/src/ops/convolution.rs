@@ -4,8 +4,8 @@
 //! gradient is the transposed convolution.
 //!
 //! Here: the sizes and the choice of a way. 1 × 1 is a plain product; others are products with patches that are read
-//! where they lie (direct.rs, field.rs), or where windows are 3 × 3 and channels many, of transformed tiles (winograd.rs);
-//! one channel per group has kernels of its own (depthwise.rs); integers and what is too wide are summed one by one
+//! where they lie (direct.rs, field.rs), or are written out where an image has few (unfolded.rs), or where windows are
+//! 3 × 3 and channels many, of transformed tiles (winograd.rs); one channel per group has kernels of its own (depthwise.rs); integers and what is too wide are summed one by one
 //! (exact.rs).
 
 mod cuda;
@@ -16,6 +16,7 @@ mod field;
 mod library;
 #[cfg(test)]
 mod tests;
+mod unfolded;
 mod winograd;
 
 use super::dense::{Input, Output};
@@ -216,6 +217,7 @@ macro_rules! quick {
                     Some(field) if depthwise::suits(g) => {
                         depthwise::forward(g, &field, to.ptr(), x.ptr(), w.ptr(), bias)
                     }
+                    _ if unfolded::suits(g) => unfolded::forward(g, to.ptr(), x.ptr(), w.ptr(), bias),
                     Some(field) => direct::forward(g, &field, to.ptr(), x.ptr(), w.ptr(), bias),
                     None => exact::forward(g, to, x, w, bias),
                 }
@@ -230,6 +232,9 @@ macro_rules! quick {
                 }
                 if depthwise::suits(g) && depthwise::input_grad(g, to.ptr(), y.ptr(), w.ptr(), bias)? {
                     return Ok(());
+                }
+                if unfolded::suits(g) {
+                    return unfolded::input_grad(g, to.ptr(), y.ptr(), w.ptr(), bias);
                 }
                 if direct::input_grad(g, to.ptr(), y.ptr(), w.ptr(), bias)? {
                     return Ok(());
@@ -248,6 +253,7 @@ macro_rules! quick {
                     Some(field) if depthwise::suits(g) => {
                         depthwise::weight_grad(g, &field, to.ptr(), y.ptr(), x.ptr())
                     }
+                    _ if unfolded::suits(g) => unfolded::weight_grad(g, to.ptr(), y.ptr(), x.ptr()),
                     Some(field) => direct::weight_grad(g, &field, to.ptr(), y.ptr(), x.ptr()),
                     None => exact::weight_grad(g, to, y, x),
                 }

@@ -1,6 +1,6 @@
 //! Every way against sums one by one, at every level, with the same bits for any number of threads.
 
-use super::{Geometry, depthwise, direct, winograd};
+use super::{Geometry, depthwise, direct, unfolded, winograd};
 use crate::pool;
 use crate::simd::{self, Level};
 
@@ -117,6 +117,17 @@ fn tiled(g: &Geometry, x: &[f32], w: &[f32], y: &[f32]) -> [Vec<f32>; 3] {
     out
 }
 
+/// The same by patches that are written out.
+fn written_out(g: &Geometry, x: &[f32], w: &[f32], y: &[f32]) -> [Vec<f32>; 3] {
+    let mut out = outputs(x, w, y);
+    let [oy, ox, ow] = out.each_mut().map(|v| v.as_mut_ptr());
+    let (x, w, y) = (x.as_ptr(), w.as_ptr(), y.as_ptr());
+    unfolded::forward(g, oy, x, w, None).unwrap();
+    unfolded::input_grad(g, ox, y, w, None).unwrap();
+    unfolded::weight_grad(g, ow, y, x).unwrap();
+    out
+}
+
 fn outputs(x: &[f32], w: &[f32], y: &[f32]) -> [Vec<f32>; 3] {
     [y, x, w].map(|like| vec![f32::NAN; like.len()])
 }
@@ -163,6 +174,36 @@ fn check(way: Way, geometries: &[Geometry]) {
 #[test]
 fn all_ways_agree_and_threads_change_no_bit() {
     check(quick, &geometries());
+}
+
+#[test]
+fn patches_that_are_written_out_give_the_same() {
+    check(written_out, &geometries());
+    let more = [
+        geometry([5, 2, 9, 40], [FLAT, [4, 3, 1, 1, 1], [4, 3, 1, 1, 1]]),
+        // Windows of which a part, or for some taps all, lies outside.
+        geometry([3, 1, 4, 70], [FLAT, [2, 5, 2, 4, 1], [3, 5, 3, 4, 2]]),
+        geometry(
+            [2, 1, 3, 33],
+            [[2, 3, 2, 1, 1], [5, 3, 2, 1, 1], [4, 1, 3, 2, 1]],
+        ),
+    ];
+    check(written_out, &more);
+}
+
+#[test]
+fn few_positions_of_many_channels_are_written_out() {
+    let spatial = |n: usize, stride: usize| [n, 3, stride, 1, 1];
+    let of = |batch, ins, outs, n, stride| {
+        let sizes = [batch, 1, ins, outs];
+        geometry(sizes, [FLAT, spatial(n, stride), spatial(n, stride)])
+    };
+    assert!(unfolded::suits(&of(16, 256, 512, 8, 2)));
+    assert!(unfolded::suits(&of(16, 512, 512, 4, 1)) && !winograd::suits(&of(16, 512, 512, 4, 1)));
+    // An image alone, a few channels, and rows that fill registers.
+    assert!(!unfolded::suits(&of(1, 256, 512, 8, 2)));
+    assert!(!unfolded::suits(&of(16, 256, 8, 8, 2)));
+    assert!(!unfolded::suits(&of(16, 64, 128, 32, 1)));
 }
 
 /// Windows of 3 × 3 over planes of one size each: (size, padding).

@@ -33,9 +33,12 @@ const WIDEST: usize = 128;
 /// Cycles, about, in which a kernel multiplies one channel by another for a tile, and for four results directly.
 const TILE_CYCLES: f64 = 1.0;
 const DIRECT_CYCLES: f64 = 2.5;
-/// To transform a window, and a tile of a channel there or back.
+/// To transform a window where all of them stay in a cache, and where they do not, and a tile of a channel there or back.
 const WINDOW_CYCLES: f64 = 30.0;
+const FAR_WINDOW_CYCLES: f64 = 80.0;
 const TRANSFORM_CYCLES: f64 = 11.0;
+/// Bytes of the transformed windows that stay.
+const NEAR: usize = 4 << 20;
 
 /// Whether a convolution can be made here, and should be.
 pub fn suits(g: &Geometry) -> bool {
@@ -68,7 +71,13 @@ fn pays(g: &Geometry) -> bool {
     );
     let (ins, outs) = (g.ins as f64, g.outs as f64);
     let direct = ins * outs * (g.batch * g.positions()) as f64 / 4.0 * DIRECT_CYCLES;
-    let products = ins * outs * (tiles * TILE_CYCLES + WINDOW_CYCLES);
+    let near = PLACES * g.ins * g.outs * size_of::<f32>() < NEAR;
+    let window = if near {
+        WINDOW_CYCLES
+    } else {
+        FAR_WINDOW_CYCLES
+    };
+    let products = ins * outs * (tiles * TILE_CYCLES + window);
     products + (ins + outs) * lanes * TRANSFORM_CYCLES < direct
 }
 
