@@ -13,14 +13,12 @@ use crate::dtype::DType;
 use crate::fault::{Fault, Outcome};
 use crate::gemm::Buffer;
 use crate::instruction::{Call, Operand, Row};
-use crate::pool;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ops::{Add, Div, Mul, Sub};
 use faer::dyn_stack::{MemStack, StackReq};
 use faer::traits::RealField;
 use faer::{MatMut, MatRef};
-use std::sync::Mutex;
 
 /// A float type that factorisations compute in.
 trait Field:
@@ -153,23 +151,6 @@ fn batch(call: &Call, leads: &[&[usize]]) -> Outcome<usize> {
         "the batches differ".into()
     })?;
     Ok(leads[0].iter().product())
-}
-
-/// About how many operations a task should have at least.
-const GRAIN: usize = 16 * 1024;
-
-/// Runs a job for each item of a batch, and gives the first failure that is noticed.
-fn each(count: usize, cost: usize, body: &(dyn Fn(usize) -> Outcome + Sync)) -> Outcome {
-    let failed: Mutex<Option<Fault>> = Mutex::new(None);
-    pool::parallel_ranges(count, (GRAIN / cost.max(1)).max(1), &|range| {
-        for i in range {
-            if let Err(fault) = body(i) {
-                failed.lock().unwrap().get_or_insert(fault);
-                return;
-            }
-        }
-    });
-    failed.into_inner().unwrap().map_or(Ok(()), Err)
 }
 
 /// A flag among the scalars.

@@ -3,11 +3,12 @@
 //! faer applies blocks of them as I - V T⁻¹ Vᵀ, where T is upper triangular: 1 / tau on the diagonal, above it what Vᵀ V
 //! has there.
 
-use super::{Columns, Field, batch, each, items, matrix, with_field, with_stack};
+use super::{Columns, Field, batch, items, matrix, with_field, with_stack};
 use crate::bail;
 use crate::dtype::DType;
 use crate::fault::Outcome;
 use crate::instruction::Call;
+use crate::ops::dense::each;
 use faer::linalg::householder::{
     apply_block_householder_sequence_on_the_left_in_place_scratch,
     apply_block_householder_sequence_on_the_left_in_place_with_conj,

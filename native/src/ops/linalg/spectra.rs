@@ -1,11 +1,12 @@
 //! Eigenvalues of symmetric matrices and singular values. Both compute in float64: faer's results in float32 are off by
 //! thousands of its units where a matrix of a hundred rows has a low rank, LAPACK's by fifty.
 
-use super::{Columns, Field, batch, each, flag, items, matrix, with_field, with_stack};
+use super::{Columns, Field, batch, flag, items, matrix, with_field, with_stack};
 use crate::bail;
 use crate::dtype::DType;
 use crate::fault::Outcome;
 use crate::instruction::Call;
+use crate::ops::dense::each;
 use faer::diag::DiagMut;
 use faer::linalg::evd::{
     ComputeEigenvectors, SelfAdjointEvdParams, self_adjoint_evd, self_adjoint_evd_scratch,

@@ -1,10 +1,11 @@
 //! LU with row interchanges, Cholesky's factors and triangular systems.
 
-use super::{Columns, Field, batch, each, flag, items, matrix, with_field, with_stack};
+use super::{Columns, Field, batch, flag, items, matrix, with_field, with_stack};
 use crate::bail;
 use crate::dtype::DType;
 use crate::fault::Outcome;
 use crate::instruction::Call;
+use crate::ops::dense::each;
 use crate::pool::{self, Shared};
 use core::ptr::swap_nonoverlapping;
 use faer::linalg::cholesky::llt::factor::{
