@@ -135,7 +135,7 @@ export function upperOf(lu: Tensor): Tensor {
 }
 
 /** Which row of A each row of L U is, (…, M) int64, from the rows exchanged; with `inverse` which row of L U each of A is. */
-export function orderOf(pivots: Tensor, m: number, inverse: boolean): Tensor {
+function orderOf(pivots: Tensor, m: number, inverse: boolean): Tensor {
   const lead = pivots.shape.slice(0, -1), k = pivots.shape[pivots.ndim - 1];
   const steps = pivots.toTypedArray() as Int32Array;
   const count = lead.reduce((n, d) => n * d, 1);

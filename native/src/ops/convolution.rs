@@ -5,8 +5,8 @@
 //!
 //! Here: the sizes and the choice of a way. 1 × 1 is a plain product; others are products with patches that are read
 //! where they lie (direct.rs, field.rs), or are written out where an image has few (unfolded.rs), or where windows are
-//! 3 × 3 and channels many, of transformed tiles (winograd.rs); one channel per group has kernels of its own (depthwise.rs); integers and what is too wide are summed one by one
-//! (exact.rs).
+//! 3 × 3 and channels many, of transformed tiles (winograd.rs); one channel per group has kernels of its own
+//! (depthwise.rs); integers and what is too wide are summed one by one (exact.rs).
 
 mod cuda;
 mod depthwise;

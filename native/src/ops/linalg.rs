@@ -180,6 +180,9 @@ impl Drop for Area {
     }
 }
 
+/// Matrices are turned in squares of so many rows, so that neither order of their elements misses the caches.
+const SIDE: usize = 16;
+
 /// A matrix by columns in memory of its own.
 struct Columns<T> {
     area: Area,
@@ -196,8 +199,6 @@ impl<T: Field> Columns<T> {
     /// A matrix whose element (i, j) is `at(i, j)`.
     fn from(rows: usize, columns: usize, at: impl Fn(usize, usize) -> T) -> Outcome<Columns<T>> {
         let area = Area::take::<T>(rows * columns)?;
-        // In squares, so that neither order of elements misses the caches.
-        const SIDE: usize = 16;
         for first in (0..columns).step_by(SIDE) {
             for top in (0..rows).step_by(SIDE) {
                 for j in first..columns.min(first + SIDE) {
@@ -245,7 +246,6 @@ impl<T: Field> Columns<T> {
 
     /// Writes it by rows, each element through `f` of its place and what it is.
     fn write<U>(&self, to: &mut [U], f: impl Fn(usize, usize, T) -> U) {
-        const SIDE: usize = 16;
         assert!(to.len() == self.rows * self.columns);
         for top in (0..self.rows).step_by(SIDE) {
             for first in (0..self.columns).step_by(SIDE) {

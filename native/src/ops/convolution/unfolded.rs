@@ -88,6 +88,22 @@ impl Block<'_> {
         self.images.len() * self.g.positions()
     }
 
+    /// Room for the patches, and the matrix that they are.
+    fn patches<T: Float + Number>(&self) -> Outcome<(Scratch, Mat)> {
+        let (depth, columns) = (self.depth(), self.columns());
+        let room = Scratch::new::<T>(depth * columns)?;
+        let all = matrix::<T>(room.as_ptr(), [depth, columns], [columns, 1]);
+        Ok((room, all))
+    }
+
+    /// Room for the planes of y, and the matrix that they are.
+    fn beside<T: Float + Number>(&self) -> Outcome<(Scratch, Mat)> {
+        let (outs, columns) = (self.g.outs, self.columns());
+        let room = Scratch::new::<T>(outs * columns)?;
+        let all = matrix::<T>(room.as_ptr(), [outs, columns], [columns, 1]);
+        Ok((room, all))
+    }
+
     /// The weights of the group, (outs, channels · taps), or transposed.
     fn weights<T: Float>(&self, w: *const T, transposed: bool) -> Mat {
         let (outs, depth) = (self.g.outs, self.depth());
@@ -99,8 +115,8 @@ impl Block<'_> {
         }
     }
 
-    /// Calls `f(column, place, range, step)` for each run of positions that tap `tap` of a plane reads: they are `range` of
-    /// the run from `column` on, and read x from `place` on, `step` apart. The rest of a run reads what is outside.
+    /// Calls `f(column, place, range)` for each run of positions along the last dim, `column` its first: those in `range`
+    /// of it read x with this tap from `place` on, a stride apart. The rest of the run reads what is outside.
     fn runs(&self, tap: usize, mut f: impl FnMut(usize, usize, Range<usize>)) {
         let Geometry {
             kernel,
@@ -247,11 +263,9 @@ pub fn forward<T: Float + Number>(
     bias: Option<&Input<T>>,
 ) -> Outcome {
     blocks(g, |block| {
-        let (depth, columns) = (block.depth(), block.columns());
-        let patches = Scratch::new::<T>(depth * columns)?;
-        let beside = Scratch::new::<T>(g.outs * columns)?;
+        let (patches, right) = block.patches::<T>()?;
+        let (beside, _) = block.beside::<T>()?;
         block.unfold(x, Shared(patches.as_ptr()))?;
-        let right = matrix::<T>(patches.as_ptr(), [depth, columns], [columns, 1]);
         multiply::<T>(beside.as_ptr(), block.weights(w, false), right, 0.0)?;
         block.planes(y, Shared(beside.as_ptr()), true, bias)
     })
@@ -265,11 +279,9 @@ pub fn input_grad<T: Float + Number>(
     bias: Option<&Input<T>>,
 ) -> Outcome {
     blocks(g, |block| {
-        let (depth, columns) = (block.depth(), block.columns());
-        let patches = Scratch::new::<T>(depth * columns)?;
-        let beside = Scratch::new::<T>(g.outs * columns)?;
+        let (patches, _) = block.patches::<T>()?;
+        let (beside, right) = block.beside::<T>()?;
         block.planes(y.cast_mut(), Shared(beside.as_ptr()), false, None)?;
-        let right = matrix::<T>(beside.as_ptr(), [g.outs, columns], [columns, 1]);
         multiply::<T>(patches.as_ptr(), block.weights(w, true), right, 0.0)?;
         block.fold(Shared(patches.as_ptr()), gx, bias)
     })
@@ -282,15 +294,12 @@ pub fn weight_grad<T: Float + Number>(
     x: *const T,
 ) -> Outcome {
     blocks(g, |block| {
-        let (depth, columns) = (block.depth(), block.columns());
-        let patches = Scratch::new::<T>(depth * columns)?;
-        let beside = Scratch::new::<T>(g.outs * columns)?;
+        let (patches, right) = block.patches::<T>()?;
+        let (beside, left) = block.beside::<T>()?;
         block.planes(y.cast_mut(), Shared(beside.as_ptr()), false, None)?;
         block.unfold(x, Shared(patches.as_ptr()))?;
-        let left = matrix::<T>(beside.as_ptr(), [g.outs, columns], [columns, 1]);
-        let right = matrix::<T>(patches.as_ptr(), [columns, depth], [1, columns]);
-        let to = gw.wrapping_add(block.group * g.outs * depth);
+        let to = gw.wrapping_add(block.group * g.outs * block.depth());
         let beta = if block.images.start > 0 { 1.0 } else { 0.0 };
-        multiply::<T>(to, left, right, beta)
+        multiply::<T>(to, left, right.transposed(), beta)
     })
 }
