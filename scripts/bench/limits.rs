@@ -6,7 +6,10 @@ use std::arch::asm;
 use std::arch::is_x86_feature_detected as has;
 use std::arch::x86_64::*;
 use std::hint::black_box;
-use std::sync::Barrier;
+use std::sync::atomic::{
+    AtomicUsize,
+    Ordering::{Acquire, Release},
+};
 use std::time::{Duration, Instant};
 
 const THREADS: usize = 2;
@@ -18,31 +21,41 @@ const ROUNDS: usize = 200_000;
 const FLOATS: usize = 1 << 24;
 
 /// Billions a second over both threads, best of several: `work` units are done by each thread in one call of `body`.
+/// The clock runs from the moment both may begin until both are done: threads that take turns on one processor would
+/// each seem to have all of it.
 fn best(work: f64, body: &(dyn Fn(usize) + Sync)) -> f64 {
-    let barrier = Barrier::new(THREADS);
-    let slowest = || {
-        std::thread::scope(|scope| {
-            let runs: Vec<_> = (0..THREADS)
-                .map(|thread| {
-                    let barrier = &barrier;
-                    scope.spawn(move || {
-                        barrier.wait();
-                        let begin = Instant::now();
-                        body(thread);
-                        begin.elapsed().as_secs_f64()
-                    })
-                })
-                .collect();
-            runs.into_iter()
-                .map(|run| run.join().unwrap())
-                .fold(0.0, f64::max)
-        })
-    };
-    let begin = Instant::now();
+    let (turn, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let mut seconds = f64::INFINITY;
-    while begin.elapsed() < LASTS {
-        seconds = seconds.min(slowest());
-    }
+    std::thread::scope(|scope| {
+        for thread in 1..THREADS {
+            let (turn, done) = (&turn, &done);
+            scope.spawn(move || {
+                for next in 1.. {
+                    while turn.load(Acquire) < next {
+                        std::hint::spin_loop();
+                    }
+                    if turn.load(Acquire) == usize::MAX {
+                        return;
+                    }
+                    body(thread);
+                    done.fetch_add(1, Release);
+                }
+            });
+        }
+        let begin = Instant::now();
+        let mut turns = 0;
+        while begin.elapsed() < LASTS {
+            turns += 1;
+            let begin = Instant::now();
+            turn.store(turns, Release);
+            body(0);
+            while done.load(Acquire) < turns * (THREADS - 1) {
+                std::hint::spin_loop();
+            }
+            seconds = seconds.min(begin.elapsed().as_secs_f64());
+        }
+        turn.store(usize::MAX, Release);
+    });
     work * THREADS as f64 / seconds / 1e9
 }
 
