@@ -137,6 +137,26 @@ function grouped(t: Tensor, groups: number): Tensor {
   );
 }
 
+/**
+ * An empty tensor (…, X) with the other dims of `like`, which lie in memory as those do: where heads were cut from rows
+ * of features, rows are whole again without a copy.
+ */
+function emptyAs(like: Tensor, size: number): Tensor {
+  const { shape, strides, info } = like;
+  const dims = [...shape.slice(0, -1), size];
+  const order = dims.map((_, d) => d);
+  order.pop();
+  if (order.some((d) => strides[d] === 0 && shape[d] > 1)) {
+    return empty(dims, info, like.storage.device);
+  }
+  order.sort((a, b) => strides[b] - strides[a]);
+  order.push(order.length);
+  const t = empty(order.map((d) => dims[d]), info, like.storage.device);
+  const lies = new Array<number>(dims.length);
+  order.forEach((d, at) => lies[d] = t.strides[at]);
+  return windowOf(t, dims, lies);
+}
+
 /** What both forms of attention are given. */
 interface Given {
   readonly mask: Tensor | null;
@@ -190,7 +210,7 @@ function fused(q: Tensor, k: Tensor, v: Tensor, given: Given): Tensor {
   const { groups } = given;
   const { device } = q.storage;
   const [rows, keys] = [q.shape[q.ndim - 2], k.shape[k.ndim - 2]];
-  const out = empty([...q.shape.slice(0, -1), v.shape[v.ndim - 1]], q.info, device);
+  const out = emptyAs(q, v.shape[v.ndim - 1]);
   const statistics = q.info.size === 8 ? DTYPES.float64 : DTYPES.float32;
   const lse = empty([q.numel / q.shape[q.ndim - 1]], statistics, device);
   let mask = empty([0], q.info, device);
@@ -212,7 +232,7 @@ function fused(q: Tensor, k: Tensor, v: Tensor, given: Given): Tensor {
       if (isGradEnabled()) {
         return composedGradients(([q, k, v]) => [composed(q, k, v, given)], [q, k, v], [g]);
       }
-      const [gq, gk, gv] = [q, k, v].map((t) => empty(t.shape, t.info, device));
+      const [gq, gk, gv] = [q, k, v].map((t) => emptyAs(t, t.shape[t.ndim - 1]));
       run(
         `the backward of ${NAME}`,
         OP.attention_grad,

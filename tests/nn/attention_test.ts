@@ -111,6 +111,28 @@ Deno.test("attention at 8,192 tokens takes less than twice its inputs", () => {
   assertEquals(q.grad!.shape, shape);
 });
 
+Deno.test("attention: heads cut from rows give heads of rows, and gradients that lie as they do", () => {
+  manualSeed(5);
+  for (const [dtype, heads, ofKeys] of [["float32", 4, 4], ["bfloat16", 4, 2]] as const) {
+    const rows = [heads, ofKeys, ofKeys].map((h) => leaf([2, 70, h * 16], dtype));
+    const cut = () => rows.map((t) => t.view([2, 70, -1, 16]).transpose(1, 2));
+    const options = { isCausal: true, enableGqa: heads !== ofKeys };
+    const run = (parts: Tensor[]) => {
+      const y = attend(parts[0], parts[1], parts[2], options);
+      const g = y.transpose(1, 2).square().sum();
+      return [y, ...grad(g, parts, { retainGraph: true }), ...grad(g, rows)];
+    };
+    const lie = run(cut()), stand = run(cut().map((t) => t.contiguous()));
+    lie.forEach((t, i) => assert(t.equal(stand[i])));
+    lie.slice(0, 4).forEach((t) => assert(t.transpose(1, 2).isContiguous() && !t.isContiguous()));
+    stand.slice(0, 4).forEach((t) => assert(t.isContiguous()));
+  }
+  // Every item of the batch has the same keys: there is no such order, and no place for their gradient.
+  const q = leaf([3, 2, 9, 8], "float64"), k = leaf([1, 2, 9, 8], "float64");
+  const y = attend(q, k.expand([3, 2, 9, 8]), k, {});
+  assert(distance(grad(y.sum(), [k])[0], grad(twin(q, k, k, {}).sum(), [k])[0]) < 1e-12);
+});
+
 Deno.test("attention is the same for any number of threads", () => {
   manualSeed(3);
   const q = leaf([2, 300, 16], "float32"), k = leaf([2, 300, 16], "float32");

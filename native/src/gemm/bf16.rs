@@ -219,23 +219,6 @@ simd! {
     }
 }
 
-/// Two rows of 16 elements to pairs.
-type Row16 = [u16; TILE];
-
-simd! {
-    /// `to[i] = (low[i], high[i])`
-    unsafe fn interleave(low: *const Row16, high: *const Row16, to: *mut u16) {
-        // SAFETY: the caller gives 16 elements of each, and room for 32.
-        unsafe {
-            let (low, high) = (low.read_unaligned(), high.read_unaligned());
-            for i in 0..TILE {
-                *to.add(2 * i) = low[i];
-                *to.add(2 * i + 1) = high[i];
-            }
-        }
-    }
-}
-
 /// Element (i, j), or zero outside.
 unsafe fn element(x: &Mat, i: usize, j: usize) -> u16 {
     if i < x.rows && j < x.cols {
@@ -272,11 +255,7 @@ unsafe fn block_of_pairs(x: &Mat, row: usize, column: usize, to: *mut u16) {
     // SAFETY: as above.
     unsafe {
         if is_whole && x.rs == 1 {
-            for pair in 0..TILE {
-                let low = x.at(row, column + 2 * pair).cast();
-                let high = x.at(row, column + 2 * pair + 1).cast();
-                interleave(low, high, to.add(pair * DEEP));
-            }
+            x86::interleave(x.at(row, column).cast(), x.cs, 1, to);
         } else {
             let mut rows = [0u16; AREA];
             let from = if is_whole && x.cs == 1 {
@@ -309,22 +288,27 @@ unsafe fn pack_a(a: &Mat, row: usize, rows: usize, blocks: usize, to: *mut u16) 
         rows: row + rows,
         ..*a
     };
-    for s in 0..rows.div_ceil(TILE) {
-        for k in 0..blocks {
-            // SAFETY: the caller gives room for the strips; outside the matrix nothing is read.
-            unsafe {
-                let to = to.add((s * blocks + k) * AREA);
-                let (row, column) = (row + s * TILE, k * DEEP);
-                let is_whole = row + TILE <= a.rows && column + DEEP <= a.cols;
-                if is_whole && a.rs == 1 && a.cs != 1 {
-                    let mut pairs = [0u16; AREA];
-                    block_of_pairs(a, row, column, pairs.as_mut_ptr());
-                    transpose_pairs(|i| pairs.as_ptr().add(i * DEEP).cast(), to);
-                } else {
-                    block_of_rows(a, row, column, to);
-                }
+    let strips = rows.div_ceil(TILE);
+    let pack = |s: usize, k: usize| {
+        // SAFETY: the caller gives room for the strips; outside the matrix nothing is read.
+        unsafe {
+            let to = to.add((s * blocks + k) * AREA);
+            let (row, column) = (row + s * TILE, k * DEEP);
+            let is_whole = row + TILE <= a.rows && column + DEEP <= a.cols;
+            if is_whole && a.rs == 1 && a.cs != 1 {
+                let mut pairs = [0u16; AREA];
+                block_of_pairs(a, row, column, pairs.as_mut_ptr());
+                transpose_pairs(|i| pairs.as_ptr().add(i * DEEP).cast(), to);
+            } else {
+                block_of_rows(a, row, column, to);
             }
         }
+    };
+    // As A lies: strips of columns that stand apart are parts of the same lines.
+    if a.cs == 1 {
+        (0..strips).for_each(|s| (0..blocks).for_each(|k| pack(s, k)));
+    } else {
+        (0..blocks).for_each(|k| (0..strips).for_each(|s| pack(s, k)));
     }
 }
 
@@ -332,6 +316,14 @@ unsafe fn pack_a(a: &Mat, row: usize, rows: usize, blocks: usize, to: *mut u16) 
 unsafe fn pack_b(b: &Mat, column: usize, blocks: usize, to: *mut u16) {
     let columns = b.transposed();
     for k in 0..blocks {
+        if b.cs == 1 && column + WIDTH <= b.cols && (k + 1) * DEEP <= b.rows {
+            // SAFETY: whole tiles of B, and room for them.
+            unsafe {
+                let rows = b.at(k * DEEP, column).cast();
+                x86::interleave(rows, b.rs, 2, to.add(2 * k * AREA));
+            }
+            continue;
+        }
         for half in 0..2 {
             // SAFETY: the caller gives room for the panel; outside the matrix nothing is read.
             unsafe {
@@ -444,6 +436,41 @@ mod x86 {
             }
             asm!("tilestored [{sums} + {stride}], tmm0", "tilestored [{right} + {stride}], tmm1",
                 sums = in(reg) sums, right = in(reg) right, stride = in(reg) SUMS_STRIDE, options(nostack));
+        }
+    }
+
+    /// Pairs of `DEEP` rows, `stride` elements apart, of one tile's columns or of two: (tiles, 16 pairs, 16 columns, 2).
+    #[target_feature(enable = "avx512f,avx512bw")]
+    pub unsafe fn interleave(rows: *const u16, stride: isize, tiles: usize, to: *mut u16) {
+        // Word 2 i is word i of the lower row, word 2 i + 1 that of the higher one.
+        let halves = [0, TILE as u16].map(|first| {
+            let words: [u16; DEEP] =
+                core::array::from_fn(|i| first + i as u16 / 2 + i as u16 % 2 * 32);
+            // SAFETY: an array of that size.
+            unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
+        });
+        for pair in 0..TILE {
+            // SAFETY: the caller gives whole tiles, and room for them.
+            unsafe {
+                let low = rows.offset(2 * pair as isize * stride);
+                let high = low.offset(stride);
+                let to = to.add(pair * DEEP);
+                if tiles == 2 {
+                    let (low, high) = (
+                        _mm512_loadu_si512(low.cast()),
+                        _mm512_loadu_si512(high.cast()),
+                    );
+                    for (tile, half) in halves.into_iter().enumerate() {
+                        let both = _mm512_permutex2var_epi16(low, half, high);
+                        _mm512_storeu_si512(to.add(tile * AREA).cast(), both);
+                    }
+                } else {
+                    let row =
+                        |from: *const u16| _mm512_castsi256_si512(_mm256_loadu_si256(from.cast()));
+                    let both = _mm512_permutex2var_epi16(row(low), halves[0], row(high));
+                    _mm512_storeu_si512(to.cast(), both);
+                }
+            }
         }
     }
 

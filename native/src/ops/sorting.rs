@@ -55,6 +55,11 @@ const RADIX: usize = 1024;
 const BLOCK: usize = 64;
 /// Elements of slices that a thread takes at a time.
 const GRAIN: usize = 16 * 1024;
+/// Elements side by side that are compared at once, and how many of them below each other make a group.
+const ACROSS: usize = 16;
+const DOWN: usize = 16;
+/// Groups for each element that is wanted, at least, for their least elements to leave out most of a slice.
+const GROUPS_FOR_ONE: usize = 4;
 
 /// What orders elements of a type.
 pub trait Keyed: Element {
@@ -65,6 +70,7 @@ pub trait Keyed: Element {
 /// An unsigned integer of 32 or 64 bits.
 pub trait Key: Copy + Ord + Send + Sync + Default + 'static {
     const BYTES: usize;
+    const GREATEST: Self;
     fn flipped(self) -> Self;
     fn byte(self, i: usize) -> usize;
     /// The bits from `low` on, as many as there are buckets for.
@@ -76,6 +82,7 @@ macro_rules! key {
     ($($t:ty),*) => { $(
         impl Key for $t {
             const BYTES: usize = size_of::<$t>();
+            const GREATEST: $t = <$t>::MAX;
             #[inline(always)] fn flipped(self) -> Self { !self }
             #[inline(always)] fn byte(self, i: usize) -> usize { (self >> (8 * i)) as usize & 255 }
             #[inline(always)] fn bits_from(self, low: u32) -> usize { (self >> low) as usize & ((1 << TOP_BITS) - 1) }
@@ -364,6 +371,12 @@ unsafe fn least<E: Keyed>(
     flip: bool,
     k: usize,
 ) -> Vec<Pair<E::Key>> {
+    if step == 1 {
+        // SAFETY: the caller's promise.
+        if let Some(kept) = unsafe { least_by_groups::<E>(x, from, to, flip, k) } {
+            return kept;
+        }
+    }
     let room = (2 * k).max(256).min(to - from);
     let mut kept: Vec<Pair<E::Key>> = Vec::with_capacity(room);
     let mut bar: Option<Pair<E::Key>> = None;
@@ -406,6 +419,75 @@ unsafe fn least<E: Keyed>(
         kept.truncate(k);
     }
     kept
+}
+
+simd! {
+    /// The least keys of groups: group l of block b has element l of each of its `DOWN` rows of `ACROSS` elements.
+    unsafe fn least_of_groups<E: Keyed>(x: *const E, flip: bool, rows: usize, out: &mut [[E::Key; ACROSS]]) {
+        for (b, least) in out.iter_mut().enumerate() {
+            let mut keys = [E::Key::GREATEST; ACROSS];
+            for r in b * DOWN..rows.min((b + 1) * DOWN) {
+                for (l, least) in keys.iter_mut().enumerate() {
+                    // SAFETY: the caller gives so many rows.
+                    let key = unsafe { (*x.add(r * ACROSS + l)).key() };
+                    let key = if flip { key.flipped() } else { key };
+                    *least = if key < *least { key } else { *least };
+                }
+            }
+            *least = keys;
+        }
+    }
+}
+
+/// As [`least`] for elements side by side: k groups have a least element that is no more than the k-th least of all groups',
+/// so nothing above that one is among the k least of all. None where there are too few groups.
+///
+/// # Safety
+/// As for `least`.
+unsafe fn least_by_groups<E: Keyed>(
+    x: *const E,
+    from: usize,
+    to: usize,
+    flip: bool,
+    k: usize,
+) -> Option<Vec<Pair<E::Key>>> {
+    let rows = (to - from) / ACROSS;
+    let blocks = rows.div_ceil(DOWN);
+    if blocks * ACROSS < GROUPS_FOR_ONE * k {
+        return None;
+    }
+    let mut groups = vec![[E::Key::default(); ACROSS]; blocks];
+    // SAFETY: rows inside the slice.
+    unsafe { least_of_groups::<E>(x.add(from), flip, rows, &mut groups) };
+    let mut order = groups.as_flattened().to_vec();
+    let (_, &mut bar, _) = order.select_nth_unstable(k - 1);
+    let mut kept = Vec::with_capacity(2 * k);
+    let mut keep = |at: usize| {
+        // SAFETY: the caller gives these elements.
+        let key = unsafe { (*x.add(at)).key() };
+        let key = if flip { key.flipped() } else { key };
+        if key <= bar {
+            kept.push(Pair { key, at: at as u32 });
+        }
+    };
+    // Their numbers are written without a branch, each over the last one that did not count.
+    let mut found = vec![0u32; blocks * ACROSS];
+    let mut count = 0;
+    for (group, &key) in groups.as_flattened().iter().enumerate() {
+        found[count] = group as u32;
+        count += usize::from(key <= bar);
+    }
+    for &group in &found[..count] {
+        let (b, l) = (group as usize / ACROSS, group as usize % ACROSS);
+        let block = b * DOWN..rows.min((b + 1) * DOWN);
+        block.for_each(|row| keep(from + row * ACROSS + l));
+    }
+    (from + rows * ACROSS..to).for_each(keep);
+    if kept.len() > k {
+        kept.select_nth_unstable(k - 1);
+        kept.truncate(k);
+    }
+    Some(kept)
 }
 
 /// values, indices (…, k, …) = the k largest or smallest of x along a dim. Scalars: dim, 1 for largest, 1 for sorted.
@@ -510,6 +592,37 @@ mod tests {
             let mut spare = pairs.clone();
             long::sort(&mut pairs, &mut spare).unwrap();
             assert!(pairs == wanted, "{n} pairs");
+        }
+    }
+
+    #[test]
+    fn groups_find_the_least_elements_of_all() {
+        let _turn = simd::turn();
+        // Few values stand for many elements each; some are NaN.
+        let number = |i: usize, values: usize| match (i * 7919 + i / 13) % values {
+            0 if values < 1000 => f32::NAN,
+            v => v as f32 - values as f32 / 2.0,
+        };
+        for (n, values) in [(100, 7), (256, 5000), (3665, 5000), (4111, 3), (4096, 50)] {
+            let x: Vec<f32> = (0..n).map(|i| number(i, values)).collect();
+            for (from, flip) in [(0, false), (0, true), (17, true)] {
+                let mut wanted: Vec<Pair<u32>> = (from..n)
+                    .map(|at| Pair {
+                        key: if flip { !x[at].key() } else { x[at].key() },
+                        at: at as u32,
+                    })
+                    .collect();
+                wanted.sort();
+                for k in [1, 2, 10, 60, n / 2] {
+                    // SAFETY: elements of x.
+                    let found = unsafe { least_by_groups(x.as_ptr(), from, n, flip, k) };
+                    let groups = ((n - from) / ACROSS).div_ceil(DOWN) * ACROSS;
+                    assert_eq!(found.is_none(), groups < GROUPS_FOR_ONE * k, "{n}, {k}");
+                    let Some(mut found) = found else { continue };
+                    found.sort();
+                    assert!(found == wanted[..k], "{k} of {n} with {values} values");
+                }
+            }
         }
     }
 

@@ -352,21 +352,33 @@ impl<C: Computed> Pass<'_, C> {
                     }
                 }
                 if task.for_keys {
-                    for (o, offset, from, columns) in
-                        [(&self.gk, ogk, gkt, d), (&self.gv, ogv, gvt, e)]
-                    {
+                    for (o, offset, from, columns, free) in [
+                        (&self.gk, ogk, gkt, d, packed_kt),
+                        (&self.gv, ogv, gvt, e, packed_vt),
+                    ] {
                         let (rs, cs) = along(o);
                         let line = |c: usize| from.add(c * A_STRIDE).cast_const();
                         let to = |c: usize| offset + key as isize * rs + c as isize * cs;
-                        let eights = if o.dtype == C::DTYPE && cs == 1 && rs > 0 {
+                        let eights = if cs == 1 && rs > 0 {
                             columns / 8 * 8
                         } else {
                             0
                         };
+                        // Rows of other types are made from rows of C; packed keys are not needed any more.
+                        let (rows, stride) = if o.dtype == C::DTYPE {
+                            (Place::of(o).at(to(0)).cast::<C>(), rs as usize)
+                        } else {
+                            (free, eights)
+                        };
                         for c in (0..eights).step_by(8) {
                             let lines = core::array::from_fn(|i| line(c + i));
-                            let to = Place::of(o).at(to(c)).cast::<C>();
-                            C::transpose(&lines, whole, to, rs as usize);
+                            C::transpose(&lines, whole, rows.wrapping_add(c), stride);
+                        }
+                        if o.dtype != C::DTYPE && eights > 0 {
+                            for r in 0..whole {
+                                let from = rows.wrapping_add(r * eights);
+                                Place::of(o).scatter(to(0) + r as isize * rs, 1, from, eights);
+                            }
                         }
                         for c in eights..columns {
                             Place::of(o).scatter(to(c), rs, line(c), whole);
