@@ -187,6 +187,9 @@ fn patches_that_are_written_out_give_the_same() {
             [2, 1, 3, 33],
             [[2, 3, 2, 1, 1], [5, 3, 2, 1, 1], [4, 1, 3, 2, 1]],
         ),
+        // Windows inside x, whose ends none of them reads.
+        geometry([3, 2, 4, 5], [FLAT, [8, 3, 2, 0, 1], [9, 2, 3, 0, 1]]),
+        geometry([4, 1, 6, 7], [FLAT, [7, 1, 2, 0, 1], [6, 1, 2, 0, 1]]),
     ];
     check(written_out, &more);
 }
@@ -200,6 +203,10 @@ fn few_positions_of_many_channels_are_written_out() {
     };
     assert!(unfolded::suits(&of(16, 256, 512, 8, 2)));
     assert!(unfolded::suits(&of(16, 512, 512, 4, 1)) && !winograd::suits(&of(16, 512, 512, 4, 1)));
+    // One element of x for a position, which direct sums would lay out one by one.
+    let pointwise = [32, 1, 2, 0, 1];
+    let shortcut = geometry([16, 1, 64, 128], [FLAT, pointwise, pointwise]);
+    assert!(unfolded::suits(&shortcut));
     // An image alone, a few channels, and rows that fill registers.
     assert!(!unfolded::suits(&of(1, 256, 512, 8, 2)));
     assert!(!unfolded::suits(&of(16, 256, 8, 8, 2)));

@@ -13,9 +13,11 @@ use core::ops::Range;
 /// Lanes of a register that direct.rs fills with positions.
 const LANES: usize = 16;
 /// Cycles, about, that writing out an element of a patch takes, and packing it for the product.
-const ELEMENT_CYCLES: f64 = 3.0;
+const ELEMENT_CYCLES: f64 = 2.0;
 /// Those that direct.rs takes to read a weight anew for each image.
 const WEIGHT_CYCLES: f64 = 0.25;
+/// Those that direct.rs takes to lay out a position of a channel where positions are not side by side.
+const APART_CYCLES: f64 = 8.0;
 /// Elements of the patches that are written out at a time.
 const TOGETHER: usize = 4 << 20;
 
@@ -25,7 +27,12 @@ pub fn suits(g: &Geometry) -> bool {
     let along = |d: usize| g.output[d] + (g.kernel[d] - 1) * g.dilation[d] / g.stride[d];
     let span = (g.output[0] * along(1) * along(2)).saturating_sub(along(2) - g.output[2]);
     let (outs, positions) = (g.outs as f64, g.positions() as f64);
-    let direct = outs * (span.div_ceil(LANES) as f64 + WEIGHT_CYCLES);
+    let apart = if g.stride[2] > 1 {
+        positions / g.taps() as f64
+    } else {
+        0.0
+    };
+    let direct = outs * (span.div_ceil(LANES) as f64 + WEIGHT_CYCLES) + APART_CYCLES * apart;
     let unfolded = outs * positions / LANES as f64 * 1.05 + ELEMENT_CYCLES * positions;
     g.batch > 1 && unfolded < direct
 }
@@ -49,6 +56,72 @@ fn blocks(g: &Geometry, mut f: impl FnMut(&Block) -> Outcome) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// A plane of x with what the windows read around it, and where they read it.
+struct Frame<'a> {
+    g: &'a Geometry,
+    dims: [usize; 3],
+    /// Where each tap reads for the first position, and how far from there for each position.
+    taps: Vec<usize>,
+    positions: Vec<u32>,
+    /// Whether windows read x alone; its planes are frames then.
+    is_bare: bool,
+}
+
+impl Frame<'_> {
+    fn new(g: &Geometry) -> Frame<'_> {
+        let reach: [usize; 3] = core::array::from_fn(|d| {
+            g.output[d].saturating_sub(1) * g.stride[d] + (g.kernel[d] - 1) * g.dilation[d] + 1
+        });
+        let is_bare = (0..3).all(|d| g.padding[d] == 0 && reach[d] <= g.input[d]);
+        let dims = if is_bare { g.input } else { reach };
+        let all = |counts: [usize; 3], steps: [usize; 3]| {
+            let along = move |d: usize| (0..counts[d]).map(move |i| i * steps[d]);
+            along(0).flat_map(move |z| {
+                along(1).flat_map(move |y| along(2).map(move |x| (z * dims[1] + y) * dims[2] + x))
+            })
+        };
+        Frame {
+            g,
+            dims,
+            taps: all(g.kernel, g.dilation).collect(),
+            positions: all(g.output, g.stride).map(|at| at as u32).collect(),
+            is_bare,
+        }
+    }
+
+    fn size(&self) -> usize {
+        self.dims.iter().product()
+    }
+
+    /// A frame of zeros; None where planes are frames.
+    fn room<T: Float + Number>(&self) -> Outcome<Option<Scratch>> {
+        if self.is_bare {
+            return Ok(None);
+        }
+        let room = Scratch::new::<T>(self.size())?;
+        // SAFETY: room for so many elements.
+        unsafe { core::slice::from_raw_parts_mut(room.as_ptr::<T>(), self.size()).fill(T::ZERO) };
+        Ok(Some(room))
+    }
+
+    /// Calls `f(inside, row, n)` for each row of x that lies in the frame: n elements from `row` of x on, which are those
+    /// from `inside` of the frame on.
+    fn rows(&self, mut f: impl FnMut(usize, usize, usize)) {
+        let (pad, input) = (self.g.padding, self.g.input);
+        let within = |d: usize| pad[d].min(self.dims[d])..(pad[d] + input[d]).min(self.dims[d]);
+        for z in within(0) {
+            for y in within(1) {
+                let row = ((z - pad[0]) * input[1] + y - pad[1]) * input[2];
+                f(
+                    (z * self.dims[1] + y) * self.dims[2] + within(2).start,
+                    row,
+                    within(2).len(),
+                );
+            }
+        }
+    }
 }
 
 fn matrix<T: Float>(ptr: *const T, [rows, cols]: [usize; 2], [rs, cs]: [usize; 2]) -> Mat {
@@ -115,74 +188,31 @@ impl Block<'_> {
         }
     }
 
-    /// Calls `f(column, place, range)` for each run of positions along the last dim, `column` its first: those in `range`
-    /// of it read x with this tap from `place` on, a stride apart. The rest of the run reads what is outside.
-    fn runs(&self, tap: usize, mut f: impl FnMut(usize, usize, Range<usize>)) {
-        let Geometry {
-            kernel,
-            input,
-            output,
-            stride,
-            padding,
-            dilation,
-            ..
-        } = *self.g;
-        let tap = [
-            tap / kernel[2] / kernel[1],
-            tap / kernel[2] % kernel[1],
-            tap % kernel[2],
-        ];
-        // How far along a dim x is read at position 0, and the positions that read it at all.
-        let start: [isize; 3] =
-            core::array::from_fn(|d| (tap[d] * dilation[d]) as isize - padding[d] as isize);
-        let inside: [Range<usize>; 3] = core::array::from_fn(|d| {
-            let first = (-start[d]).max(0) as usize;
-            let behind = (input[d] as isize - start[d]).max(0) as usize;
-            let first = first.div_ceil(stride[d]).min(output[d]);
-            first..behind.div_ceil(stride[d]).clamp(first, output[d])
-        });
-        let at = |d: usize, i: usize| (start[d] + (i * stride[d]) as isize) as usize;
-        for z in 0..output[0] {
-            for y in 0..output[1] {
-                let column = (z * output[1] + y) * output[2];
-                if inside[0].contains(&z) && inside[1].contains(&y) && !inside[2].is_empty() {
-                    let row = (at(0, z) * input[1] + at(1, y)) * input[2];
-                    f(column, row + at(2, inside[2].start), inside[2].clone());
-                } else {
-                    f(column, 0, 0..0);
-                }
-            }
-        }
-    }
-
     /// Writes out the patches of x.
     fn unfold<T: Float + Number>(&self, x: *const T, to: Shared<T>) -> Outcome {
         let (g, columns, taps) = (self.g, self.columns(), self.g.taps());
         let x = Shared(x.cast_mut());
+        let frame = Frame::new(g);
         dense::each(g.ins, taps * columns, &|channel| {
-            for tap in 0..taps {
-                for (i, image) in self.images.clone().enumerate() {
-                    let plane = (image * g.groups + self.group) * g.ins + channel;
-                    // SAFETY: elements of this plane; columns of the rows that are this task's.
-                    unsafe {
-                        let plane = x.get().add(plane * g.places());
-                        let row = to.get().add((channel * taps + tap) * columns);
-                        let row = row.add(i * g.positions());
-                        self.runs(tap, |column, place, range| {
-                            let run = core::slice::from_raw_parts_mut(row.add(column), g.output[2]);
-                            run[..range.start].fill(T::ZERO);
-                            run[range.end..].fill(T::ZERO);
-                            let run = &mut run[range];
-                            if g.stride[2] == 1 {
-                                plane
-                                    .add(place)
-                                    .copy_to_nonoverlapping(run.as_mut_ptr(), run.len());
-                            } else {
-                                for (j, to) in run.iter_mut().enumerate() {
-                                    *to = *plane.add(place + j * g.stride[2]);
-                                }
-                            }
+            let framed = frame.room::<T>()?;
+            for (i, image) in self.images.clone().enumerate() {
+                let plane = (image * g.groups + self.group) * g.ins + channel;
+                // SAFETY: elements of this plane; columns of the rows that are this task's.
+                unsafe {
+                    let mut plane = x.get().add(plane * g.places());
+                    if let Some(framed) = &framed {
+                        let to = framed.as_ptr::<T>();
+                        frame.rows(|inside, row, n| {
+                            to.add(inside).copy_from_nonoverlapping(plane.add(row), n);
                         });
+                        plane = to;
+                    }
+                    let row = to.get().add(channel * taps * columns + i * g.positions());
+                    for (tap, &first) in frame.taps.iter().enumerate() {
+                        let (row, from) = (row.add(tap * columns), plane.add(first));
+                        for (j, &at) in frame.positions.iter().enumerate() {
+                            *row.add(j) = *from.add(at as usize);
+                        }
                     }
                 }
             }
@@ -199,22 +229,32 @@ impl Block<'_> {
     ) -> Outcome {
         let (g, columns, taps) = (self.g, self.columns(), self.g.taps());
         let gx = Shared(gx);
+        let frame = Frame::new(g);
         dense::each(g.ins, taps * columns, &|channel| {
             let own = self.group * g.ins + channel;
             let start = bias.map_or(T::ZERO, |bias| bias.all()[own]);
+            let framed = frame.room::<T>()?;
             for (i, image) in self.images.clone().enumerate() {
                 // SAFETY: this plane is the task's; rows of the patches.
                 unsafe {
                     let plane = gx.get().add((image * g.groups * g.ins + own) * g.places());
-                    core::slice::from_raw_parts_mut(plane, g.places()).fill(start);
-                    for tap in 0..taps {
-                        let row = from.get().add((channel * taps + tap) * columns);
-                        let row = row.add(i * g.positions());
-                        self.runs(tap, |column, place, range| {
-                            let row = row.add(column + range.start);
-                            for j in 0..range.len() {
-                                *plane.add(place + j * g.stride[2]) += *row.add(j);
-                            }
+                    let (sums, size) = match &framed {
+                        Some(framed) => (framed.as_ptr(), frame.size()),
+                        None => (plane, g.places()),
+                    };
+                    core::slice::from_raw_parts_mut(sums, size).fill(start);
+                    let row = from.get().add(channel * taps * columns + i * g.positions());
+                    for (tap, &first) in frame.taps.iter().enumerate() {
+                        let (row, to) = (row.add(tap * columns), sums.add(first));
+                        for (j, &at) in frame.positions.iter().enumerate() {
+                            *to.add(at as usize) += *row.add(j);
+                        }
+                    }
+                    if framed.is_some() {
+                        // What no window reaches has the bias alone.
+                        core::slice::from_raw_parts_mut(plane, g.places()).fill(start);
+                        frame.rows(|inside, row, n| {
+                            plane.add(row).copy_from_nonoverlapping(sums.add(inside), n);
                         });
                     }
                 }
