@@ -34,6 +34,9 @@ simd! {
                     let inside = at >= 0 && at < width as isize;
                     *to.add(j) = if inside { *x.offset(at) } else { T::ZERO };
                 }
+                // Gathers of one or two lanes, which LLVM would make, can take hundreds of cycles where the addresses of
+                // the others are in no page.
+                simd::step();
             };
             // From here on, and below there, both lie inside.
             let first = (((-start).max(0) + 1) / 2) as usize;
@@ -178,6 +181,7 @@ simd! {
                         for l in 0..here {
                             rest[l / 2] += nought(flat[l]);
                             *to.add(l) = flat[l];
+                            simd::step();
                         }
                     }
                 }
@@ -267,6 +271,7 @@ simd! {
                     } else {
                         for l in 0..here {
                             sums[l] = *from.add(l);
+                            simd::step();
                         }
                     }
                 }
@@ -288,6 +293,7 @@ simd! {
                     for t in 0..9 {
                         *to.add((i + l) * 9 + t) = taps[t][l];
                     }
+                    simd::step();
                 }
             }
         }
