@@ -83,10 +83,7 @@ pub fn weight_grad<T: Float + Number>(
     };
     let sums = Scratch::new::<T>(PLACES * outs * ins)?;
     let sums = Shared(sums.as_ptr::<T>());
-    let (lefts, rights) = (
-        outs.div_ceil(CHANNELS),
-        ins.next_multiple_of(width) / CHANNELS,
-    );
+    let (lefts, rights) = (outs.div_ceil(CHANNELS), ins.div_ceil(width));
     let rows = outs.div_ceil(outs.div_ceil(ROWS));
     let parts = outs.div_ceil(rows);
     let good = AtomicBool::new(true);
@@ -108,16 +105,14 @@ pub fn weight_grad<T: Float + Number>(
                         let steps = (A_STRIDE, factors.left);
                         results.transform(&grid, (group, channels), block(number), to, steps)
                     } else {
-                        let first = (part - lefts) * CHANNELS;
-                        let to = factors.right(number, 0);
-                        transpose(
-                            &tiles,
-                            &grid,
-                            (group, first),
-                            block(number),
-                            to,
-                            factors.right,
-                        )
+                        // A whole panel: two threads that write parts of the same lines wait for each other.
+                        let first = (part - lefts) * width;
+                        let (to, step) = (factors.right(number, 0), factors.right);
+                        (first..first + width)
+                            .step_by(CHANNELS)
+                            .try_for_each(|first| {
+                                transpose(&tiles, &grid, (group, first), block(number), to, step)
+                            })
                     }
                 }
             })?;
