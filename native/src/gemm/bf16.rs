@@ -255,7 +255,7 @@ unsafe fn block_of_pairs(x: &Mat, row: usize, column: usize, to: *mut u16) {
     // SAFETY: as above.
     unsafe {
         if is_whole && x.rs == 1 {
-            x86::interleave(x.at(row, column).cast(), x.cs, 1, to);
+            interleave(x.at(row, column).cast(), x.cs, 1, to);
         } else {
             let mut rows = [0u16; AREA];
             let from = if is_whole && x.cs == 1 {
@@ -320,7 +320,7 @@ unsafe fn pack_b(b: &Mat, column: usize, blocks: usize, to: *mut u16) {
             // SAFETY: whole tiles of B, and room for them.
             unsafe {
                 let rows = b.at(k * DEEP, column).cast();
-                x86::interleave(rows, b.rs, 2, to.add(2 * k * AREA));
+                interleave(rows, b.rs, 2, to.add(2 * k * AREA));
             }
             continue;
         }
@@ -332,6 +332,13 @@ unsafe fn pack_b(b: &Mat, column: usize, blocks: usize, to: *mut u16) {
             }
         }
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+use x86::interleave;
+#[cfg(not(target_arch = "x86_64"))]
+unsafe fn interleave(_: *const u16, _: isize, _: usize, _: *mut u16) {
+    unreachable!("no kernel for bfloat16")
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -359,6 +359,50 @@ simd! {
     }
 }
 
+/// The k least of the pairs that are offered, in room for a few times as many: equal ones may come without end.
+struct Least<K> {
+    k: usize,
+    room: usize,
+    kept: Vec<Pair<K>>,
+    /// What is above it is not among them.
+    bar: Option<Pair<K>>,
+}
+
+impl<K: Key> Least<K> {
+    /// For no more than `most` offers.
+    fn new(k: usize, most: usize) -> Least<K> {
+        let room = (2 * k).max(256).min(most);
+        Least {
+            k,
+            room,
+            kept: Vec::with_capacity(room),
+            bar: None,
+        }
+    }
+
+    #[inline(always)]
+    fn offer(&mut self, pair: Pair<K>) {
+        if self.bar.is_some_and(|bar| pair > bar) {
+            return;
+        }
+        self.kept.push(pair);
+        // When the room is used up, only the k least stay; what is above the largest of them never comes in again.
+        if self.kept.len() == self.room && self.room > self.k {
+            let (_, &mut largest, _) = self.kept.select_nth_unstable(self.k - 1);
+            self.bar = Some(largest);
+            self.kept.truncate(self.k);
+        }
+    }
+
+    fn found(mut self) -> Vec<Pair<K>> {
+        if self.kept.len() > self.k {
+            self.kept.select_nth_unstable(self.k - 1);
+            self.kept.truncate(self.k);
+        }
+        self.kept
+    }
+}
+
 /// The k least pairs of elements `from..to` of a slice, in no order.
 ///
 /// # Safety
@@ -377,9 +421,7 @@ unsafe fn least<E: Keyed>(
             return kept;
         }
     }
-    let room = (2 * k).max(256).min(to - from);
-    let mut kept: Vec<Pair<E::Key>> = Vec::with_capacity(room);
-    let mut bar: Option<Pair<E::Key>> = None;
+    let mut least = Least::new(k, to - from);
     let mut keys = [E::Key::default(); BLOCK];
     for block in (from..to).step_by(BLOCK) {
         let n = BLOCK.min(to - block);
@@ -394,31 +436,23 @@ unsafe fn least<E: Keyed>(
             )
         };
         // Most blocks of a long slice hold nothing of interest.
-        if bar.is_some_and(|b| smallest > b.key) {
+        if least.bar.is_some_and(|bar| smallest > bar.key) {
             continue;
         }
         for (i, &key) in keys.iter().enumerate().take(n) {
-            let pair = Pair {
-                key,
-                at: (block + i) as u32,
-            };
-            if bar.is_some_and(|b| pair > b) {
-                continue;
-            }
-            kept.push(pair);
-            // When the room is used up, only the k least stay; what is above the largest of them never comes in again.
-            if kept.len() == room && room > k {
-                let (_, &mut largest, _) = kept.select_nth_unstable(k - 1);
-                bar = Some(largest);
-                kept.truncate(k);
-            }
+            let at = (block + i) as u32;
+            least.offer(Pair { key, at });
         }
     }
-    if kept.len() > k {
-        kept.select_nth_unstable(k - 1);
-        kept.truncate(k);
-    }
-    kept
+    least.found()
+}
+
+/// Numbers to be written; None where there is no memory for them.
+fn numbers<T: Clone + Default>(count: usize) -> Option<Vec<T>> {
+    let mut all = Vec::new();
+    all.try_reserve_exact(count).ok()?;
+    all.resize(count, T::default());
+    Some(all)
 }
 
 simd! {
@@ -440,7 +474,8 @@ simd! {
 }
 
 /// As [`least`] for elements side by side: k groups have a least element that is no more than the k-th least of all groups',
-/// so nothing above that one is among the k least of all. None where there are too few groups.
+/// so nothing above that one is among the k least of all. None where there are too few
+/// groups, or no memory for what is known of them.
 ///
 /// # Safety
 /// As for `least`.
@@ -456,22 +491,23 @@ unsafe fn least_by_groups<E: Keyed>(
     if blocks * ACROSS < GROUPS_FOR_ONE * k {
         return None;
     }
-    let mut groups = vec![[E::Key::default(); ACROSS]; blocks];
+    let mut groups = numbers::<[E::Key; ACROSS]>(blocks)?;
     // SAFETY: rows inside the slice.
     unsafe { least_of_groups::<E>(x.add(from), flip, rows, &mut groups) };
-    let mut order = groups.as_flattened().to_vec();
+    let mut order = numbers::<E::Key>(blocks * ACROSS)?;
+    order.copy_from_slice(groups.as_flattened());
     let (_, &mut bar, _) = order.select_nth_unstable(k - 1);
-    let mut kept = Vec::with_capacity(2 * k);
+    let mut least = Least::new(k, to - from);
     let mut keep = |at: usize| {
         // SAFETY: the caller gives these elements.
         let key = unsafe { (*x.add(at)).key() };
         let key = if flip { key.flipped() } else { key };
         if key <= bar {
-            kept.push(Pair { key, at: at as u32 });
+            least.offer(Pair { key, at: at as u32 });
         }
     };
     // Their numbers are written without a branch, each over the last one that did not count.
-    let mut found = vec![0u32; blocks * ACROSS];
+    let mut found = numbers::<u32>(blocks * ACROSS)?;
     let mut count = 0;
     for (group, &key) in groups.as_flattened().iter().enumerate() {
         found[count] = group as u32;
@@ -483,11 +519,7 @@ unsafe fn least_by_groups<E: Keyed>(
         block.for_each(|row| keep(from + row * ACROSS + l));
     }
     (from + rows * ACROSS..to).for_each(keep);
-    if kept.len() > k {
-        kept.select_nth_unstable(k - 1);
-        kept.truncate(k);
-    }
-    Some(kept)
+    Some(least.found())
 }
 
 /// values, indices (…, k, …) = the k largest or smallest of x along a dim. Scalars: dim, 1 for largest, 1 for sorted.
@@ -603,7 +635,14 @@ mod tests {
             0 if values < 1000 => f32::NAN,
             v => v as f32 - values as f32 / 2.0,
         };
-        for (n, values) in [(100, 7), (256, 5000), (3665, 5000), (4111, 3), (4096, 50)] {
+        for (n, values) in [
+            (100, 7),
+            (256, 5000),
+            (3665, 5000),
+            (4111, 3),
+            (4096, 50),
+            (5000, 1),
+        ] {
             let x: Vec<f32> = (0..n).map(|i| number(i, values)).collect();
             for (from, flip) in [(0, false), (0, true), (17, true)] {
                 let mut wanted: Vec<Pair<u32>> = (from..n)
