@@ -11,6 +11,7 @@ pub mod int8;
 mod kernel;
 mod lanes;
 mod pack;
+pub mod pairs;
 #[cfg(test)]
 mod tests;
 mod thin;

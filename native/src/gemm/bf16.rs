@@ -3,23 +3,24 @@
 //!
 //! Both read the same packed operands, in blocks of 32 along the depth, zero where a matrix ends. A comes in strips of 16
 //! rows, (⌈M/16⌉, ⌈K/32⌉, 16, 32); B in panels of 32 columns, (⌈N/32⌉, ⌈K/32⌉, 2, 16, 16, 2): two tiles side by side, in
-//! which the two elements of a pair along the depth lie together.
+//! which the two elements of a pair along the depth lie together. Dot products take tiles of A in pairs too, as those of
+//! an A that is stored by columns are packed fastest.
 
 use super::finish::Finish;
-use super::pack::{Buffer, Float};
+use super::pack::Buffer;
 use super::{Elem, Failure, Mat, MatMut, run};
 use crate::math::f32_to_bf16;
 use crate::pool::Shared;
 use crate::simd;
 
 /// Rows of a tile of A, and columns of a tile of B.
-const TILE: usize = 16;
+pub const TILE: usize = 16;
 /// Depth of a tile.
-const DEEP: usize = 32;
+pub const DEEP: usize = 32;
 /// Elements of a tile.
-const AREA: usize = TILE * DEEP;
+pub const AREA: usize = TILE * DEEP;
 /// Columns of a panel of B.
-const WIDTH: usize = 2 * TILE;
+pub const WIDTH: usize = 2 * TILE;
 /// Rows that one task packs and keeps at hand; by `matmul bfloat16 2048` of the benchmark.
 const BLOCK_ROWS: usize = 256;
 /// Most tiles along the depth that are multiplied at a time: a panel of them stays in the first-level cache.
@@ -40,27 +41,31 @@ pub fn suits(c: &MatMut, a: &Mat, b: &Mat) -> bool {
 }
 
 /// What one call of a kernel multiplies: one or two strips of A, `strip` elements apart, with a panel of B.
-struct Block {
-    a: *const u16,
-    strip: usize,
-    strips: usize,
-    b: *const u16,
+pub struct Block {
+    pub a: *const u16,
+    pub in_pairs: bool,
+    pub strip: usize,
+    pub strips: usize,
+    pub b: *const u16,
     /// Along the depth.
-    blocks: usize,
-    /// (16 · strips, 32): set, or added to where it is not the `first` along the depth.
-    sums: *mut f32,
-    first: bool,
+    pub blocks: usize,
+    /// (16 · strips, 32), rows `stride` apart: set, or added to where it is not the `first` along the depth.
+    pub sums: *mut f32,
+    pub stride: usize,
+    pub first: bool,
 }
 
 /// The kernels, and what a thread does before and after it uses them.
 #[derive(Clone, Copy)]
-struct Kernel {
-    begin: unsafe fn(),
-    block: unsafe fn(&Block),
-    end: unsafe fn(),
+pub struct Kernel {
+    pub begin: unsafe fn(),
+    /// Whether A may be in pairs.
+    pub takes_pairs: bool,
+    pub block: unsafe fn(&Block),
+    pub end: unsafe fn(),
 }
 
-fn kernel() -> Kernel {
+pub fn kernel() -> Kernel {
     #[cfg(target_arch = "x86_64")]
     return if simd::has_amx() { TILES } else { DOTS };
     #[cfg(not(target_arch = "x86_64"))]
@@ -70,6 +75,7 @@ fn kernel() -> Kernel {
 #[cfg(target_arch = "x86_64")]
 const TILES: Kernel = Kernel {
     begin: x86::configure,
+    takes_pairs: false,
     block: x86::tiles,
     end: x86::release,
 };
@@ -77,12 +83,18 @@ const TILES: Kernel = Kernel {
 #[cfg(target_arch = "x86_64")]
 const DOTS: Kernel = Kernel {
     begin: nothing,
+    takes_pairs: true,
     block: x86::dots,
     end: nothing,
 };
 
 #[cfg(target_arch = "x86_64")]
 unsafe fn nothing() {}
+
+/// Whether A is packed in pairs: where it is stored by columns, and the kernel takes that.
+pub fn takes_pairs(a: &Mat) -> bool {
+    a.rs == 1 && a.cs != 1 && kernel().takes_pairs
+}
 
 /// C = alpha · A · B + beta · C with its epilogue.
 ///
@@ -109,6 +121,7 @@ pub unsafe fn multiply(c: &MatMut, a: &Mat, b: &Mat, finish: &Finish<f32>) -> Re
     let column_blocks = panels.div_ceil(task_panels);
     let deep = blocks.div_ceil(blocks.div_ceil(BLOCKS));
     let kernel = kernel();
+    let in_pairs = takes_pairs(a);
     let failed = Failure::default();
     run(row_blocks * column_blocks, work, &|task| {
         let (row, first) = (
@@ -127,18 +140,20 @@ pub unsafe fn multiply(c: &MatMut, a: &Mat, b: &Mat, finish: &Finish<f32>) -> Re
         unsafe {
             let total = buffer.get::<f32>();
             let packed_a = buffer.get::<u16>().add(2 * sums);
-            pack_a(a, row, rows, blocks, packed_a);
+            pack_a(a, row, rows, blocks, in_pairs, packed_a);
             (kernel.begin)();
             for p in first..panels.min(first + task_panels) {
                 for k in (0..blocks).step_by(deep) {
                     for s in (0..strips).step_by(2) {
                         (kernel.block)(&Block {
                             a: packed_a.add(s * strip + k * AREA),
+                            in_pairs,
                             strip,
                             strips: 2.min(strips - s),
                             b: to.get().add(p * panel + k * 2 * AREA),
                             blocks: deep.min(blocks - k),
                             sums: total.add(s * TILE * WIDTH),
+                            stride: WIDTH,
                             first: k == 0,
                         });
                     }
@@ -229,6 +244,12 @@ unsafe fn element(x: &Mat, i: usize, j: usize) -> u16 {
     }
 }
 
+/// How much of a block (16, 32) from (row, column) on lies inside the matrix.
+fn part(x: &Mat, row: usize, column: usize) -> (usize, usize) {
+    let left = |size: usize, at: usize| size.saturating_sub(at);
+    (TILE.min(left(x.rows, row)), DEEP.min(left(x.cols, column)))
+}
+
 /// A block (16, 32) of `x` from (row, column) on to `to`, zero outside the matrix. `x` may be B transposed: a tile of B in
 /// pairs is the transpose of this one in pairs.
 unsafe fn block_of_rows(x: &Mat, row: usize, column: usize, to: *mut u16) {
@@ -238,6 +259,13 @@ unsafe fn block_of_rows(x: &Mat, row: usize, column: usize, to: *mut u16) {
         if is_whole && x.cs == 1 {
             for i in 0..TILE {
                 std::ptr::copy_nonoverlapping(x.at(row + i, column).cast(), to.add(i * DEEP), DEEP);
+            }
+        } else if x.cs == 1 {
+            let (rows, columns) = part(x, row, column);
+            to.write_bytes(0, AREA);
+            for i in 0..rows {
+                let from = x.at(row + i, column).cast();
+                std::ptr::copy_nonoverlapping(from, to.add(i * DEEP), columns);
             }
         } else {
             for i in 0..TILE {
@@ -255,72 +283,93 @@ unsafe fn block_of_pairs(x: &Mat, row: usize, column: usize, to: *mut u16) {
     // SAFETY: as above.
     unsafe {
         if is_whole && x.rs == 1 {
-            interleave(x.at(row, column).cast(), x.cs, 1, to);
+            interleave(x.at(row, column).cast(), x.cs, to, None);
+        } else if x.rs == 1 {
+            let (rows, columns) = part(x, row, column);
+            let mut lines = [0u16; AREA];
+            for j in 0..columns {
+                let from = x.at(row, column + j).cast();
+                std::ptr::copy_nonoverlapping(from, lines.as_mut_ptr().add(j * TILE), rows);
+            }
+            interleave(lines.as_ptr(), TILE as isize, to, None);
+        } else if is_whole && x.cs == 1 {
+            transpose_pairs(x.at(row, column).cast(), x.rs, to);
         } else {
             let mut rows = [0u16; AREA];
-            let from = if is_whole && x.cs == 1 {
-                None
-            } else {
-                block_of_rows(x, row, column, rows.as_mut_ptr());
-                Some(rows.as_ptr())
-            };
-            let line = |i: usize| match from {
-                Some(rows) => rows.add(i * DEEP).cast::<f32>(),
-                None => x.at(row + i, column).cast::<f32>(),
-            };
-            transpose_pairs(line, to);
+            block_of_rows(x, row, column, rows.as_mut_ptr());
+            transpose_pairs(rows.as_ptr(), DEEP as isize, to);
         }
     }
 }
 
-/// `to[j, i] = line(i)[j]`, pairs of elements moved as if they were floats.
-unsafe fn transpose_pairs(line: impl Fn(usize) -> *const f32, to: *mut u16) {
-    for half in [0, 8] {
-        let lines: [*const f32; 8] = std::array::from_fn(|i| line(half + i));
-        // SAFETY: the caller gives 16 lines of 16 pairs, and room for a tile.
-        unsafe { f32::transpose(&lines, TILE, to.cast::<f32>().add(half), TILE) };
-    }
-}
-
-/// `rows` rows of A, its whole depth, in strips.
-unsafe fn pack_a(a: &Mat, row: usize, rows: usize, blocks: usize, to: *mut u16) {
+/// `rows` rows of A, its whole depth, in strips; in pairs only if [`takes_pairs`].
+///
+/// # Safety
+/// The rows exist, and there is room for the strips.
+pub unsafe fn pack_a(
+    a: &Mat,
+    row: usize,
+    rows: usize,
+    blocks: usize,
+    in_pairs: bool,
+    to: *mut u16,
+) {
     let a = &Mat {
         rows: row + rows,
         ..*a
     };
     let strips = rows.div_ceil(TILE);
-    let pack = |s: usize, k: usize| {
-        // SAFETY: the caller gives room for the strips; outside the matrix nothing is read.
-        unsafe {
-            let to = to.add((s * blocks + k) * AREA);
-            let (row, column) = (row + s * TILE, k * DEEP);
-            let is_whole = row + TILE <= a.rows && column + DEEP <= a.cols;
-            if is_whole && a.rs == 1 && a.cs != 1 {
-                let mut pairs = [0u16; AREA];
-                block_of_pairs(a, row, column, pairs.as_mut_ptr());
-                transpose_pairs(|i| pairs.as_ptr().add(i * DEEP).cast(), to);
-            } else {
-                block_of_rows(a, row, column, to);
-            }
-        }
-    };
     // As A lies: strips of columns that stand apart are parts of the same lines.
     if a.cs == 1 {
-        (0..strips).for_each(|s| (0..blocks).for_each(|k| pack(s, k)));
-    } else {
-        (0..blocks).for_each(|k| (0..strips).for_each(|s| pack(s, k)));
+        for s in 0..strips {
+            for k in 0..blocks {
+                // SAFETY: the caller gives room for the strips; outside the matrix nothing is read; so below.
+                unsafe {
+                    let to = to.add((s * blocks + k) * AREA);
+                    block_of_rows(a, row + s * TILE, k * DEEP, to);
+                }
+            }
+        }
+        return;
+    }
+    for k in 0..blocks {
+        let mut s = 0;
+        while s < strips {
+            let (row, column) = (row + s * TILE, k * DEEP);
+            unsafe {
+                let to = to.add((s * blocks + k) * AREA);
+                let next = to.wrapping_add(blocks * AREA);
+                if in_pairs && row + 2 * TILE <= a.rows && column + DEEP <= a.cols {
+                    interleave(a.at(row, column).cast(), a.cs, to, Some(next));
+                    s += 1;
+                } else if in_pairs {
+                    block_of_pairs(a, row, column, to);
+                } else if a.rs == 1 {
+                    let mut pairs = [0u16; AREA];
+                    block_of_pairs(a, row, column, pairs.as_mut_ptr());
+                    transpose_pairs(pairs.as_ptr(), DEEP as isize, to);
+                } else {
+                    block_of_rows(a, row, column, to);
+                }
+            }
+            s += 1;
+        }
     }
 }
 
 /// Columns `column..column + WIDTH` of B, its whole depth, as a panel.
-unsafe fn pack_b(b: &Mat, column: usize, blocks: usize, to: *mut u16) {
+///
+/// # Safety
+/// The columns exist, and there is room for the panel.
+pub unsafe fn pack_b(b: &Mat, column: usize, blocks: usize, to: *mut u16) {
     let columns = b.transposed();
     for k in 0..blocks {
         if b.cs == 1 && column + WIDTH <= b.cols && (k + 1) * DEEP <= b.rows {
             // SAFETY: whole tiles of B, and room for them.
             unsafe {
                 let rows = b.at(k * DEEP, column).cast();
-                interleave(rows, b.rs, 2, to.add(2 * k * AREA));
+                let to = to.add(2 * k * AREA);
+                interleave(rows, b.rs, to, Some(to.add(AREA)));
             }
             continue;
         }
@@ -335,9 +384,13 @@ unsafe fn pack_b(b: &Mat, column: usize, blocks: usize, to: *mut u16) {
 }
 
 #[cfg(target_arch = "x86_64")]
-use x86::interleave;
+use x86::{interleave, transpose_pairs};
 #[cfg(not(target_arch = "x86_64"))]
-unsafe fn interleave(_: *const u16, _: isize, _: usize, _: *mut u16) {
+unsafe fn interleave(_: *const u16, _: isize, _: *mut u16, _: Option<*mut u16>) {
+    unreachable!("no kernel for bfloat16")
+}
+#[cfg(not(target_arch = "x86_64"))]
+unsafe fn transpose_pairs(_: *const u16, _: isize, _: *mut u16) {
     unreachable!("no kernel for bfloat16")
 }
 
@@ -346,7 +399,7 @@ pub use x86::{configure, release};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{AREA, Block, DEEP, TILE, WIDTH};
+    use super::{AREA, Block, DEEP, TILE};
     use std::arch::asm;
     use std::arch::x86_64::*;
 
@@ -381,9 +434,9 @@ mod x86 {
     pub unsafe fn tiles(block: &Block) {
         let (a, b, sums) = (block.a, block.b, block.sums);
         let right = sums.wrapping_add(TILE);
-        let below = sums.wrapping_add(TILE * WIDTH);
+        let below = sums.wrapping_add(TILE * block.stride);
         let below_right = below.wrapping_add(TILE);
-        const SUMS_STRIDE: usize = 4 * WIDTH;
+        let sums_stride = 4 * block.stride;
         // SAFETY: the caller gives whole tiles, and the configuration is that of `configure`.
         unsafe {
             if block.first {
@@ -391,11 +444,11 @@ mod x86 {
                     out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, options(nostack, nomem));
             } else {
                 asm!("tileloadd tmm0, [{sums} + {stride}]", "tileloadd tmm1, [{right} + {stride}]",
-                    sums = in(reg) sums, right = in(reg) right, stride = in(reg) SUMS_STRIDE,
+                    sums = in(reg) sums, right = in(reg) right, stride = in(reg) sums_stride,
                     out("tmm0") _, out("tmm1") _, options(nostack, readonly));
                 if block.strips == 2 {
                     asm!("tileloadd tmm2, [{sums} + {stride}]", "tileloadd tmm3, [{right} + {stride}]",
-                        sums = in(reg) below, right = in(reg) below_right, stride = in(reg) SUMS_STRIDE,
+                        sums = in(reg) below, right = in(reg) below_right, stride = in(reg) sums_stride,
                         out("tmm2") _, out("tmm3") _, options(nostack, readonly));
                 }
             }
@@ -422,7 +475,7 @@ mod x86 {
                     options(nostack, readonly)
                 );
                 asm!("tilestored [{sums} + {stride}], tmm2", "tilestored [{right} + {stride}], tmm3",
-                    sums = in(reg) below, right = in(reg) below_right, stride = in(reg) SUMS_STRIDE, options(nostack));
+                    sums = in(reg) below, right = in(reg) below_right, stride = in(reg) sums_stride, options(nostack));
             } else {
                 asm!(
                     "2:",
@@ -442,13 +495,19 @@ mod x86 {
                 );
             }
             asm!("tilestored [{sums} + {stride}], tmm0", "tilestored [{right} + {stride}], tmm1",
-                sums = in(reg) sums, right = in(reg) right, stride = in(reg) SUMS_STRIDE, options(nostack));
+                sums = in(reg) sums, right = in(reg) right, stride = in(reg) sums_stride, options(nostack));
         }
     }
 
-    /// Pairs of `DEEP` rows, `stride` elements apart, of one tile's columns or of two: (tiles, 16 pairs, 16 columns, 2).
+    /// Pairs of `DEEP` rows, `stride` elements apart, of one tile's columns, (16 pairs, 16 columns, 2), and if there is a
+    /// place for it of the tile beside it.
     #[target_feature(enable = "avx512f,avx512bw")]
-    pub unsafe fn interleave(rows: *const u16, stride: isize, tiles: usize, to: *mut u16) {
+    pub unsafe fn interleave(
+        rows: *const u16,
+        stride: isize,
+        to: *mut u16,
+        beside: Option<*mut u16>,
+    ) {
         // Word 2 i is word i of the lower row, word 2 i + 1 that of the higher one.
         let halves = [0, TILE as u16].map(|first| {
             let words: [u16; DEEP] =
@@ -461,21 +520,67 @@ mod x86 {
             unsafe {
                 let low = rows.offset(2 * pair as isize * stride);
                 let high = low.offset(stride);
-                let to = to.add(pair * DEEP);
-                if tiles == 2 {
+                if let Some(beside) = beside {
                     let (low, high) = (
                         _mm512_loadu_si512(low.cast()),
                         _mm512_loadu_si512(high.cast()),
                     );
-                    for (tile, half) in halves.into_iter().enumerate() {
+                    for (to, half) in [to, beside].into_iter().zip(halves) {
                         let both = _mm512_permutex2var_epi16(low, half, high);
-                        _mm512_storeu_si512(to.add(tile * AREA).cast(), both);
+                        _mm512_storeu_si512(to.add(pair * DEEP).cast(), both);
                     }
                 } else {
                     let row =
                         |from: *const u16| _mm512_castsi256_si512(_mm256_loadu_si256(from.cast()));
                     let both = _mm512_permutex2var_epi16(row(low), halves[0], row(high));
-                    _mm512_storeu_si512(to.cast(), both);
+                    _mm512_storeu_si512(to.add(pair * DEEP).cast(), both);
+                }
+            }
+        }
+    }
+
+    /// Pairs of a tile, of rows `stride` elements apart, transposed: four rounds of interleaving pairs, couples of
+    /// them, quarters and halves of registers.
+    #[target_feature(enable = "avx512f")]
+    pub unsafe fn transpose_pairs(rows: *const u16, stride: isize, to: *mut u16) {
+        // SAFETY: the caller gives a whole tile, and room for it.
+        unsafe {
+            let x: [__m512i; TILE] = core::array::from_fn(|i| {
+                _mm512_loadu_si512(rows.offset(i as isize * stride).cast())
+            });
+            // Of registers 4 i to 4 i + 3: in each quarter, element j of the four rows.
+            let mut columns = [_mm512_setzero_si512(); TILE];
+            for i in (0..TILE).step_by(4) {
+                let (a, b) = (
+                    _mm512_unpacklo_epi32(x[i], x[i + 1]),
+                    _mm512_unpackhi_epi32(x[i], x[i + 1]),
+                );
+                let (c, d) = (
+                    _mm512_unpacklo_epi32(x[i + 2], x[i + 3]),
+                    _mm512_unpackhi_epi32(x[i + 2], x[i + 3]),
+                );
+                columns[i] = _mm512_unpacklo_epi64(a, c);
+                columns[i + 1] = _mm512_unpackhi_epi64(a, c);
+                columns[i + 2] = _mm512_unpacklo_epi64(b, d);
+                columns[i + 3] = _mm512_unpackhi_epi64(b, d);
+            }
+            for j in 0..4 {
+                let [a, b, c, d] = core::array::from_fn(|i| columns[4 * i + j]);
+                let (ab, cd) = (
+                    _mm512_shuffle_i32x4::<0x88>(a, b),
+                    _mm512_shuffle_i32x4::<0x88>(c, d),
+                );
+                let (ab_odd, cd_odd) = (
+                    _mm512_shuffle_i32x4::<0xdd>(a, b),
+                    _mm512_shuffle_i32x4::<0xdd>(c, d),
+                );
+                for (quarter, column) in [
+                    (0, _mm512_shuffle_i32x4::<0x88>(ab, cd)),
+                    (1, _mm512_shuffle_i32x4::<0x88>(ab_odd, cd_odd)),
+                    (2, _mm512_shuffle_i32x4::<0xdd>(ab, cd)),
+                    (3, _mm512_shuffle_i32x4::<0xdd>(ab_odd, cd_odd)),
+                ] {
+                    _mm512_storeu_si512(to.add((4 * quarter + j) * DEEP).cast(), column);
                 }
             }
         }
@@ -486,21 +591,34 @@ mod x86 {
 
     #[target_feature(enable = "avx512f,avx512bf16")]
     pub unsafe fn dots(block: &Block) {
+        // SAFETY: as promised by the caller; elements from row to row, and from pair to pair.
+        unsafe {
+            if block.in_pairs {
+                dots_of::<2, DEEP>(block)
+            } else {
+                dots_of::<DEEP, 2>(block)
+            }
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    unsafe fn dots_of<const BY_ROW: usize, const BY_PAIR: usize>(block: &Block) {
         for part in 0..block.strips * TILE / ROWS {
             let (strip, row) = (part * ROWS / TILE, part * ROWS % TILE);
             // SAFETY: the caller gives whole tiles.
             unsafe {
-                let sums = block.sums.add(part * ROWS * WIDTH);
+                let sums = block.sums.add(part * ROWS * block.stride);
                 let mut total = [[_mm512_setzero_ps(); 2]; ROWS];
                 if !block.first {
                     for (r, total) in total.iter_mut().enumerate() {
                         for (j, total) in total.iter_mut().enumerate() {
-                            *total = _mm512_loadu_ps(sums.add(r * WIDTH + j * TILE));
+                            *total = _mm512_loadu_ps(sums.add(r * block.stride + j * TILE));
                         }
                     }
                 }
                 for k in 0..block.blocks {
-                    let a = block.a.add(strip * block.strip + k * AREA + row * DEEP);
+                    let a = block.a.add(strip * block.strip + k * AREA + row * BY_ROW);
                     let b = block.b.add(k * 2 * AREA);
                     for pair in 0..TILE {
                         let columns = [0, AREA].map(|half| {
@@ -508,7 +626,10 @@ mod x86 {
                             std::mem::transmute::<__m512, __m512bh>(_mm512_loadu_ps(at))
                         });
                         for (r, total) in total.iter_mut().enumerate() {
-                            let x = a.add(r * DEEP + 2 * pair).cast::<f32>().read_unaligned();
+                            let x = a
+                                .add(r * BY_ROW + pair * BY_PAIR)
+                                .cast::<f32>()
+                                .read_unaligned();
                             let x = std::mem::transmute::<__m512, __m512bh>(_mm512_set1_ps(x));
                             for (total, &column) in total.iter_mut().zip(&columns) {
                                 *total = _mm512_dpbf16_ps(*total, x, column);
@@ -518,7 +639,7 @@ mod x86 {
                 }
                 for (r, total) in total.iter().enumerate() {
                     for (j, &total) in total.iter().enumerate() {
-                        _mm512_storeu_ps(sums.add(r * WIDTH + j * TILE), total);
+                        _mm512_storeu_ps(sums.add(r * block.stride + j * TILE), total);
                     }
                 }
             }
@@ -555,19 +676,31 @@ mod tests {
                 .collect();
             let round = |x: &[f32]| x.iter().map(|&x| f32_to_bf16(x)).collect::<Vec<u16>>();
             let (a, b) = (round(&a), round(&b));
+            let mut turned = a.clone();
+            for (tile, to) in a.chunks(AREA).zip(turned.chunks_mut(AREA)) {
+                for i in 0..AREA {
+                    to[i % DEEP / 2 * DEEP + i / DEEP * 2 + i % 2] = tile[i];
+                }
+            }
+            let cases = [(true, false), (false, false), (true, true), (false, true)];
             for (_, kernel) in kernels.iter().filter(|(is_there, _)| *is_there) {
-                for first in [true, false] {
+                for (first, in_pairs) in cases {
+                    if in_pairs && !kernel.takes_pairs {
+                        continue;
+                    }
                     let mut sums = vec![1.0f32; plain.len()];
                     // SAFETY: packed operands of these sizes, and room for the sums.
                     unsafe {
                         (kernel.begin)();
                         (kernel.block)(&Block {
-                            a: a.as_ptr(),
+                            a: if in_pairs { &turned } else { &a }.as_ptr(),
+                            in_pairs,
                             strip: blocks * AREA,
                             strips,
                             b: b.as_ptr(),
                             blocks,
                             sums: sums.as_mut_ptr(),
+                            stride: WIDTH,
                             first,
                         });
                         (kernel.end)();

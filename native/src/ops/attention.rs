@@ -13,24 +13,22 @@
 mod backward;
 mod cuda;
 mod library;
+mod products;
 mod weights;
 
-use self::weights::{Scores, Statistics, Weighed};
+use self::products::{Pairs, Plain, Products};
+use self::weights::{Scores, Slopes, Statistics, Weighed};
 use super::nest::{Nest, Place};
 use super::real::Real;
 use super::recurrent::Lstm;
 use crate::dtype::DType;
 use crate::fault::{Fault, Outcome};
-use crate::gemm::block::{
-    Panels, Strips, columns_room, multiply, pack_columns, pack_rows, rows_room, window,
-};
+use crate::gemm::block::window;
 use crate::gemm::{A_STRIDE, Buffer, Failure, Float};
 use crate::instruction::{Call, MAX_DIMS, Operand, Row};
 use crate::{pool, simd, with_real};
 use core::ops::Range;
 
-/// Queries of a block at most: whole strips of every level's micro-kernels, or nearly so.
-const QUERIES: usize = 112;
 /// Keys of a block of the forward pass: strips and panels of this depth share the first-level cache.
 const KEYS: usize = 128;
 /// Elements that a task packs of keys and values for all its queries; of more than that each block of queries packs
@@ -117,10 +115,10 @@ impl<const K: usize> Shape<K> {
     }
 
     /// Queries of one block: fewer where whole blocks would leave threads idle, or where later ones see more keys.
-    fn block(&self, causal: bool) -> usize {
+    fn block<P: Products>(&self, causal: bool) -> usize {
         let heads = self.batch.numel * self.groups;
-        let mut rows = if causal { QUERIES / 2 } else { QUERIES };
-        while rows > QUERIES / 4 && heads * self.queries.div_ceil(rows) < TASKS {
+        let mut rows = if causal { P::QUERIES / 2 } else { P::QUERIES };
+        while rows > P::QUERIES / 4 && heads * self.queries.div_ceil(rows) < TASKS {
             rows /= 2;
         }
         rows
@@ -162,18 +160,24 @@ struct Block {
 }
 
 /// Adds a mask to a block of scores, or, where it is bool, shuts out keys where it is false; shuts out later keys where
-/// the block is causal. `mask` is given with the offset of its query 0 and key 0.
+/// the block is causal. `mask` is given with the offset of its query 0 and key 0. Gives what scores are to be multiplied
+/// by yet: a positive scale, where no mask is added to their multiples.
 unsafe fn mask_scores<C: Computed>(
     scores: *mut C,
     at: &Block,
     mask: Option<(Place, isize, (isize, isize))>,
     causal: bool,
-) {
+    scale: C,
+) -> C {
+    let is_pending = mask.is_none() && scale > <C as Real>::ZERO;
     let mut line = [<C as Real>::ZERO; 2 * KEYS];
     for r in 0..at.rows {
         // SAFETY: row r of the block; the mask's elements were checked; a block has at most 2 · KEYS keys.
         unsafe {
             let row = core::slice::from_raw_parts_mut(scores.add(r * A_STRIDE), at.count);
+            if !is_pending {
+                row.iter_mut().for_each(|x| *x = *x * scale);
+            }
             if let Some((place, offset, (rs, cs))) = mask {
                 let from = offset + (at.query + r) as isize * rs + at.key as isize * cs;
                 place.gather(from, cs, line.as_mut_ptr(), at.count);
@@ -190,6 +194,7 @@ unsafe fn mask_scores<C: Computed>(
             }
         }
     }
+    if is_pending { scale } else { <C as Real>::ONE }
 }
 
 simd! {
@@ -247,33 +252,33 @@ fn check<C: Real>(call: &Call) -> Outcome<Shape<5>> {
 }
 
 /// All operands, and what is known of them.
-struct Forward<'a, C> {
+struct Forward<'a, P: Products> {
     s: Shape<5>,
     q: Of<'a>,
     k: Of<'a>,
     v: Of<'a>,
     out: Of<'a>,
     mask: Of<'a>,
-    lse: pool::Shared<C>,
-    scale: C,
+    lse: pool::Shared<P::C>,
+    scale: P::C,
     causal: bool,
 }
 
 /// Outputs out, lse; inputs q, k, v, mask. Scalars: scale, whether query i sees keys up to i only.
 /// A query that sees no key gives zeros, and +∞ as its log-sum-exp, so that backward finds no weight there.
-fn forward<C: Computed>(call: &Call) -> Outcome {
+fn forward<P: Products>(call: &Call) -> Outcome {
     let ([out, lse], [q, k, v, mask]) = (call.outs(), call.ins()) else {
         unreachable!()
     };
-    let pass = Forward {
-        s: check::<C>(call)?,
+    let pass = Forward::<P> {
+        s: check::<P::C>(call)?,
         q: Of(q),
         k: Of(k),
         v: Of(v),
         out: Of(out),
         mask: Of(mask),
-        lse: pool::Shared(lse.ptr.cast::<C>()),
-        scale: C::of(call.float(0)),
+        lse: pool::Shared(lse.ptr.cast::<P::C>()),
+        scale: P::C::of(call.float(0)),
         causal: call.float(1) != 0.0,
     };
     let s = &pass.s;
@@ -281,7 +286,7 @@ fn forward<C: Computed>(call: &Call) -> Outcome {
     if heads == 0 || s.queries == 0 {
         return Ok(());
     }
-    let block = s.block(pass.causal);
+    let block = s.block::<P>(pass.causal);
     let blocks = s.queries.div_ceil(block);
     // A task packs keys and values for all its blocks of queries.
     let wanted = TASKS.max(4 * pool::threads());
@@ -295,7 +300,7 @@ fn forward<C: Computed>(call: &Call) -> Outcome {
     failed.result().map_err(Fault::OutOfMemory)
 }
 
-impl<C: Computed> Forward<'_, C> {
+impl<P: Products> Forward<'_, P> {
     /// How many keys some queries from `query` on see.
     fn seen(&self, query: usize, rows: usize) -> usize {
         if self.causal {
@@ -313,29 +318,33 @@ impl<C: Computed> Forward<'_, C> {
         let all = self.seen(queries.start, queries.len());
         let depth = KEYS.min(all.max(1));
         let rows = block.min(queries.len());
-        let (room_q, room_s) = (rows_room(rows, s.head), rows * A_STRIDE);
+        let (padded, width) = P::padded(rows, s.value);
+        let (room_q, room_s) = (P::rows_room(rows, s.head), padded * A_STRIDE);
         let (room_k, room_v) = (
-            columns_room::<C>(depth, s.head),
-            columns_room::<C>(s.value, depth),
+            P::columns_room(depth, s.head),
+            P::columns_room(s.value, depth),
         );
         let blocks = all.div_ceil(KEYS);
         let is_kept = (room_k + room_v).saturating_mul(blocks) <= KEPT;
         let places = if is_kept { blocks.max(1) } else { 1 };
-        let room = room_q + room_s + places * (room_k + room_v) + rows * (s.value + 2);
-        let buffer = Buffer::take::<C>(room)?;
+        let room_w = P::scores_room(rows, depth);
+        let room =
+            room_q + room_s + room_w + places * (room_k + room_v) + padded * width + 2 * rows;
+        let buffer = Buffer::take::<P::C>(room)?;
         // SAFETY: parts of the buffer one behind the other; windows of checked operands; the rows of `out` and `lse`
         // belong to this task.
         unsafe {
-            let packed_q = buffer.get::<C>();
+            let packed_q = buffer.get::<P::C>();
             let scores = packed_q.add(room_q);
-            let packed = scores.add(room_s);
+            let as_operand = scores.add(room_s);
+            let packed = as_operand.add(room_w);
             let sums = packed.add(places * (room_k + room_v));
-            let most = sums.add(rows * s.value);
+            let most = sums.add(padded * width);
             let of = Statistics {
                 most,
                 total: most.add(rows),
                 sums,
-                width: s.value,
+                width,
             };
             let place = |key: usize| {
                 let k = packed.add(if is_kept { key / KEYS } else { 0 } * (room_k + room_v));
@@ -345,20 +354,22 @@ impl<C: Computed> Forward<'_, C> {
                 let (count, (to_k, to_v)) = (KEYS.min(all - key), place(key));
                 let ((rk, ck), (rv, cv)) = (along(&self.k), along(&self.v));
                 let (from_k, from_v) = (ok + key as isize * rk, ov + key as isize * rv);
-                pack_columns(&window(&self.k, from_k, (s.head, count), (ck, rk)), to_k);
-                pack_columns(&window(&self.v, from_v, (count, s.value), (rv, cv)), to_v);
+                P::pack_columns(&window(&self.k, from_k, (s.head, count), (ck, rk)), to_k);
+                P::pack_columns(&window(&self.v, from_v, (count, s.value), (rv, cv)), to_v);
             };
+            P::begin();
             if is_kept {
                 (0..all).step_by(KEYS).for_each(pack);
             }
             for query in queries.clone().step_by(block) {
                 let rows = block.min(queries.end - query);
-                core::slice::from_raw_parts_mut(of.most, rows).fill(<C as Real>::LOWEST);
-                core::slice::from_raw_parts_mut(of.total, rows).fill(<C as Real>::ZERO);
-                core::slice::from_raw_parts_mut(sums, rows * s.value).fill(<C as Real>::ZERO);
+                let (zero, lowest) = (<P::C as Real>::ZERO, <P::C as Real>::LOWEST);
+                core::slice::from_raw_parts_mut(of.most, rows).fill(lowest);
+                core::slice::from_raw_parts_mut(of.total, rows).fill(zero);
+                core::slice::from_raw_parts_mut(sums, padded * width).fill(zero);
                 let (rq, cq) = along(&self.q);
                 let from = oq + group * group_stride(&self.q) + query as isize * rq;
-                pack_rows(&window(&self.q, from, (rows, s.head), (rq, cq)), packed_q);
+                let q = P::pack_rows(&window(&self.q, from, (rows, s.head), (rq, cq)), packed_q);
                 let keys = self.seen(query, rows);
                 for key in (0..keys).step_by(KEYS) {
                     let count = KEYS.min(keys - key);
@@ -366,45 +377,46 @@ impl<C: Computed> Forward<'_, C> {
                         pack(key);
                     }
                     let (packed_k, packed_v) = place(key);
-                    multiply(
+                    P::multiply(
                         (rows, count, s.head),
-                        Strips::packed(packed_q, rows),
-                        Panels::packed(packed_k, s.head),
-                        (scores, A_STRIDE as isize),
-                        (self.scale, <C as Real>::ZERO),
+                        q,
+                        (packed_k, s.head),
+                        (scores, A_STRIDE),
+                        true,
                     );
-                    let masked = self.mask.ndim > 1;
-                    if masked || self.causal && key + count > query {
-                        let mask = masked.then(|| {
-                            let from = om + group * group_stride(&self.mask);
-                            (Place::of(&self.mask), from, along(&self.mask))
-                        });
-                        let at = Block {
-                            query,
-                            rows,
-                            key,
-                            count,
-                        };
-                        mask_scores(scores, &at, mask, self.causal);
-                    }
+                    let mask = (self.mask.ndim > 1).then(|| {
+                        let from = om + group * group_stride(&self.mask);
+                        (Place::of(&self.mask), from, along(&self.mask))
+                    });
+                    let at = Block {
+                        query,
+                        rows,
+                        key,
+                        count,
+                    };
+                    let is_cut = self.causal && key + count > query;
+                    let scale = mask_scores(scores, &at, mask, is_cut, self.scale);
                     let block = Scores {
                         at: scores,
                         rows,
                         n: count,
+                        scale,
                     };
-                    C::exponentials(block, of);
-                    multiply(
+                    P::C::exponentials(block, of);
+                    P::multiply_scores(
                         (rows, s.value, count),
-                        Strips::packed(scores, rows),
+                        scores,
+                        as_operand,
                         // Of the keys that were packed these queries may see the first ones.
-                        Panels::packed(packed_v, KEYS.min(all - key)),
-                        (sums, s.value as isize),
-                        (<C as Real>::ONE, <C as Real>::ONE),
+                        (packed_v, KEYS.min(all - key)),
+                        (sums, width),
+                        false,
                     );
                 }
                 let to = oo + group * group_stride(&self.out) + query as isize * along(&self.out).0;
                 self.write(of, rows, to, head * s.queries + query);
             }
+            P::end();
         }
         buffer.give_back();
         Ok(())
@@ -414,23 +426,23 @@ impl<C: Computed> Forward<'_, C> {
     ///
     /// # Safety
     /// The rows of `out` and `lse` exist and are this task's.
-    unsafe fn write(&self, of: Statistics<C>, rows: usize, to: isize, at: usize) {
-        let (ro, co) = along(&self.out);
+    unsafe fn write(&self, of: Statistics<P::C>, rows: usize, to: isize, at: usize) {
+        let ((ro, co), width) = (along(&self.out), self.s.value);
         for r in 0..rows {
             // SAFETY: the caller's promise; there are statistics of each row.
             unsafe {
                 let (most, total) = (*of.most.add(r), *of.total.add(r));
-                let none = total == <C as Real>::ZERO;
+                let none = total == <P::C as Real>::ZERO;
                 let scale = if none {
                     total
                 } else {
-                    <C as Real>::ONE / total
+                    <P::C as Real>::ONE / total
                 };
-                let row = core::slice::from_raw_parts_mut(of.sums.add(r * of.width), of.width);
+                let row = core::slice::from_raw_parts_mut(of.sums.add(r * of.width), width);
                 row.iter_mut().for_each(|x| *x = *x * scale);
-                Place::of(&self.out).scatter(to + r as isize * ro, co, row.as_ptr(), of.width);
+                Place::of(&self.out).scatter(to + r as isize * ro, co, row.as_ptr(), width);
                 *self.lse.get().add(at + r) = if none {
-                    -<C as Real>::LOWEST
+                    -<P::C as Real>::LOWEST
                 } else {
                     most + total.ln()
                 };
@@ -460,7 +472,15 @@ pub const ROWS: &[Row] = &[
         ins: (4, 4),
         scalars: (2, 2),
         alias: false,
-        run: |call| with_real!(call.name, call.ins()[0].dtype.compute(), C => forward::<C>(call)),
+        run: |call| {
+            let [q, k, v, _] = call.ins() else {
+                unreachable!()
+            };
+            if Pairs::suit(&[q, k, v], q) {
+                return forward::<Pairs>(call);
+            }
+            with_real!(call.name, q.dtype.compute(), C => forward::<Plain<C>>(call))
+        },
         cuda: Some(
             |call| with_real!(call.name, call.ins()[0].dtype.compute(), C => cuda::forward::<C>(call)),
         ),
@@ -471,7 +491,15 @@ pub const ROWS: &[Row] = &[
         ins: (7, 7),
         scalars: (2, 2),
         alias: false,
-        run: |call| with_real!(call.name, call.ins()[1].dtype.compute(), C => backward::backward::<C>(call)),
+        run: |call| {
+            let [g, q, k, v, ..] = call.ins() else {
+                unreachable!()
+            };
+            if Pairs::suit(&[g, q, k, v], q) {
+                return backward::backward::<Pairs>(call);
+            }
+            with_real!(call.name, q.dtype.compute(), C => backward::backward::<Plain<C>>(call))
+        },
         cuda: Some(
             |call| with_real!(call.name, call.ins()[1].dtype.compute(), C => cuda::backward::<C>(call)),
         ),

@@ -5,6 +5,7 @@
 //! key blocks gk and gv, which costs two products more and keeps every thread busy.
 
 use super::*;
+use crate::dtype::Number;
 use crate::memory::Scratch;
 
 /// Keys of a block of the backward pass: the depth that the micro-kernels are made for.
@@ -43,7 +44,7 @@ simd! {
 }
 
 /// All operands, and what is known of them.
-struct Pass<'a, C> {
+struct Pass<'a, P: Products> {
     s: Shape<9>,
     q: Of<'a>,
     k: Of<'a>,
@@ -54,9 +55,9 @@ struct Pass<'a, C> {
     gq: Of<'a>,
     gk: Of<'a>,
     gv: Of<'a>,
-    lse: pool::Shared<C>,
-    delta: pool::Shared<C>,
-    scale: C,
+    lse: pool::Shared<P::C>,
+    delta: pool::Shared<P::C>,
+    scale: P::C,
     causal: bool,
 }
 
@@ -94,14 +95,14 @@ pub fn check<C: Real>(call: &Call) -> Outcome<Shape<9>> {
 }
 
 /// Outputs gq, gk, gv; inputs g, q, k, v, out, lse, mask. Scalars as forward.
-pub fn backward<C: Computed>(call: &Call) -> Outcome {
+pub fn backward<P: Products>(call: &Call) -> Outcome {
     let ([gq, gk, gv], [g, q, k, v, out, lse, mask]) = (call.outs(), call.ins()) else {
         unreachable!()
     };
-    let s = check::<C>(call)?;
+    let s = check::<P::C>(call)?;
     let heads = s.batch.numel * s.groups;
-    let delta = Scratch::new::<C>(heads * s.queries)?;
-    let pass = Pass {
+    let delta = Scratch::new::<P::C>(heads * s.queries)?;
+    let pass = Pass::<P> {
         q: Of(q),
         k: Of(k),
         v: Of(v),
@@ -113,13 +114,13 @@ pub fn backward<C: Computed>(call: &Call) -> Outcome {
         gv: Of(gv),
         lse: pool::Shared(lse.ptr.cast()),
         delta: pool::Shared(delta.as_ptr()),
-        scale: C::of(call.float(0)),
+        scale: P::C::of(call.float(0)),
         causal: call.float(1) != 0.0,
         s,
     };
     let s = &pass.s;
     let failed = Failure::default();
-    let block = s.block(pass.causal);
+    let block = s.block::<P>(pass.causal);
     pool::parallel_ranges(
         heads * s.queries,
         block.max(1024 / s.value.max(1)),
@@ -160,12 +161,15 @@ pub fn backward<C: Computed>(call: &Call) -> Outcome {
     failed.result().map_err(Fault::OutOfMemory)
 }
 
-impl<C: Computed> Pass<'_, C> {
+impl<P: Products> Pass<'_, P> {
     /// `delta` of some of all rows, counted head by head.
     fn deltas(&self, range: Range<usize>) -> Result<(), String> {
         let s = &self.s;
-        let buffer = Buffer::take::<C>(2 * s.value)?;
-        let (a, b) = (buffer.get::<C>(), buffer.get::<C>().wrapping_add(s.value));
+        let buffer = Buffer::take::<P::C>(2 * s.value)?;
+        let (a, b) = (
+            buffer.get::<P::C>(),
+            buffer.get::<P::C>().wrapping_add(s.value),
+        );
         for at in range {
             let (head, query) = (at / s.queries, (at % s.queries) as isize);
             let offsets = s.offsets(head / s.groups);
@@ -177,7 +181,7 @@ impl<C: Computed> Pass<'_, C> {
                     let from = offset + group * group_stride(&o) + query * rs;
                     Place::of(&o).gather(from, cs, to, s.value);
                 }
-                *self.delta.get().add(at) = inner::<C>(a, b, s.value);
+                *self.delta.get().add(at) = inner::<P::C>(a, b, s.value);
             }
         }
         buffer.give_back();
@@ -186,32 +190,37 @@ impl<C: Computed> Pass<'_, C> {
 
     fn run(&self, task: &Task) -> Result<(), String> {
         let s = &self.s;
-        let (zero, one) = (<C as Real>::ZERO, <C as Real>::ONE);
-        let block = s.block(self.causal).min(task.queries.len().max(1));
+        let zero = <P::C as Real>::ZERO;
+        let block = s.block::<P>(self.causal).min(task.queries.len().max(1));
         let [oq, ok, ov, og, _, om, ogq, ogk, ogv] = s.offsets(task.item);
         let width = BACK_KEYS.min(task.keys.len().max(1));
         let (d, e) = (s.head, s.value);
         // gq is summed where it lies if it is a plain array of C.
-        let direct = self.gq.dtype == C::DTYPE && along(&self.gq).1 == 1;
+        let direct = self.gq.dtype == P::C::DTYPE && along(&self.gq).1 == 1;
         let aside = task.for_queries && !direct;
+        let (rows_of_block, _) = P::padded(block, 0);
+        let (rows_of_group, columns_of_gq) = P::padded(task.queries.len(), d);
+        let (rows_of_gk, _) = P::padded(d, 0);
+        let (rows_of_gv, _) = P::padded(e, 0);
         let rooms = [
-            rows_room(block, d),         // q
-            rows_room(block, e),         // g
-            rows_room(d.max(e), block),  // qᵀ or gᵀ
-            block * A_STRIDE,            // scores
-            block * A_STRIDE,            // their gradient
-            columns_room::<C>(width, d), // kᵀ
-            columns_room::<C>(width, e), // vᵀ
-            columns_room::<C>(d, width), // k
-            (d + e) * A_STRIDE,          // gkᵀ, gvᵀ
+            P::rows_room(block, d),                             // q
+            P::rows_room(block, e),                             // g
+            P::rows_room(d, block).max(P::rows_room(e, block)), // qᵀ or gᵀ
+            rows_of_block * A_STRIDE,                           // scores
+            rows_of_block * A_STRIDE,                           // their gradient
+            P::scores_room(block, width),                       // one of them as an operand
+            P::columns_room(width, d).max(width * d),           // kᵀ, then rows of gk
+            P::columns_room(width, e).max(width * e),           // vᵀ, then rows of gv
+            P::columns_room(d, width),                          // k
+            (rows_of_gk + rows_of_gv) * A_STRIDE,               // gkᵀ, gvᵀ
             if aside {
-                task.groups.len() * task.queries.len() * d
+                task.groups.len() * rows_of_group * columns_of_gq
             } else {
                 0
             },
         ];
-        let buffer = Buffer::take::<C>(rooms.iter().sum())?;
-        let mut parts = [buffer.get::<C>(); 10];
+        let buffer = Buffer::take::<P::C>(rooms.iter().sum())?;
+        let mut parts = [buffer.get::<P::C>(); 11];
         for i in 1..parts.len() {
             parts[i] = parts[i - 1].wrapping_add(rooms[i - 1]);
         }
@@ -221,30 +230,35 @@ impl<C: Computed> Pass<'_, C> {
             turned,
             scores,
             slopes,
+            as_operand,
             packed_kt,
             packed_vt,
             packed_k,
             gkt,
             gq_aside,
         ] = parts;
-        let gvt = gkt.wrapping_add(d * A_STRIDE);
+        let gvt = gkt.wrapping_add(rows_of_gk * A_STRIDE);
         // Row `query` of the sums of gq of a group.
         let gq_row = |group: usize, query: usize| {
             if aside {
-                let at =
-                    (group - task.groups.start) * task.queries.len() + query - task.queries.start;
-                return (gq_aside.wrapping_add(at * d), d as isize);
+                let at = (group - task.groups.start) * rows_of_group + query - task.queries.start;
+                return (gq_aside.wrapping_add(at * columns_of_gq), columns_of_gq);
             }
             let stride = along(&self.gq).0;
             let from = ogq + group as isize * group_stride(&self.gq) + query as isize * stride;
-            (Place::of(&self.gq).at(from).cast::<C>(), stride)
+            (Place::of(&self.gq).at(from).cast::<P::C>(), stride as usize)
         };
         // SAFETY: parts of the buffer, sized above; windows of checked operands; what is written belongs to this task.
         unsafe {
+            P::begin();
             if task.for_queries {
-                for group in task.groups.clone() {
-                    for query in task.queries.clone() {
-                        core::slice::from_raw_parts_mut(gq_row(group, query).0, d).fill(zero);
+                if aside {
+                    core::slice::from_raw_parts_mut(gq_aside, rooms[10]).fill(zero);
+                } else {
+                    for group in task.groups.clone() {
+                        for query in task.queries.clone() {
+                            core::slice::from_raw_parts_mut(gq_row(group, query).0, d).fill(zero);
+                        }
                     }
                 }
             }
@@ -252,13 +266,13 @@ impl<C: Computed> Pass<'_, C> {
                 let whole = BACK_KEYS.min(task.keys.end - key);
                 let ((rk, ck), (rv, cv)) = (along(&self.k), along(&self.v));
                 let (from_k, from_v) = (ok + key as isize * rk, ov + key as isize * rv);
-                pack_columns(&window(&self.k, from_k, (d, whole), (ck, rk)), packed_kt);
-                pack_columns(&window(&self.v, from_v, (e, whole), (cv, rv)), packed_vt);
+                P::pack_columns(&window(&self.k, from_k, (d, whole), (ck, rk)), packed_kt);
+                P::pack_columns(&window(&self.v, from_v, (e, whole), (cv, rv)), packed_vt);
                 if task.for_queries {
-                    pack_columns(&window(&self.k, from_k, (whole, d), (rk, ck)), packed_k);
+                    P::pack_columns(&window(&self.k, from_k, (whole, d), (rk, ck)), packed_k);
                 }
                 if task.for_keys {
-                    core::slice::from_raw_parts_mut(gkt, (d + e) * A_STRIDE).fill(zero);
+                    core::slice::from_raw_parts_mut(gkt, rooms[9]).fill(zero);
                 }
                 for group in task.groups.clone() {
                     for query in task.queries.clone().step_by(block) {
@@ -279,74 +293,61 @@ impl<C: Computed> Pass<'_, C> {
                             window(o, from, (rows, columns), (rs, cs))
                         };
                         let (q, g) = (of(&self.q, oq, d), of(&self.g, og, e));
-                        pack_rows(&q, packed_q);
-                        pack_rows(&g, packed_g);
-                        multiply(
-                            (rows, count, d),
-                            Strips::packed(packed_q, rows),
-                            Panels::packed(packed_kt, d),
-                            (scores, A_STRIDE as isize),
-                            (self.scale, zero),
-                        );
-                        if self.mask.ndim > 1 || self.causal && key + count > query {
-                            let mask = (self.mask.ndim > 1).then(|| {
-                                let from = om + group as isize * group_stride(&self.mask);
-                                (Place::of(&self.mask), from, along(&self.mask))
-                            });
-                            mask_scores(
-                                scores,
-                                &Block {
-                                    query,
-                                    rows,
-                                    key,
-                                    count,
-                                },
-                                mask,
-                                self.causal,
-                            );
+                        for (m, packed, columns, depth, to) in [
+                            (&q, packed_q, packed_kt, d, scores),
+                            (&g, packed_g, packed_vt, e, slopes),
+                        ] {
+                            let packed = P::pack_rows(m, packed);
+                            let size = (rows, count, depth);
+                            P::multiply(size, packed, (columns, depth), (to, A_STRIDE), true);
                         }
-                        multiply(
-                            (rows, count, e),
-                            Strips::packed(packed_g, rows),
-                            Panels::packed(packed_vt, e),
-                            (slopes, A_STRIDE as isize),
-                            (one, zero),
-                        );
                         if e == 0 {
                             for r in 0..rows {
                                 core::slice::from_raw_parts_mut(slopes.add(r * A_STRIDE), count)
                                     .fill(zero);
                             }
                         }
+                        let mask = (self.mask.ndim > 1).then(|| {
+                            let from = om + group as isize * group_stride(&self.mask);
+                            (Place::of(&self.mask), from, along(&self.mask))
+                        });
+                        let at = Block {
+                            query,
+                            rows,
+                            key,
+                            count,
+                        };
+                        let is_cut = self.causal && key + count > query;
+                        let scale = mask_scores(scores, &at, mask, is_cut, self.scale);
                         let at = (task.item * s.groups + group) * s.queries + query;
-                        let (lse, delta) = (self.lse.get().add(at), self.delta.get().add(at));
                         let block = Scores {
                             at: scores,
                             rows,
                             n: count,
+                            scale,
                         };
-                        C::weights(block, slopes, lse, delta);
+                        let of = Slopes {
+                            dp: slopes,
+                            lse: self.lse.get().add(at),
+                            delta: self.delta.get().add(at),
+                            by: self.scale,
+                        };
+                        P::C::weights(block, of);
                         if task.for_queries {
-                            multiply(
+                            P::multiply_scores(
                                 (rows, d, count),
-                                Strips::packed(slopes, rows),
-                                Panels::packed(packed_k, whole),
+                                slopes,
+                                as_operand,
+                                (packed_k, whole),
                                 gq_row(group, query),
-                                (self.scale, one),
+                                false,
                             );
                         }
                         if task.for_keys {
-                            for (m, from, to, scale) in
-                                [(g, scores, gvt, one), (q, slopes, gkt, self.scale)]
-                            {
-                                pack_rows(&m.transposed(), turned);
-                                multiply(
-                                    (m.cols, count, rows),
-                                    Strips::packed(turned, m.cols),
-                                    Panels::rows(from),
-                                    (to, A_STRIDE as isize),
-                                    (scale, one),
-                                );
+                            for (m, from, to) in [(g, scores, gvt), (q, slopes, gkt)] {
+                                let turned = P::pack_rows(&m.transposed(), turned);
+                                let size = (m.cols, count, rows);
+                                P::multiply_by_scores(size, turned, from, as_operand, to);
                             }
                         }
                     }
@@ -365,16 +366,16 @@ impl<C: Computed> Pass<'_, C> {
                             0
                         };
                         // Rows of other types are made from rows of C; packed keys are not needed any more.
-                        let (rows, stride) = if o.dtype == C::DTYPE {
-                            (Place::of(o).at(to(0)).cast::<C>(), rs as usize)
+                        let (rows, stride) = if o.dtype == P::C::DTYPE {
+                            (Place::of(o).at(to(0)).cast::<P::C>(), rs as usize)
                         } else {
                             (free, eights)
                         };
                         for c in (0..eights).step_by(8) {
                             let lines = core::array::from_fn(|i| line(c + i));
-                            C::transpose(&lines, whole, rows.wrapping_add(c), stride);
+                            P::C::transpose(&lines, whole, rows.wrapping_add(c), stride);
                         }
-                        if o.dtype != C::DTYPE && eights > 0 {
+                        if o.dtype != P::C::DTYPE && eights > 0 {
                             for r in 0..whole {
                                 let from = rows.wrapping_add(r * eights);
                                 Place::of(o).scatter(to(0) + r as isize * rs, 1, from, eights);
@@ -396,6 +397,7 @@ impl<C: Computed> Pass<'_, C> {
                     }
                 }
             }
+            P::end();
         }
         buffer.give_back();
         Ok(())

@@ -13,6 +13,8 @@ pub struct Scores<C> {
     pub at: *mut C,
     pub rows: usize,
     pub n: usize,
+    /// Positive: what they are multiplied by.
+    pub scale: C,
 }
 
 /// What is known of the queries of a block: their greatest scores so far, the sums of their exponentials over those, and
@@ -25,6 +27,16 @@ pub struct Statistics<C> {
     pub width: usize,
 }
 
+/// What weights' gradients come from: that of the values, rows like those of the scores, and for each query its
+/// log-sum-exp and delta.
+#[derive(Clone, Copy)]
+pub struct Slopes<C> {
+    pub dp: *mut C,
+    pub lse: *const C,
+    pub delta: *const C,
+    pub by: C,
+}
+
 pub trait Weighed: Real {
     /// Scores to exponentials over their query's greatest score so far; the statistics follow it.
     ///
@@ -34,12 +46,12 @@ pub trait Weighed: Real {
         unsafe { exponentials::<Self>(scores, of) }
     }
 
-    /// `p = exp(s - lse)` in place of the scores; `ds = p (dp - delta)` in place of dp.
+    /// `p = exp(scale · s - lse)` in place of the scores; `ds = by · p (dp - delta)` in place of dp.
     ///
     /// # Safety
-    /// As above; dp lies like the scores, and each query has its lse and delta.
-    unsafe fn weights(scores: Scores<Self>, dp: *mut Self, lse: *const Self, delta: *const Self) {
-        unsafe { weights::<Self>(scores, dp, lse, delta) }
+    /// As above.
+    unsafe fn weights(scores: Scores<Self>, of: Slopes<Self>) {
+        unsafe { weights::<Self>(scores, of) }
     }
 }
 
@@ -50,14 +62,8 @@ impl Weighed for f32 {
         unsafe { lanes::dispatch(Exponentials { scores, of }) }
     }
 
-    unsafe fn weights(scores: Scores<f32>, dp: *mut f32, lse: *const f32, delta: *const f32) {
-        let job = Weights {
-            scores,
-            dp,
-            lse,
-            delta,
-        };
-        unsafe { lanes::dispatch(job) }
+    unsafe fn weights(scores: Scores<f32>, of: Slopes<f32>) {
+        unsafe { lanes::dispatch(Weights { scores, of }) }
     }
 }
 
@@ -97,8 +103,9 @@ unsafe fn some_exponentials<V: Lanes>(
         let row = |r: usize| scores.at.add((first + r) * A_STRIDE);
         let mut here = [f32::NEG_INFINITY; MOST];
         for (r, here) in here.iter_mut().enumerate().take(count) {
-            *here = most_of::<V>(row(r), scores.n);
+            *here = most_of::<V>(row(r), scores.n) * scores.scale;
         }
+        let by = V::all(scores.scale);
         let most = of.most.add(first);
         let before = V::load_some(most, count, f32::NEG_INFINITY);
         let now = before.at_least(V::load(here.as_ptr()));
@@ -110,13 +117,13 @@ unsafe fn some_exponentials<V: Lanes>(
         let (shifts, scales, before) = (shift.numbers(), scale.numbers(), before.numbers());
         let mut added = [0.0f32; MOST];
         for r in 0..count {
-            let (row, high) = (row(r), V::all(shifts[r]));
+            let (row, low) = (row(r), V::all(-shifts[r]));
             added[r] = sum_of::<V>(
                 scores.n,
                 #[inline(always)]
                 |at, count| {
                     let x = V::load_some(row.add(at), count, f32::NEG_INFINITY);
-                    let e = math::exp(x - high);
+                    let e = math::exp(x.mul_add(by, low));
                     e.store_some(row.add(at), count);
                     e
                 },
@@ -139,37 +146,31 @@ unsafe fn some_exponentials<V: Lanes>(
 
 struct Weights {
     scores: Scores<f32>,
-    dp: *mut f32,
-    lse: *const f32,
-    delta: *const f32,
+    of: Slopes<f32>,
 }
 
 impl Job for Weights {
     type Out = ();
     #[inline(always)]
     unsafe fn with<V: Lanes>(self) {
-        let Weights {
-            scores,
-            dp,
-            lse,
-            delta,
-        } = self;
+        let Weights { scores, of } = self;
         // SAFETY: the caller's promise.
         unsafe {
             if V::COUNT == 1 {
-                return weights::<f32>(scores, dp, lse, delta);
+                return weights::<f32>(scores, of);
             }
+            let (scale, by) = (V::all(scores.scale), V::all(of.by));
             for r in 0..scores.rows {
-                let (s, dp) = (scores.at.add(r * A_STRIDE), dp.add(r * A_STRIDE));
-                let (l, d) = (V::all(*lse.add(r)), V::all(*delta.add(r)));
+                let (s, dp) = (scores.at.add(r * A_STRIDE), of.dp.add(r * A_STRIDE));
+                let (l, d) = (V::all(-*of.lse.add(r)), V::all(*of.delta.add(r)));
                 lanes::produce::<V, false>(
                     dp,
                     scores.n,
                     #[inline(always)]
                     |at, count| {
-                        let p = math::exp(V::load_some(s.add(at), count, 0.0) - l);
+                        let p = math::exp(V::load_some(s.add(at), count, 0.0).mul_add(scale, l));
                         p.store_some(s.add(at), count);
-                        p * (V::load_some(dp.add(at), count, 0.0) - d)
+                        p * by * (V::load_some(dp.add(at), count, 0.0) - d)
                     },
                 );
             }
@@ -179,7 +180,7 @@ impl Job for Weights {
 
 simd! {
     unsafe fn exponentials<C: Real>(scores: Scores<C>, of: Statistics<C>) {
-        let Scores { at: s, rows, n } = scores;
+        let Scores { at: s, rows, n, scale: by } = scores;
         let Statistics { most, total, sums, width } = of;
         let whole = n / LANES * LANES;
         for r in 0..rows {
@@ -202,21 +203,21 @@ simd! {
                 }
                 let before = *most.add(r);
                 let mut now = before;
-                for l in 0..LANES { now = if lanes[l] > now { lanes[l] } else { now }; }
+                for l in 0..LANES { now = if lanes[l] * by > now { lanes[l] * by } else { now }; }
                 // A query that has seen no key yet has nothing to be rescaled; -∞ - -∞ must not arise.
                 let shift = if now == C::LOWEST { C::ZERO } else { now };
                 let mut added = [C::ZERO; LANES];
                 let mut i = 0;
                 while i < whole {
                     for l in 0..LANES {
-                        let e = (*row.add(i + l) - shift).exp();
+                        let e = (*row.add(i + l) * by - shift).exp();
                         *row.add(i + l) = e;
                         added[l] += e;
                     }
                     i += LANES;
                 }
                 while i < n {
-                    let e = (*row.add(i) - shift).exp();
+                    let e = (*row.add(i) * by - shift).exp();
                     *row.add(i) = e;
                     added[0] += e;
                     i += 1;
@@ -236,17 +237,17 @@ simd! {
 }
 
 simd! {
-    unsafe fn weights<C: Real>(scores: Scores<C>, dp: *mut C, lse: *const C, delta: *const C) {
-        let Scores { at: s, rows, n } = scores;
+    unsafe fn weights<C: Real>(scores: Scores<C>, of: Slopes<C>) {
+        let Scores { at: s, rows, n, scale } = scores;
         for r in 0..rows {
             // SAFETY: the caller gives rows of n elements, A_STRIDE apart, and their statistics.
             unsafe {
-                let (s, dp) = (s.add(r * A_STRIDE), dp.add(r * A_STRIDE));
-                let (l, d) = (*lse.add(r), *delta.add(r));
+                let (s, dp) = (s.add(r * A_STRIDE), of.dp.add(r * A_STRIDE));
+                let (l, d) = (*of.lse.add(r), *of.delta.add(r));
                 for i in 0..n {
-                    let p = (*s.add(i) - l).exp();
+                    let p = (*s.add(i) * scale - l).exp();
                     *s.add(i) = p;
-                    *dp.add(i) = p * (*dp.add(i) - d);
+                    *dp.add(i) = p * of.by * (*dp.add(i) - d);
                 }
             }
         }
