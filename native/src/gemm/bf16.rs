@@ -400,6 +400,7 @@ pub use x86::{configure, release};
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::{AREA, Block, DEEP, TILE};
+    use crate::stream::prefetch;
     use std::arch::asm;
     use std::arch::x86_64::*;
 
@@ -520,6 +521,10 @@ mod x86 {
             unsafe {
                 let low = rows.offset(2 * pair as isize * stride);
                 let high = low.offset(stride);
+                // Rows lie in many pages, where the hardware does not look ahead.
+                for row in [low, high] {
+                    prefetch(row.wrapping_offset(DEEP as isize * stride));
+                }
                 if let Some(beside) = beside {
                     let (low, high) = (
                         _mm512_loadu_si512(low.cast()),
