@@ -24,7 +24,7 @@ pub const WIDTH: usize = 2 * TILE;
 /// Rows that one task packs and keeps at hand; by `matmul bfloat16 2048` of the benchmark.
 const BLOCK_ROWS: usize = 256;
 /// Most tiles along the depth that are multiplied at a time: a panel of them stays in the first-level cache.
-const BLOCKS: usize = 16;
+const BLOCKS: usize = 8;
 /// Blocks of rows, and tasks, at least: threads that begin late or are held up are evened out by the others.
 const ROW_TASKS: usize = 8;
 const TASKS: usize = 16;
@@ -101,6 +101,23 @@ pub fn takes_pairs(a: &Mat) -> bool {
 /// # Safety
 /// As for `gemm`; [`suits`] was asked.
 pub unsafe fn multiply(c: &MatMut, a: &Mat, b: &Mat, finish: &Finish<f32>) -> Result<(), String> {
+    // A task packs its own rows of A, all share B, and what one core has packed is slow to reach another: A is the
+    // greater one.
+    if c.cols > c.rows && is_bare(finish) && c.elem != Elem::F16 {
+        let (c, a, b) = (c.transposed(), b.transposed(), a.transposed());
+        // SAFETY: as promised by the caller; transposing changes no element.
+        return unsafe { by_rows(&c, &a, &b, finish) };
+    }
+    // SAFETY: as above.
+    unsafe { by_rows(c, a, b, finish) }
+}
+
+/// Whether a product is just written.
+fn is_bare(finish: &Finish<f32>) -> bool {
+    finish.alpha == 1.0 && finish.beta == 0.0 && finish.ending.is_none()
+}
+
+unsafe fn by_rows(c: &MatMut, a: &Mat, b: &Mat, finish: &Finish<f32>) -> Result<(), String> {
     let (m, n, blocks) = (c.rows, c.cols, a.cols.div_ceil(DEEP));
     let work = m * n * a.cols / 8;
     let panels = n.div_ceil(WIDTH);
@@ -179,6 +196,9 @@ unsafe fn write(
 ) {
     // SAFETY: inside C and the sums.
     unsafe {
+        if c.rs == 1 && c.cs != 1 && is_bare(finish) && c.elem != Elem::F16 {
+            return write_turned(sums, c, (row, rows), (column, columns));
+        }
         let ending = finish.ending;
         let is_plain = finish.alpha == 1.0
             && finish.beta == 0.0
@@ -204,6 +224,48 @@ unsafe fn write(
                 Elem::F32 => write_f32(from, bias.cast(), least, to.cast()),
                 Elem::Bf16 => write_bf16(from, bias.cast(), least, to.cast()),
                 _ => finish.row(from.cast(), c, row + i, column, columns),
+            }
+        }
+    }
+}
+
+/// The same to a C that is stored by columns.
+unsafe fn write_turned(
+    sums: *const f32,
+    c: &MatMut,
+    (row, rows): (usize, usize),
+    (column, columns): (usize, usize),
+) {
+    let mut turned = [0f32; AREA / 2];
+    for i in (0..rows).step_by(TILE) {
+        for j in (0..columns).step_by(TILE) {
+            let (high, wide) = (TILE.min(rows - i), TILE.min(columns - j));
+            // SAFETY: inside C and the sums, which have whole tiles.
+            unsafe {
+                let from = sums.add(i * WIDTH + j).cast();
+                transpose_pairs(from, 2 * WIDTH as isize, turned.as_mut_ptr().cast());
+                for (l, line) in turned.chunks_exact(TILE).enumerate().take(wide) {
+                    let to = c.at(row + i, column + j + l);
+                    if c.elem == Elem::F32 {
+                        std::ptr::copy_nonoverlapping(line.as_ptr(), to.cast(), high);
+                    } else {
+                        round(line.as_ptr().cast(), to.cast(), high);
+                    }
+                }
+            }
+        }
+    }
+}
+
+simd! {
+    unsafe fn round(line: *const [f32; TILE], to: *mut u16, count: usize) {
+        // SAFETY: the caller gives the line, and room for the first elements of it.
+        unsafe {
+            let all: [u16; TILE] = core::array::from_fn(|i| f32_to_bf16((*line)[i]));
+            if count == TILE {
+                to.cast::<[u16; TILE]>().write_unaligned(all);
+            } else {
+                std::ptr::copy_nonoverlapping(all.as_ptr(), to, count);
             }
         }
     }
