@@ -5,6 +5,7 @@
 
 mod bf16;
 pub mod block;
+mod copies;
 mod finish;
 pub mod indirect;
 pub mod int8;

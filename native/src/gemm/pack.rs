@@ -5,6 +5,7 @@ use super::{Elem, Mat};
 use crate::math::{bf16_to_f32, bf16_to_f32_slice, f16_to_f32, f16_to_f32_slice};
 use crate::simd;
 use crate::simd::{Level, level};
+use crate::stream::prefetch_bytes;
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
@@ -461,6 +462,10 @@ pub unsafe fn pack_b<T: Float>(b: &Mat, column: usize, columns: usize, width: us
             // Rows may lie in a page each: so many at a time are read for all panels.
             for k in (0..b.rows).step_by(ROWS_AT_ONCE) {
                 let rows = ROWS_AT_ONCE.min(b.rows - k);
+                let ahead = ROWS_AT_ONCE.min(b.rows - k - rows);
+                for row in k + rows..k + rows + ahead {
+                    prefetch_bytes(b.at(row, column), columns * size_of::<T>());
+                }
                 for j in (0..columns).step_by(width) {
                     let from = b.at(k, column + j).cast();
                     let (to, count) = (to.add(j * b.rows + k * width), width.min(columns - j));

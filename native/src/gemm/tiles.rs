@@ -1,5 +1,6 @@
 //! The general product: packing, blocking for the caches, the split into tasks, and the loops over tiles.
 
+use super::copies::Copies;
 use super::finish::Finish;
 use super::kernel::{A_STRIDE, DEPTH, Kernels, Tile};
 use super::pack::{Buffer, Float, pack_a, pack_b};
@@ -76,13 +77,22 @@ unsafe fn by_tiles_chunk<T: Float>(
 
     // In place, only a ragged last panel is packed.
     let packed_from = if in_place { columns / width } else { 0 };
-    let packed = Buffer::take::<T>((panels - packed_from) * width * depth)?;
+    let groups = (panels - packed_from).div_ceil(PANELS_AT_ONCE);
+    let bytes = (panels - packed_from) * width * depth * size_of::<T>();
+    let copies = Copies::new(m, groups * depth.div_ceil(DEPTH), bytes);
+    let shared = if copies.is_some() { 0 } else { bytes };
+    let packed = Buffer::take::<u8>(shared)?;
     let to = pool::Shared(packed.get::<T>());
     // Rows of B that lie in many pages are read a few panels wide.
     let at_once = if b.cs == 1 { PANELS_AT_ONCE } else { 1 };
     let work_to_pack = panels * width * depth * PACK_WORK;
+    let packing = if copies.is_some() {
+        0
+    } else {
+        (panels - packed_from).div_ceil(at_once)
+    };
     run(
-        (panels - packed_from).div_ceil(at_once),
+        packing,
         work_to_pack,
         &|p| {
             let p = p * at_once;
@@ -118,19 +128,37 @@ unsafe fn by_tiles_chunk<T: Float>(
             panels: task_panels.min(panels - part * task_panels),
             columns,
         };
-        // SAFETY: regions of tasks are disjoint; panel addresses are those packed above, or full ones inside B.
+        let own = match copies.as_ref().map(Copies::begin::<T>).transpose() {
+            Ok(own) => own,
+            Err(message) => return failed.note(Err(message)),
+        };
+        // SAFETY: regions of tasks are disjoint; panel addresses are those packed above or here, or full ones inside B.
         failed.note(unsafe {
             region.run(c, a, first, finish, kernels, direct, &|panel, k| {
                 if panel < packed_from {
-                    (b.at(k, first + panel * width).cast::<T>(), b.rs)
-                } else {
-                    (
-                        to.get()
-                            .add((panel - packed_from) * width * depth + k * width)
-                            .cast_const(),
-                        width as isize,
-                    )
+                    return (b.at(k, first + panel * width).cast::<T>(), b.rs);
                 }
+                let panel = panel - packed_from;
+                let from = own.unwrap_or(to.get());
+                if let Some(copies) = &copies {
+                    let group = panel / PANELS_AT_ONCE;
+                    copies.pack(k / DEPTH * groups + group, || {
+                        let slice = Mat {
+                            ptr: b.at(k, 0),
+                            rows: DEPTH.min(depth - k),
+                            ..*b
+                        };
+                        let begin = group * PANELS_AT_ONCE;
+                        for p in begin..panels.min(begin + PANELS_AT_ONCE) {
+                            let column = first + p * width;
+                            let count = width.min(columns - p * width);
+                            let to = from.add(p * width * depth + k * width);
+                            pack_b(&slice, column, count, width, to);
+                        }
+                    });
+                }
+                let at = from.add(panel * width * depth + k * width);
+                (at.cast_const(), width as isize)
             })
         });
     });
