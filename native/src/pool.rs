@@ -1,6 +1,7 @@
 //! Toro's thread pool: fork and join for kernels, nothing else.
-//! The caller takes part; workers spin for a moment after a job and then sleep. Chunks are claimed one by one from a
-//! shared counter, so a core that the system has taken away delays at most the chunk it holds.
+//! The caller takes part; workers spin for a moment after a job and then sleep. Each thread has a range of the chunks, so
+//! that kernel after kernel it finds in its own cache what it wrote before, and chunks are claimed one by one, from other
+//! ranges when its own is empty: a core that the system has taken away delays at most the chunk it holds.
 
 use std::any::Any;
 use std::ops::Range;
@@ -22,7 +23,8 @@ const SPIN: Duration = Duration::from_micros(40);
 struct Job {
     body: *const (dyn Fn(usize) + Sync),
     chunks: usize,
-    next: AtomicUsize,
+    /// Into how many they are cut: one for each thread that is to take part.
+    ranges: usize,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
@@ -45,6 +47,9 @@ static JOB: Line<AtomicPtr<Job>> = Line(AtomicPtr::new(ptr::null_mut()));
 static EPOCH: Line<AtomicU32> = Line(AtomicU32::new(0));
 /// Workers that may hold a reference to the job on offer.
 static ACTIVE: Line<AtomicUsize> = Line(AtomicUsize::new(0));
+/// Of each range of the job on offer, the next chunk.
+static NEXT: [Line<AtomicUsize>; MAX_THREADS] =
+    [const { Line(AtomicUsize::new(0)) }; MAX_THREADS];
 static SLEEPERS: Line<AtomicUsize> = Line(AtomicUsize::new(0));
 static STARTED: AtomicUsize = AtomicUsize::new(0);
 static WORKERS: [Worker; MAX_THREADS - 1] = [const {
@@ -108,9 +113,13 @@ pub fn parallel(chunks: usize, body: &(dyn Fn(usize) + Sync)) {
     let job = Job {
         body,
         chunks,
-        next: AtomicUsize::new(0),
+        ranges: helpers + 1,
         panic: Mutex::new(None),
     };
+    // No worker is active: none claims chunks of the job before.
+    for range in 0..job.ranges {
+        NEXT[range].0.store(job.begin(range), Relaxed);
+    }
     JOB.0.store(ptr::from_ref(&job).cast_mut(), SeqCst);
     EPOCH.0.fetch_add(1, SeqCst);
     // SeqCst here and in `rest`: either this sees the sleeper, or the sleeper sees the new epoch.
@@ -123,7 +132,7 @@ pub fn parallel(chunks: usize, body: &(dyn Fn(usize) + Sync)) {
             }
         }
     }
-    work(&job);
+    work(&job, 0);
 
     // Withdraw, then wait. A worker raises ACTIVE before it reads JOB, so (SeqCst) it either reads null, or is seen
     // here and waited for: none can touch `job` once ACTIVE has been zero.
@@ -224,18 +233,31 @@ fn run_all(chunks: usize, body: &(dyn Fn(usize) + Sync), panic: &mut Option<Box<
     }
 }
 
-/// Claims chunks until none is left.
-fn work(job: &Job) {
+impl Job {
+    /// Where a range begins, and the one before it ends.
+    fn begin(&self, range: usize) -> usize {
+        (range as u128 * self.chunks as u128 / self.ranges as u128) as usize
+    }
+
+    /// Claims a chunk of a range.
+    fn claim(&self, range: usize) -> Option<usize> {
+        let i = NEXT[range].0.fetch_add(1, Relaxed);
+        (i < self.begin(range + 1)).then_some(i)
+    }
+}
+
+/// Claims chunks, those of the thread's own range first, until none is left.
+fn work(job: &Job, thread: usize) {
     // SAFETY: the job is on offer or its caller waits for us, so `body` is alive (see `parallel`).
     let body = unsafe { &*job.body };
+    let mut left = 0..job.ranges;
     loop {
         let run = catch_unwind(AssertUnwindSafe(|| {
-            loop {
-                let i = job.next.fetch_add(1, Relaxed);
-                if i >= job.chunks {
-                    break;
+            while !left.is_empty() {
+                match job.claim((thread + left.start) % job.ranges) {
+                    Some(i) => body(i),
+                    None => left.start += 1,
                 }
-                body(i);
             }
         }));
         match run {
@@ -278,7 +300,7 @@ fn serve(index: usize) {
         let job = JOB.0.load(SeqCst);
         if !job.is_null() {
             // SAFETY: ACTIVE was raised before JOB was read, so the caller of this job waits for the decrement below.
-            work(unsafe { &*job });
+            work(unsafe { &*job }, index + 1);
         }
         // Publishes what the chunks wrote; the caller's load of ACTIVE acquires it.
         ACTIVE.0.fetch_sub(1, SeqCst);
