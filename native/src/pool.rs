@@ -48,8 +48,7 @@ static EPOCH: Line<AtomicU32> = Line(AtomicU32::new(0));
 /// Workers that may hold a reference to the job on offer.
 static ACTIVE: Line<AtomicUsize> = Line(AtomicUsize::new(0));
 /// Of each range of the job on offer, the next chunk.
-static NEXT: [Line<AtomicUsize>; MAX_THREADS] =
-    [const { Line(AtomicUsize::new(0)) }; MAX_THREADS];
+static NEXT: [Line<AtomicUsize>; MAX_THREADS] = [const { Line(AtomicUsize::new(0)) }; MAX_THREADS];
 static SLEEPERS: Line<AtomicUsize> = Line(AtomicUsize::new(0));
 static STARTED: AtomicUsize = AtomicUsize::new(0);
 static WORKERS: [Worker; MAX_THREADS - 1] = [const {

@@ -103,18 +103,13 @@ pub fn takes_pairs(a: &Mat) -> bool {
 pub unsafe fn multiply(c: &MatMut, a: &Mat, b: &Mat, finish: &Finish<f32>) -> Result<(), String> {
     // A task packs its own rows of A, all share B, and what one core has packed is slow to reach another: A is the
     // greater one.
-    if c.cols > c.rows && is_bare(finish) && c.elem != Elem::F16 {
+    if c.cols > c.rows && finish.is_bare() && c.elem != Elem::F16 {
         let (c, a, b) = (c.transposed(), b.transposed(), a.transposed());
         // SAFETY: as promised by the caller; transposing changes no element.
         return unsafe { by_rows(&c, &a, &b, finish) };
     }
     // SAFETY: as above.
     unsafe { by_rows(c, a, b, finish) }
-}
-
-/// Whether a product is just written.
-fn is_bare(finish: &Finish<f32>) -> bool {
-    finish.alpha == 1.0 && finish.beta == 0.0 && finish.ending.is_none()
 }
 
 unsafe fn by_rows(c: &MatMut, a: &Mat, b: &Mat, finish: &Finish<f32>) -> Result<(), String> {
@@ -196,7 +191,7 @@ unsafe fn write(
 ) {
     // SAFETY: inside C and the sums.
     unsafe {
-        if c.rs == 1 && c.cs != 1 && is_bare(finish) && c.elem != Elem::F16 {
+        if c.rs == 1 && c.cs != 1 && finish.is_bare() && c.elem != Elem::F16 {
             return write_turned(sums, c, (row, rows), (column, columns));
         }
         let ending = finish.ending;

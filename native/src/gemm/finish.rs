@@ -68,6 +68,11 @@ impl<T: Float> Finish<T> {
         }
     }
 
+    /// Whether products are just written.
+    pub fn is_bare(&self) -> bool {
+        self.alpha == T::ONE && self.beta == T::ZERO && self.ending.is_none()
+    }
+
     /// What tiles end with whose first row and column these are.
     ///
     /// # Safety

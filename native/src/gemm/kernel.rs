@@ -11,6 +11,9 @@ pub const DEPTH: usize = 256;
 /// power of two, so that rows do not share cache sets.
 pub const A_STRIDE: usize = DEPTH + 16;
 
+/// Elements between the columns of an A that is packed as it is stored, by columns: room for a strip's rows.
+pub const A_COLUMN: usize = 16;
+
 /// What is done to a tile before it is written: `relu(scale · x + bias)`, with one of each per column, or per row.
 #[derive(Clone, Copy)]
 pub struct Ending<T> {
@@ -30,7 +33,7 @@ impl<T> Ending<T> {
 
 /// One tile: C (rows, columns) = alpha · A (rows, depth) · B (depth, columns) + beta · C.
 pub struct Tile<T> {
-    /// Packed, `A_STRIDE` between rows.
+    /// Packed, `A_STRIDE` between rows; or turned, `A_COLUMN` between columns.
     pub a: *const T,
     /// Full registers are read, so the panel is padded to them.
     pub b: *const T,
@@ -50,7 +53,13 @@ const AHEAD: usize = 32;
 
 /// sums += A · B, while what lies `ahead` elements on in B is fetched.
 #[inline(always)]
-unsafe fn accumulate<L: Lanes, const ROWS: usize, const REGISTERS: usize>(
+unsafe fn accumulate<
+    L: Lanes,
+    const ROWS: usize,
+    const REGISTERS: usize,
+    const BY_ROW: usize,
+    const BY_COLUMN: usize,
+>(
     t: &Tile<L::T>,
     ahead: usize,
     sums: &mut [[L::V; REGISTERS]; ROWS],
@@ -67,19 +76,25 @@ unsafe fn accumulate<L: Lanes, const ROWS: usize, const REGISTERS: usize>(
                 }
             }
             for (i, sum) in sums.iter_mut().enumerate() {
-                let x = L::splat(*a.add(i * A_STRIDE));
+                let x = L::splat(*a.add(i * BY_ROW));
                 for (sum, &lanes) in sum.iter_mut().zip(&row) {
                     *sum = L::fma(x, lanes, *sum);
                 }
             }
-            a = a.add(1);
+            a = a.add(BY_COLUMN);
             b = b.wrapping_offset(t.b_stride);
         }
     }
 }
 
 #[inline(always)]
-unsafe fn tile<L: Lanes, const ROWS: usize, const REGISTERS: usize>(
+unsafe fn tile<
+    L: Lanes,
+    const ROWS: usize,
+    const REGISTERS: usize,
+    const BY_ROW: usize,
+    const BY_COLUMN: usize,
+>(
     t: &Tile<L::T>,
     beta_is_zero: bool,
 ) {
@@ -96,7 +111,7 @@ unsafe fn tile<L: Lanes, const ROWS: usize, const REGISTERS: usize>(
         // comes next.
         let is_packed = t.b_stride == (2 * L::N) as isize;
         let ahead = L::N * if is_packed { AHEAD } else { REGISTERS };
-        accumulate::<L, ROWS, REGISTERS>(t, ahead, &mut sums);
+        accumulate::<L, ROWS, REGISTERS, BY_ROW, BY_COLUMN>(t, ahead, &mut sums);
         write::<L, ROWS, REGISTERS>(t, &sums, beta_is_zero);
     }
 }
@@ -333,6 +348,8 @@ pub struct Kernels<T: 'static> {
     pub lanes: usize,
     /// `tiles[2 · (rows - 1) + registers - 1]`
     pub tiles: &'static [TileKernel<T>],
+    /// The same with A turned.
+    pub turned: &'static [TileKernel<T>],
     /// The same with an offset for each row of B.
     pub tiles_at: &'static [OffsetsKernel<T>],
     /// The ending of a tile of so many rows.
@@ -348,7 +365,12 @@ macro_rules! kernels {
             $(#[target_feature(enable = $feature)])?
             unsafe fn run<const ROWS: usize, const REGISTERS: usize>(t: &Tile<$t>, beta_is_zero: bool) {
                 // SAFETY: passed on from the caller.
-                unsafe { tile::<$lanes, ROWS, REGISTERS>(t, beta_is_zero) }
+                unsafe { tile::<$lanes, ROWS, REGISTERS, A_STRIDE, 1>(t, beta_is_zero) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn run_turned<const ROWS: usize, const REGISTERS: usize>(t: &Tile<$t>, beta_is_zero: bool) {
+                // SAFETY: passed on from the caller.
+                unsafe { tile::<$lanes, ROWS, REGISTERS, 1, A_COLUMN>(t, beta_is_zero) }
             }
             $(#[target_feature(enable = $feature)])?
             unsafe fn run_at<const ROWS: usize, const REGISTERS: usize>(t: &Tile<$t>, offsets: *const usize, beta_is_zero: bool) {
@@ -370,6 +392,7 @@ macro_rules! kernels {
                 lanes: $lanes::N,
                 end: end_of,
                 tiles: &[$(run::<$rows, 1>, run::<$rows, 2>),*],
+                turned: &[$(run_turned::<$rows, 1>, run_turned::<$rows, 2>),*],
                 tiles_at: &[$(run_at::<$rows, 1>, run_at::<$rows, 2>),*],
                 dots_wide: [dot::<1, DOTS_WIDE>, dot::<2, DOTS_WIDE>, dot::<3, DOTS_WIDE>, dot::<4, DOTS_WIDE>],
                 dots_one: [dot::<1, 1>, dot::<2, 1>, dot::<3, 1>, dot::<4, 1>],

@@ -1,6 +1,6 @@
 //! Buffers for packed operands, and the packing: any strides and float type in, kernel layout in the compute type out.
 
-use super::kernel::{A_STRIDE, DEPTH, Kernels, kernels_f32, kernels_f64};
+use super::kernel::{A_COLUMN, A_STRIDE, DEPTH, Kernels, kernels_f32, kernels_f64};
 use super::{Elem, Mat};
 use crate::math::{bf16_to_f32, bf16_to_f32_slice, f16_to_f32, f16_to_f32_slice};
 use crate::simd;
@@ -433,6 +433,35 @@ pub unsafe fn pack_a<T: Float>(
             for i in 0..rows {
                 copy_line(a.at(row + i, k), a.elem, a.cs, to.add(i * A_STRIDE), depth);
             }
+        }
+    }
+}
+
+/// The same of an A of `T`s that is stored by columns, in strips of these heights: of each, column l to
+/// `to[l · A_COLUMN]`, and `depth · A_COLUMN` elements on the next one.
+///
+/// # Safety
+/// As for [`pack_a`]; no strip is higher than `A_COLUMN`, and `to` has room for them.
+pub unsafe fn pack_turned<T: Float>(
+    a: &Mat,
+    row: usize,
+    heights: impl Iterator<Item = usize> + Clone,
+    k: usize,
+    depth: usize,
+    to: *mut T,
+) {
+    // Columns may lie in a page each: so many at a time are read for all strips.
+    for l in (0..depth).step_by(ROWS_AT_ONCE) {
+        let columns = ROWS_AT_ONCE.min(depth - l);
+        let (mut row, mut to) = (row, to.wrapping_add(l * A_COLUMN));
+        for height in heights.clone() {
+            // SAFETY: as promised by the caller.
+            unsafe {
+                let from = a.at(row, k + l).cast();
+                copy_rows::<T>(from, a.cs, to, A_COLUMN as isize, columns, height);
+            }
+            row += height;
+            to = to.wrapping_add(depth * A_COLUMN);
         }
     }
 }

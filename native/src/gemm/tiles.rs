@@ -2,13 +2,13 @@
 
 use super::copies::Copies;
 use super::finish::Finish;
-use super::kernel::{A_STRIDE, DEPTH, Kernels, Tile};
-use super::pack::{Buffer, Float, pack_a, pack_b};
+use super::kernel::{A_COLUMN, A_STRIDE, DEPTH, Kernels, Tile};
+use super::pack::{Buffer, Float, pack_a, pack_b, pack_turned};
 use super::{Failure, Mat, MatMut, PARALLEL_WORK, run};
 use crate::pool;
 
 /// Tasks a large product is cut into at least, so that threads can even out.
-const TASKS: usize = 16;
+const TASKS: usize = 8;
 /// Multiply-adds that are worth a task.
 const TASK_WORK: usize = 1024 * 1024;
 /// Panels that are packed by one task from rows of B.
@@ -42,6 +42,13 @@ pub unsafe fn by_tiles<T: Float>(
 ) -> Result<(), String> {
     let kernels = T::kernels();
     let width = 2 * kernels.lanes;
+    // Of two matrices that are stored along the depth's other side, tasks pack parts of the greater one for themselves.
+    let by_columns = a.rs == 1 && a.cs != 1 && b.cs == 1 && c.cols > c.rows;
+    let (c, a, b) = if by_columns && finish.is_bare() && c.elem == T::ELEM && a.cols >= DEPTH {
+        (c.transposed(), b.transposed(), a.transposed())
+    } else {
+        (c, a, b)
+    };
     // Packing reads and writes B once more: not worth it for a few rows. And what one core has packed is slow to reach
     // another, which costs a small product half of its speed on two threads.
     let few = c.rows <= 4 * kernels.rows || c.rows <= BLOCK_ROWS && b.rows * b.cols <= SMALL_B;
@@ -91,25 +98,21 @@ unsafe fn by_tiles_chunk<T: Float>(
     } else {
         (panels - packed_from).div_ceil(at_once)
     };
-    run(
-        packing,
-        work_to_pack,
-        &|p| {
-            let p = p * at_once;
-            let column = (packed_from + p) * width;
-            let count = (at_once * width).min(columns - column);
-            // SAFETY: panels are disjoint parts of the buffer, and lie inside B.
-            unsafe {
-                pack_b(
-                    b,
-                    first + column,
-                    count,
-                    width,
-                    to.get().add(p * width * depth),
-                )
-            };
-        },
-    );
+    run(packing, work_to_pack, &|p| {
+        let p = p * at_once;
+        let column = (packed_from + p) * width;
+        let count = (at_once * width).min(columns - column);
+        // SAFETY: panels are disjoint parts of the buffer, and lie inside B.
+        unsafe {
+            pack_b(
+                b,
+                first + column,
+                count,
+                width,
+                to.get().add(p * width * depth),
+            )
+        };
+    });
 
     let (row_blocks, column_blocks) = blocks(m, panels, work);
     let task_panels = panels.div_ceil(column_blocks);
@@ -211,20 +214,41 @@ impl Region {
         let columns = (self.columns - left).min(self.panels * width);
         // Where C is no plain array of T, the region is summed aside.
         let aside = if direct { 0 } else { self.rows * columns };
-        let buffer = Buffer::take::<T>(self.rows * A_STRIDE + aside)?;
+        let strips = self.rows.div_ceil(kernels.rows);
+        // Strips of nearly the same height: 16 rows are 8 + 8, not 14 + 2.
+        let heights = (0..strips).scan(0, |done, strip| {
+            let height = (self.rows - *done) / (strips - strip);
+            *done += height;
+            Some(height)
+        });
+        let turned = a.rs == 1 && a.cs != 1 && a.elem == T::ELEM;
+        let room = if turned {
+            strips * DEPTH * A_COLUMN
+        } else {
+            self.rows * A_STRIDE
+        };
+        let buffer = Buffer::take::<T>(room + aside)?;
         let packed_a = buffer.get::<T>();
+        let tiles = if turned {
+            kernels.turned
+        } else {
+            kernels.tiles
+        };
         // SAFETY: all addresses stay inside C, the buffer, A, or the panel; the level has the kernels' instructions.
         unsafe {
             let (out, out_stride) = if direct {
                 (c.at(self.row, first + left).cast::<T>(), c.rs)
             } else {
-                (packed_a.add(self.rows * A_STRIDE), columns as isize)
+                (packed_a.add(room), columns as isize)
             };
             let group = (BLOCK_B / DEPTH / width).max(1);
-            let strips = self.rows.div_ceil(kernels.rows);
             for k in (0..depth).step_by(DEPTH) {
                 let block = DEPTH.min(depth - k);
-                pack_a(a, self.row, self.rows, k, block, packed_a);
+                if turned {
+                    pack_turned(a, self.row, heights.clone(), k, block, packed_a);
+                } else {
+                    pack_a(a, self.row, self.rows, k, block, packed_a);
+                }
                 let (alpha, beta) = match (direct, k) {
                     (true, 0) => (finish.alpha, finish.beta),
                     (true, _) => (finish.alpha, T::ONE),
@@ -233,15 +257,18 @@ impl Region {
                 };
                 let ends = direct && k + block == depth && !finish.ending.is_none();
                 for start in (0..self.panels).step_by(group) {
-                    // Strips of nearly the same height: 16 rows are 8 + 8, not 14 + 2.
                     let mut i = 0;
-                    for strip in 0..strips {
-                        let height = (self.rows - i) / (strips - strip);
+                    for (strip, height) in heights.clone().enumerate() {
+                        let from_a = packed_a.add(if turned {
+                            strip * block * A_COLUMN
+                        } else {
+                            i * A_STRIDE
+                        });
                         for panel in start..self.panels.min(start + group) {
                             let count = width.min(columns - panel * width);
                             let (from, stride) = panel_at(self.first_panel + panel, k);
                             let tile = Tile {
-                                a: packed_a.add(i * A_STRIDE),
+                                a: from_a,
                                 b: from,
                                 b_stride: stride,
                                 depth: block,
@@ -252,7 +279,7 @@ impl Region {
                                 beta,
                             };
                             let registers = count.div_ceil(kernels.lanes);
-                            kernels.tiles[2 * (height - 1) + registers - 1](&tile, beta == T::ZERO);
+                            tiles[2 * (height - 1) + registers - 1](&tile, beta == T::ZERO);
                             if ends {
                                 let column = first + left + panel * width;
                                 let ending = finish.ending_at(self.row + i, column);
@@ -264,7 +291,19 @@ impl Region {
                 }
             }
             if !direct {
-                for i in 0..self.rows {
+                let stored_by_columns =
+                    c.rs == 1 && c.cs > 0 && c.elem == T::ELEM && finish.is_bare();
+                let eights = if stored_by_columns {
+                    self.rows / 8 * 8
+                } else {
+                    0
+                };
+                for i in (0..eights).step_by(8) {
+                    let lines = std::array::from_fn(|l| out.add((i + l) * columns).cast_const());
+                    let to = c.at(self.row + i, first + left).cast();
+                    T::transpose(&lines, columns, to, c.cs as usize);
+                }
+                for i in eights..self.rows {
                     finish.row(out.add(i * columns), c, self.row + i, first + left, columns);
                 }
             }
