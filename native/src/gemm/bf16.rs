@@ -6,6 +6,7 @@
 //! which the two elements of a pair along the depth lie together. Dot products take tiles of A in pairs too, as those of
 //! an A that is stored by columns are packed fastest.
 
+use super::copies::Copies;
 use super::finish::Finish;
 use super::pack::Buffer;
 use super::{Elem, Failure, Mat, MatMut, run};
@@ -117,9 +118,11 @@ unsafe fn by_rows(c: &MatMut, a: &Mat, b: &Mat, finish: &Finish<f32>) -> Result<
     let work = m * n * a.cols / 8;
     let panels = n.div_ceil(WIDTH);
     let panel = blocks * 2 * AREA;
-    let packed = Buffer::take::<u16>(panels * panel)?;
+    let copies = Copies::new(m, panels, 2 * panels * panel);
+    let shared = if copies.is_some() { 0 } else { panels };
+    let packed = Buffer::take::<u16>(shared * panel)?;
     let to = Shared(packed.get::<u16>());
-    run(panels, panels * panel, &|p| {
+    run(shared, panels * panel, &|p| {
         // SAFETY: panels are disjoint parts of the buffer, and lie inside B.
         unsafe { pack_b(b, p * WIDTH, blocks, to.get().add(p * panel)) };
     });
@@ -145,9 +148,12 @@ unsafe fn by_rows(c: &MatMut, a: &Mat, b: &Mat, finish: &Finish<f32>) -> Result<
         let strip = blocks * AREA;
         // Sums of one panel stand before the strips of A.
         let sums = strips * TILE * WIDTH;
-        let Ok(buffer) = Buffer::take::<u16>(2 * sums + strips * strip) else {
+        let own = copies.as_ref().map(Copies::begin::<u16>).transpose();
+        let buffer = Buffer::take::<u16>(2 * sums + strips * strip);
+        let (Ok(own), Ok(buffer)) = (own, buffer) else {
             return failed.note(Err(String::new()));
         };
+        let packed_b = own.unwrap_or(to.get());
         // SAFETY: the buffer has room for both; regions of tasks are disjoint parts of C.
         unsafe {
             let total = buffer.get::<f32>();
@@ -155,6 +161,11 @@ unsafe fn by_rows(c: &MatMut, a: &Mat, b: &Mat, finish: &Finish<f32>) -> Result<
             pack_a(a, row, rows, blocks, in_pairs, packed_a);
             (kernel.begin)();
             for p in first..panels.min(first + task_panels) {
+                if let Some(copies) = &copies {
+                    copies.pack(p, || {
+                        pack_b(b, p * WIDTH, blocks, packed_b.add(p * panel));
+                    });
+                }
                 for k in (0..blocks).step_by(deep) {
                     for s in (0..strips).step_by(2) {
                         (kernel.block)(&Block {
@@ -162,7 +173,7 @@ unsafe fn by_rows(c: &MatMut, a: &Mat, b: &Mat, finish: &Finish<f32>) -> Result<
                             in_pairs,
                             strip,
                             strips: 2.min(strips - s),
-                            b: to.get().add(p * panel + k * 2 * AREA),
+                            b: packed_b.add(p * panel + k * 2 * AREA),
                             blocks: deep.min(blocks - k),
                             sums: total.add(s * TILE * WIDTH),
                             stride: WIDTH,

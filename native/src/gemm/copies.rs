@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Rows of a product for each thread from which on it has a copy of its own.
 const LEAST_ROWS: usize = 128;
-/// Bytes of packed B at most: threads' copies share the last-level cache, or have one each.
-const MOST_BYTES: usize = 16 << 20;
+/// Bytes of packed B at most: of more, threads that share a last-level cache had better have one copy there.
+const MOST_BYTES: usize = 2 << 20;
 
 /// The copy that a thread made last.
 struct Held {
