@@ -7,9 +7,13 @@
 use super::*;
 use crate::dtype::Number;
 use crate::memory::Scratch;
+use crate::stream::prefetch_bytes;
 
 /// Keys of a block of the backward pass: the depth that the micro-kernels are made for.
 const BACK_KEYS: usize = 2 * KEYS;
+
+/// Rows of a head lie apart, where the hardware does not look ahead: that many before it is read, one is fetched.
+const ROWS_AHEAD: isize = 8;
 
 /// What one task computes: of item `item`, the gradients that a range of queries and of keys give.
 struct Task {
@@ -179,6 +183,8 @@ impl<P: Products> Pass<'_, P> {
                 for (o, offset, to) in [(self.g, offsets[3], a), (self.out, offsets[4], b)] {
                     let (rs, cs) = along(&o);
                     let from = offset + group * group_stride(&o) + query * rs;
+                    let bytes = if cs == 1 { s.value * o.dtype.size() } else { 0 };
+                    prefetch_bytes(Place::of(&o).at(from + ROWS_AHEAD * rs), bytes);
                     Place::of(&o).gather(from, cs, to, s.value);
                 }
                 *self.delta.get().add(at) = inner::<P::C>(a, b, s.value);
