@@ -8,8 +8,11 @@ use crate::{pool, stream, with_bits};
 
 /// Elements that one thread takes at a time.
 const GRAIN: usize = 32 * 1024;
-/// Side of a tile: at 8 bytes an element 32 KiB.
-const SIDE: usize = 64;
+/// Elements of a tile: at 8 bytes each 32 KiB.
+const TILE: usize = 4096;
+/// Bytes of a row of a tile as it is written: two lines. What is read lies four times as long together, as four-byte
+/// elements that are a power of two apart share few sets of the first-level cache.
+const ROW: usize = 128;
 /// Shorter dims are not worth a tile.
 const LEAST: usize = 8;
 /// Thin rows that are copied at a time.
@@ -154,27 +157,29 @@ fn transpose<T: Copy + Default + 'static>(
     let mut others = walk.clone();
     (others.dims[dim], others.dims[last]) = (1, 1);
     others.numel = walk.numel / (long * wide);
-    let (down, right) = (long.div_ceil(SIDE), wide.div_ceil(SIDE));
-    let tiles = GRAIN / (SIDE * SIDE);
+    let broad = ROW / size_of::<T>();
+    let tall = TILE / broad;
+    let (down, right) = (long.div_ceil(tall), wide.div_ceil(broad));
+    let tiles = GRAIN / TILE;
     pool::parallel_ranges(others.numel * down * right, tiles, &|range| {
-        let mut tile = [T::default(); SIDE * SIDE];
+        let mut tile = [T::default(); TILE];
         for t in range {
             let [o, i] = others.offsets(t / (down * right));
-            let (p, j) = (t / right % down * SIDE, t % right * SIDE);
-            let (rows, columns) = (SIDE.min(long - p), SIDE.min(wide - j));
+            let (p, j) = (t / right % down * tall, t % right * broad);
+            let (rows, columns) = (tall.min(long - p), broad.min(wide - j));
             // SAFETY: a tile of checked operands that share no bytes.
             unsafe {
                 let from = from.at(i + p as isize + j as isize * x_stride);
                 let to = to.at(o + p as isize * out_stride + j as isize);
-                turn(from, x_stride, (rows, columns), &mut tile);
+                turn(from, x_stride, (rows, columns), &mut tile, broad);
                 let size = size_of::<T>();
                 if streams {
-                    let steps = ((SIDE * size) as isize, out_stride * size as isize);
+                    let steps = ((broad * size) as isize, out_stride * size as isize);
                     stream::copy_rows(tile.as_ptr().cast(), to.cast(), steps, columns * size, rows);
                     continue;
                 }
                 for r in 0..rows {
-                    let row = tile[r * SIDE..].as_ptr();
+                    let row = tile[r * broad..].as_ptr();
                     core::ptr::copy_nonoverlapping(
                         row,
                         to.offset(r as isize * out_stride),
@@ -189,7 +194,7 @@ fn transpose<T: Copy + Default + 'static>(
     });
 }
 
-/// `tile[r, c] = x[r + c · stride]`
+/// `tile[r · broad + c] = x[r + c · stride]`
 ///
 /// # Safety
 /// The elements exist.
@@ -197,7 +202,8 @@ unsafe fn turn<T: Copy>(
     x: *const T,
     stride: isize,
     (rows, columns): (usize, usize),
-    tile: &mut [T; SIDE * SIDE],
+    tile: &mut [T; TILE],
+    broad: usize,
 ) {
     let is_float_sized = size_of::<T>() == size_of::<f32>();
     let whole = if is_float_sized { columns / 8 * 8 } else { 0 };
@@ -212,12 +218,12 @@ unsafe fn turn<T: Copy>(
                 }
             }
             let lines = core::array::from_fn(|l| x.offset((c + l) as isize * stride).cast::<f32>());
-            f32::transpose(&lines, rows, tile.as_mut_ptr().add(c).cast(), SIDE);
+            f32::transpose(&lines, rows, tile.as_mut_ptr().add(c).cast(), broad);
         }
         for c in whole..columns {
             let column = x.offset(c as isize * stride);
             for r in 0..rows {
-                tile[r * SIDE + c] = *column.add(r);
+                tile[r * broad + c] = *column.add(r);
             }
         }
     }
