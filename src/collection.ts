@@ -77,10 +77,12 @@ const RARE = 3;
 /** What garbage takes by then, mostly. */
 export const GARBAGE: number = RARE * YOUNG_BYTES;
 /**
- * Within a step of training on a device nearly all that was made is alive until its backward pass ends, which is when
- * collecting takes least and finds most: before it the limit is so many times higher.
+ * Within a step of training nearly all that was made is alive until its backward pass ends, which is when collecting
+ * takes least and finds most: before it the limit is so many times higher, on the CPU up to so much. A step that is
+ * collected in its middle takes more memory in the end: what is still alive then looks as if it were there for good.
  */
 const LATE = 8;
+const LATE_BYTES = 2048 * MIB;
 /**
  * The first time is later: short scripts then never collect, and later rounds stay under the memory that it took. So
  * far a collection is also waited for that V8 puts off.
@@ -124,6 +126,7 @@ let lastFull = performance.now();
 
 /** At how many bytes and handles made the next collection is tried, and the job's hold ends anew. */
 let nextBytes = YOUNG_BYTES * FIRST;
+let lateBytes = nextBytes;
 let nextHandles = YOUNG_HANDLES * FIRST;
 let letGoBytes = LET_GO_BYTES;
 let smallHandles = SMALL_HANDLES;
@@ -141,7 +144,8 @@ function heapBytes(): number {
 
 /** Called before a block of so many bytes is made: collects when enough was made since the last time. */
 export function makeRoom(bytes: number, isOnDevice: boolean): void {
-  const limit = isOnDevice && trains ? LATE * nextBytes : nextBytes;
+  const late = isOnDevice ? LATE * nextBytes : Math.max(lateBytes, nextBytes);
+  const limit = trains ? late : nextBytes;
   if (madeBytes - releasedBytes + bytes > limit || madeHandles >= nextHandles) {
     trains = false;
     collect(isFullDue() ? "full" : "young");
@@ -379,6 +383,7 @@ function adapt(kind: "young" | "full", tookMs: number, now: number, budgetBytes:
   }
   // Most of what is made shall die before a second young collection sees it.
   nextBytes = Math.min(Math.max(YOUNG_BYTES * rarer, 2 * survivors), ceiling);
+  lateBytes = Math.min(LATE * nextBytes, LATE_BYTES, ceiling);
   nextHandles = YOUNG_HANDLES * rarer;
   lastYoung = now;
 }

@@ -116,8 +116,8 @@ pub fn parallel(chunks: usize, body: &(dyn Fn(usize) + Sync)) {
         panic: Mutex::new(None),
     };
     // No worker is active: none claims chunks of the job before.
-    for range in 0..job.ranges {
-        NEXT[range].0.store(job.begin(range), Relaxed);
+    for (range, next) in NEXT.iter().enumerate().take(job.ranges) {
+        next.0.store(job.begin(range), Relaxed);
     }
     JOB.0.store(ptr::from_ref(&job).cast_mut(), SeqCst);
     EPOCH.0.fetch_add(1, SeqCst);

@@ -77,6 +77,32 @@ for (const [name, qs, ks, value, options] of CASES) {
   });
 }
 
+Deno.test("attention of bfloat16 is as exact as its numbers", () => {
+  manualSeed(6);
+  const norm = (t: Tensor): number => t.square().sum().sqrt().item();
+  for (const [name, qs, ks, value, options] of CASES) {
+    const exact = [qs, ks, [...ks.slice(0, -1), value]].map((s) =>
+      randn(s, { dtype: "bfloat16" }).to("float64")
+    );
+    const run = (dtype: "bfloat16" | "float64", attnMask?: Tensor) => {
+      const parts = exact.map((t) => t.to(dtype).detach());
+      parts.forEach((t) => t.requiresGrad = true);
+      const y = attend(parts[0], parts[1], parts[2], { ...options, attnMask: attnMask?.to(dtype) });
+      const gradOutputs = ones(y.shape, { dtype });
+      return [y, ...grad(y.mul(y), parts, { gradOutputs })].map((t) => t.to("float64"));
+    };
+    const masks = options.isCausal ? [undefined] : [undefined, randn([qs.at(-2)!, ks.at(-2)!])];
+    for (const mask of masks) {
+      const rounded = mask?.to("bfloat16").to("float64");
+      const expected = run("float64", rounded);
+      run("bfloat16", rounded).forEach((t, i) => {
+        const off = norm(t.sub(expected[i])) / norm(expected[i]);
+        assert(off < 0.012, `${name}${mask ? ", masked" : ""}: result ${i} is off by ${off}`);
+      });
+    }
+  }
+});
+
 Deno.test("attention with masks: of numbers, of truth, of queries that see nothing", () => {
   manualSeed(2);
   const q = leaf([2, 3, 130, 8]), k = leaf([2, 3, 270, 8]), v = leaf([2, 3, 270, 8]);
@@ -135,16 +161,20 @@ Deno.test("attention: heads cut from rows give heads of rows, and gradients that
 
 Deno.test("attention is the same for any number of threads", () => {
   manualSeed(3);
-  const q = leaf([2, 300, 16], "float32"), k = leaf([2, 300, 16], "float32");
   const before = option("threads");
-  const run = (threads: number) => {
-    option("threads", threads);
-    const y = attend(q, k, k, { isCausal: true });
-    return [y, ...grad(y.sum(), [q, k])];
-  };
   try {
-    const one = run(1), three = run(3);
-    one.forEach((t, i) => assert(t.equal(three[i])));
+    for (const dtype of ["float32", "bfloat16"] as const) {
+      for (const shape of [[2, 300, 16], [12, 1, 300, 16]]) {
+        const q = leaf(shape, dtype), k = leaf(shape, dtype);
+        const run = (threads: number) => {
+          option("threads", threads);
+          const y = attend(q, k, k, { isCausal: true });
+          return [y, ...grad(y.sum(), [q, k])];
+        };
+        const one = run(1), three = run(3);
+        one.forEach((t, i) => assert(t.equal(three[i])));
+      }
+    }
   } finally {
     option("threads", before);
   }

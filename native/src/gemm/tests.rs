@@ -256,21 +256,81 @@ fn every_shape_stride_type_and_level() {
 }
 
 #[test]
+fn gradients_of_weights() {
+    // A by columns, B by rows, deep: either may be the greater one, and its tasks' own or all threads' to pack.
+    let _turn = turn();
+    let before = (level(), pool::threads());
+    let mut random = Random(23);
+    for level in [Level::Portable, Level::Avx2, Level::Avx512] {
+        if !force(level) {
+            continue;
+        }
+        for elem in ELEMS {
+            for (m, n, k) in [
+                (40, 90, 270),
+                (300, 50, 260),
+                (37, 301, 300),
+                (264, 270, 64),
+            ] {
+                for (a_pattern, b_pattern, c_pattern) in [(1, 0, 0), (3, 2, 2), (1, 0, 4)] {
+                    pool::set_threads(1 + random.below(3));
+                    let a = Stored::new(&mut random, elem, m, k, a_pattern);
+                    let b = Stored::new(&mut random, elem, k, n, b_pattern);
+                    let of = if random.below(2) == 0 {
+                        elem
+                    } else {
+                        Elem::F32
+                    };
+                    let mut c = Stored::new(&mut random, of, m, n, c_pattern);
+                    // SAFETY: the matrices are as described.
+                    unsafe { gemm(c.mat_mut(), a.mat(), b.mat(), Options::default()) }.unwrap();
+                    let relative = if matches!(of, Elem::F32 | Elem::F64) {
+                        1e-6
+                    } else {
+                        8e-3
+                    };
+                    for i in 0..m {
+                        for j in 0..n {
+                            let want: f64 = (0..k).map(|l| a.get(i, l) * b.get(l, j)).sum();
+                            let off = (c.get(i, j) - want).abs();
+                            assert!(
+                                off <= relative * (want.abs() + k as f64 / 8.0),
+                                "({m}, {k}) x ({k}, {n}) of {elem:?} to {of:?}, {level:?}: c[{i}, {j}] is off by {off}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(force(before.0));
+    pool::set_threads(before.1);
+}
+
+#[test]
 fn same_bits_for_any_number_of_threads() {
     let _turn = turn();
     let before = pool::threads();
     let mut random = Random(11);
     for (m, n, k) in [
         (200, 170, 300),
+        (300, 170, 300),
+        (170, 300, 600),
         (3, 900, 700),
         (1, 4000, 300),
         (4000, 1, 300),
         (1, 70, 130),
         (500, 40, 100),
     ] {
-        for (a_pattern, b_pattern) in [(0, 0), (0, 1), (1, 0)] {
-            let a = Stored::new(&mut random, Elem::F32, m, k, a_pattern);
-            let b = Stored::new(&mut random, Elem::F32, k, n, b_pattern);
+        for (elem, a_pattern, b_pattern) in [
+            (Elem::F32, 0, 0),
+            (Elem::F32, 0, 1),
+            (Elem::F32, 1, 0),
+            (Elem::Bf16, 0, 1),
+            (Elem::Bf16, 1, 0),
+        ] {
+            let a = Stored::new(&mut random, elem, m, k, a_pattern);
+            let b = Stored::new(&mut random, elem, k, n, b_pattern);
             let mut results = [1, 2, 5].map(|threads| {
                 pool::set_threads(threads);
                 let mut c = Stored::new(&mut random, Elem::F32, m, n, 0);
