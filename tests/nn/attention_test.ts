@@ -51,6 +51,7 @@ const CASES: readonly [
   ["several blocks of queries and keys", [2, 3, 250, 20], [2, 3, 300, 20], 9, {}],
   ["causal", [2, 3, 250, 20], [2, 3, 250, 20], 20, { isCausal: true }],
   ["causal, fewer keys", [2, 1, 250, 20], [2, 1, 130, 20], 20, { isCausal: true }],
+  ["causal, more keys", [2, 5, 70, 20], [2, 5, 131, 20], 33, { isCausal: true }],
   ["a head per item, so that gradients go by blocks", [300, 16], [290, 16], 16, { scale: 0.3 }],
   ["groups of heads", [2, 4, 130, 8], [2, 2, 140, 8], 8, { enableGqa: true }],
   ["heads wider than a micro-kernel is deep", [1, 2, 20, 270], [1, 2, 30, 270], 5, {}],

@@ -126,6 +126,9 @@ pub unsafe fn round_columns(from: Sums, (rows, columns): (usize, usize), to: *mu
                                 *to.add(2 * j) = f32_to_bf16(*low.add(j));
                             }
                         }
+                        let left = columns.saturating_sub(p * WIDTH + half * TILE);
+                        let inside = 2 * left.min(TILE);
+                        to.add(inside).write_bytes(0, DEEP - inside);
                     }
                 }
             }

@@ -152,11 +152,11 @@ unsafe fn by_tiles_chunk<T: Float>(
                             ..*b
                         };
                         let begin = group * PANELS_AT_ONCE;
-                        for p in begin..panels.min(begin + PANELS_AT_ONCE) {
-                            let column = first + p * width;
-                            let count = width.min(columns - p * width);
+                        for p in begin..(panels - packed_from).min(begin + PANELS_AT_ONCE) {
+                            let column = (packed_from + p) * width;
+                            let count = width.min(columns - column);
                             let to = from.add(p * width * depth + k * width);
-                            pack_b(&slice, column, count, width, to);
+                            pack_b(&slice, first + column, count, width, to);
                         }
                     });
                 }
