@@ -187,7 +187,7 @@ pub struct Panels {
     pub depth: usize,
 }
 
-/// C = A · B, or C += A · B where it is not the `first`; C in whole tiles.
+/// C = A · B, or C += A · B where it is not the `first`; C in whole tiles. Without depth nothing is written.
 ///
 /// # Safety
 /// A and B are packed in these sizes, C exists and overlaps neither; between [`begin`] and [`end`].
@@ -200,6 +200,9 @@ pub unsafe fn multiply(
 ) {
     let kernel = kernel();
     let (strips, blocks) = (rows.div_ceil(TILE), depth.div_ceil(DEEP));
+    if blocks == 0 {
+        return;
+    }
     let panel = b.depth.div_ceil(DEEP) * 2 * AREA;
     for p in 0..columns.div_ceil(WIDTH) {
         for s in (0..strips).step_by(2) {
