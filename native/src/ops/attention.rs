@@ -160,15 +160,20 @@ struct Block {
 }
 
 /// Adds a mask to a block of scores, or, where it is bool, shuts out keys where it is false; shuts out later keys where
-/// the block is causal. `mask` is given with the offset of its query 0 and key 0. Gives what scores are to be multiplied
-/// by yet: a positive scale, where no mask is added to their multiples.
+/// attention is causal. The mask is absent, or given with where it begins and the group whose part is meant. What is
+/// given is to be multiplied by its scale yet: a positive one, where no mask was added to multiples.
 unsafe fn mask_scores<C: Computed>(
     scores: *mut C,
     at: &Block,
-    mask: Option<(Place, isize, (isize, isize))>,
+    (mask, begin, group): (&Operand, isize, isize),
     causal: bool,
     scale: C,
-) -> C {
+) -> Scores<C> {
+    let mask = (mask.ndim > 1).then(|| {
+        let from = begin + group * group_stride(mask);
+        (Place::of(mask), from, along(mask))
+    });
+    let causal = causal && at.key + at.count > at.query;
     let is_pending = mask.is_none() && scale > <C as Real>::ZERO;
     let mut line = [<C as Real>::ZERO; 2 * KEYS];
     for r in 0..at.rows {
@@ -194,7 +199,12 @@ unsafe fn mask_scores<C: Computed>(
             }
         }
     }
-    if is_pending { scale } else { <C as Real>::ONE }
+    Scores {
+        at: scores,
+        rows: at.rows,
+        n: at.count,
+        scale: if is_pending { scale } else { <C as Real>::ONE },
+    }
 }
 
 simd! {
@@ -384,24 +394,14 @@ impl<P: Products> Forward<'_, P> {
                         (scores, A_STRIDE),
                         true,
                     );
-                    let mask = (self.mask.ndim > 1).then(|| {
-                        let from = om + group * group_stride(&self.mask);
-                        (Place::of(&self.mask), from, along(&self.mask))
-                    });
+                    let mask = (&*self.mask, om, group);
                     let at = Block {
                         query,
                         rows,
                         key,
                         count,
                     };
-                    let is_cut = self.causal && key + count > query;
-                    let scale = mask_scores(scores, &at, mask, is_cut, self.scale);
-                    let block = Scores {
-                        at: scores,
-                        rows,
-                        n: count,
-                        scale,
-                    };
+                    let block = mask_scores(scores, &at, mask, self.causal, self.scale);
                     P::C::exponentials(block, of);
                     P::multiply_scores(
                         (rows, s.value, count),

@@ -208,6 +208,12 @@ impl<P: Products> Pass<'_, P> {
         let (rows_of_group, columns_of_gq) = P::padded(task.queries.len(), d);
         let (rows_of_gk, _) = P::padded(d, 0);
         let (rows_of_gv, _) = P::padded(e, 0);
+        let room_of_keys = (rows_of_gk + rows_of_gv) * A_STRIDE;
+        let room_aside = if aside {
+            task.groups.len() * rows_of_group * columns_of_gq
+        } else {
+            0
+        };
         let rooms = [
             P::rows_room(block, d),                             // q
             P::rows_room(block, e),                             // g
@@ -218,12 +224,8 @@ impl<P: Products> Pass<'_, P> {
             P::columns_room(width, d).max(width * d),           // kᵀ, then rows of gk
             P::columns_room(width, e).max(width * e),           // vᵀ, then rows of gv
             P::columns_room(d, width),                          // k
-            (rows_of_gk + rows_of_gv) * A_STRIDE,               // gkᵀ, gvᵀ
-            if aside {
-                task.groups.len() * rows_of_group * columns_of_gq
-            } else {
-                0
-            },
+            room_of_keys,                                       // gkᵀ, gvᵀ
+            room_aside,
         ];
         let buffer = Buffer::take::<P::C>(rooms.iter().sum())?;
         let mut parts = [buffer.get::<P::C>(); 11];
@@ -259,7 +261,7 @@ impl<P: Products> Pass<'_, P> {
             P::begin();
             if task.for_queries {
                 if aside {
-                    core::slice::from_raw_parts_mut(gq_aside, rooms[10]).fill(zero);
+                    core::slice::from_raw_parts_mut(gq_aside, room_aside).fill(zero);
                 } else {
                     for group in task.groups.clone() {
                         for query in task.queries.clone() {
@@ -278,7 +280,7 @@ impl<P: Products> Pass<'_, P> {
                     P::pack_columns(&window(&self.k, from_k, (whole, d), (rk, ck)), packed_k);
                 }
                 if task.for_keys {
-                    core::slice::from_raw_parts_mut(gkt, rooms[9]).fill(zero);
+                    core::slice::from_raw_parts_mut(gkt, room_of_keys).fill(zero);
                 }
                 for group in task.groups.clone() {
                     for query in task.queries.clone().step_by(block) {
@@ -313,25 +315,15 @@ impl<P: Products> Pass<'_, P> {
                                     .fill(zero);
                             }
                         }
-                        let mask = (self.mask.ndim > 1).then(|| {
-                            let from = om + group as isize * group_stride(&self.mask);
-                            (Place::of(&self.mask), from, along(&self.mask))
-                        });
+                        let mask = (&*self.mask, om, group as isize);
                         let at = Block {
                             query,
                             rows,
                             key,
                             count,
                         };
-                        let is_cut = self.causal && key + count > query;
-                        let scale = mask_scores(scores, &at, mask, is_cut, self.scale);
+                        let block = mask_scores(scores, &at, mask, self.causal, self.scale);
                         let at = (task.item * s.groups + group) * s.queries + query;
-                        let block = Scores {
-                            at: scores,
-                            rows,
-                            n: count,
-                            scale,
-                        };
                         let of = Slopes {
                             dp: slopes,
                             lse: self.lse.get().add(at),
